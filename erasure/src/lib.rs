@@ -1,0 +1,1 @@
+//! Reed-Solomon over GF(2^8).
