@@ -1,0 +1,49 @@
+//! The materialised view: an embedded key-value store that holds what the logs say.
+//!
+//! A view is a cache. It may lose what was applied since the last [`View::persist`] and may be deleted at any time; the
+//! embedded engine replays or rebuilds it from the logs. So engines need no sync of their own on [`View::apply`],
+//! but a batch must be atomic: after a crash each batch is there or not.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+
+/// One change of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ViewChange {
+    /// Which key.
+    pub key: Bytes,
+    /// `None` removes.
+    pub value: Option<Bytes>,
+}
+
+/// An ordered key-value store in one directory.
+pub trait View: Send + Sync + Debug {
+    /// The value of `key`, as of the last `apply`. May read the disk.
+    ///
+    /// # Errors
+    /// [`ViewError`]: the view is damaged or its disk fails.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ViewError>;
+    /// Visits entries with `from <= key < to` in ascending order until `visit` returns false.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), ViewError>;
+    /// Applies all changes atomically; visible when it returns, durable only after [`View::persist`].
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    fn apply(&self, changes: &[ViewChange]) -> Result<(), ViewError>;
+    /// All that was applied before the call survives power loss when it returns. Blocks, perhaps for long.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    fn persist(&self) -> Result<(), ViewError>;
+    /// Bytes that the view takes on disk.
+    fn disk_bytes(&self) -> u64;
+}
+
+/// The view is damaged or its disk fails.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("view: {0}")]
+pub struct ViewError(pub String);
