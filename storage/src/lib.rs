@@ -22,3 +22,4 @@ pub mod placement;
 pub mod rng;
 pub mod stripes;
 pub mod upkeep;
+pub mod varint;

@@ -43,6 +43,20 @@ pub trait View: Send + Sync + Debug {
     fn disk_bytes(&self) -> u64;
 }
 
+/// Where a view is kept: opens it, or makes room for a new one.
+pub trait ViewSource: Send + Sync + Debug {
+    /// Opens the view, empty if there is none. Blocks.
+    ///
+    /// # Errors
+    /// [`ViewError`]: damaged; [`ViewSource::wipe`] and try again.
+    fn open(&self) -> Result<std::sync::Arc<dyn View>, ViewError>;
+    /// Removes the view and all that is in it. No view of it may be open. Blocks.
+    ///
+    /// # Errors
+    /// [`ViewError`]: it can't be removed.
+    fn wipe(&self) -> Result<(), ViewError>;
+}
+
 /// The view is damaged or its disk fails.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("view: {0}")]
