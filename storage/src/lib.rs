@@ -18,6 +18,7 @@ pub mod clock;
 pub mod disk;
 pub mod meta;
 pub mod objects;
+pub mod open;
 pub mod placement;
 pub mod rng;
 pub mod stripes;

@@ -24,6 +24,8 @@ pub struct PoolDisk {
     pub slot: usize,
     /// Its number.
     pub number: DiskNo,
+    /// Where it is, or should be, for people.
+    pub location: String,
     /// The disk, or why it is missing.
     pub disk: Result<Arc<dyn Disk>, String>,
 }

@@ -19,6 +19,7 @@ mod engine;
 mod fjall;
 mod memory;
 mod sled;
+mod source;
 
 use std::fmt::Debug;
 
@@ -30,6 +31,7 @@ pub use self::{
     fjall::FjallView,
     memory::MemoryView,
     sled::SledView,
+    source::ViewDir,
 };
 
 /// One change of a batch.
