@@ -17,6 +17,8 @@ mod locks;
 mod recovery;
 mod reclaim;
 mod space;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 use std::{
@@ -326,26 +328,25 @@ impl Pending {
         let applied = engine.apply(self, &durable);
         engine.settle(self.seq, applied.is_ok());
         applied?;
-        let lost = self.shards.iter().any(|disk| !durable.contains(disk));
-        if lost {
-            engine.remember_degraded(&self.changes[0].key);
-        }
-        let degraded = lost || self.shards.len() < self.shards_total;
-        Ok(Committed { revision: Revision(self.seq.0), degraded })
+        Ok(Committed { revision: Revision(self.seq.0), degraded: shards < self.shards_total })
+    }
+
+    /// The key to queue for healing, if the commit became degraded only after its changes were fixed.
+    fn degraded_late(&self, committed: Committed) -> Option<Bytes> {
+        let queued = heal_key(&self.changes[0].key);
+        let known = self.changes.iter().any(|change| change.key == queued);
+        (committed.degraded && !known).then_some(queued)
     }
 }
 
 impl Embedded {
     /// Queues an object for healing whose shard was lost between append and sync.
-    fn remember_degraded(self: &Arc<Self>, key: &Bytes) {
-        let engine = Arc::clone(self);
-        let change = Change { key: heal_key(key), value: Some(Bytes::new()) };
-        tokio::spawn(async move {
-            let transaction = Transaction { changes: vec![change], ..Transaction::default() };
-            if let Err(error) = engine.commit(transaction).await {
-                tracing::warn!(%error, "degraded object not queued for healing");
-            }
-        });
+    async fn remember_degraded(self: &Arc<Self>, queued: Bytes) {
+        let change = Change { key: queued, value: Some(Bytes::new()) };
+        let transaction = Transaction { changes: vec![change], ..Transaction::default() };
+        if let Err(error) = self.commit(transaction).await {
+            tracing::warn!(%error, "degraded object not queued for healing");
+        }
     }
 }
 
@@ -355,17 +356,23 @@ impl Detachable {
             return Err(MetaError::Unavailable("commit finished twice".into()));
         };
         let result = pending.finish().await;
+        let degraded = result.as_ref().ok().and_then(|committed| pending.degraded_late(*committed));
+        let engine = Arc::clone(&pending.engine);
+        // Releases the locks: the next commit may need one of them.
         self.0 = None;
+        if let Some(queued) = degraded {
+            engine.remember_degraded(queued).await;
+        }
         result
     }
 }
 
 impl Drop for Detachable {
     fn drop(&mut self) {
-        if let Some(mut pending) = self.0.take()
+        if let Some(pending) = self.0.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(async move { pending.finish().await });
+            runtime.spawn(async move { Self(Some(pending)).finish().await });
         }
     }
 }
