@@ -13,6 +13,8 @@ mod block;
 mod placement;
 mod pool;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use block::{BLOCK_CHECKSUM_BYTES, Layout, UNIT_BYTES};

@@ -48,6 +48,7 @@ pub struct Pool {
     next_blob: AtomicU64,
     in_flight: Mutex<BTreeSet<BlobId>>,
     damaged_reads: AtomicU64,
+    read_bytes: AtomicU64,
     pub(super) buffers: Arc<Buffers>,
 }
 
@@ -61,6 +62,7 @@ impl Pool {
             next_blob: AtomicU64::new(1),
             in_flight: Mutex::default(),
             damaged_reads: AtomicU64::new(0),
+            read_bytes: AtomicU64::new(0),
             buffers: Arc::default(),
         })
     }
@@ -93,6 +95,15 @@ impl Pool {
     /// Blocks that were missing or rotten when a reader wanted them, since the start.
     pub fn damaged_reads(&self) -> u64 {
         self.damaged_reads.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of shards that readers took from the disks, since the start.
+    pub fn read_bytes(&self) -> u64 {
+        self.read_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_read(&self, bytes: usize) {
+        self.read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     pub(super) fn count_damage(&self) {

@@ -208,7 +208,10 @@ impl Source {
         let bytes = to_usize(last * BLOCK_STRIDE - start) + self.block_bytes(last);
         let mut buffer = Buffers::take(&self.pool.buffers, bytes);
         match file.read_exact_at(buffer.as_mut(), base + start, mode) {
-            Ok(()) => Ok(Some(Run { first: stripes.start, bytes: Bytes::from_owner(buffer) })),
+            Ok(()) => {
+                self.pool.count_read(bytes);
+                Ok(Some(Run { first: stripes.start, bytes: Bytes::from_owner(buffer) }))
+            }
             Err(DiskError::NotCached) => Err(StepError::WouldBlock),
             Err(error) => {
                 tracing::debug!(%error, shard, "shard not read");
