@@ -1,5 +1,7 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "test code, though outside of #[test] functions")]
+#![allow(clippy::cast_possible_truncation, reason = "indices are below 255")]
 
 use larder_erasure::{Codec, Profile};
 
