@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::{
     __m512i, _mm512_gf2p8affine_epi64_epi8, _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi64,
-    _mm512_setzero_si512,
+    _mm512_setzero_si512, _mm512_storeu_si512,
 };
 use std::hint::black_box;
 
@@ -26,6 +26,19 @@ pub fn read(data: &[&[u8]], parity: &[&mut [u8]]) {
     {
         // SAFETY: the processor has the instructions.
         unsafe { read_loop(shard) }
+    }
+}
+
+/// Reads the data and writes the parity shards of a stripe, without any arithmetic.
+pub fn read_and_write(data: &[&[u8]], parity: &mut [&mut [u8]]) {
+    assert!(available());
+    for shard in data {
+        // SAFETY: the processor has the instructions.
+        unsafe { read_loop(shard) }
+    }
+    for shard in parity {
+        // SAFETY: the processor has the instructions.
+        unsafe { write_loop(shard) }
     }
 }
 
@@ -57,4 +70,13 @@ fn read_loop(shard: &[u8]) {
         }
     }
     black_box(sums);
+}
+
+#[target_feature(enable = "avx512f")]
+fn write_loop(shard: &mut [u8]) {
+    let vector = black_box(_mm512_setzero_si512());
+    for block in shard.chunks_exact_mut(64) {
+        // SAFETY: the chunk has 64 bytes.
+        unsafe { _mm512_storeu_si512(block.as_mut_ptr().cast(), vector) };
+    }
 }
