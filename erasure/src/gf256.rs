@@ -107,9 +107,8 @@ pub(crate) mod tests {
     /// What `gf2p8affineqb` does to one byte.
     fn apply_affine(matrix: u64, x: u8) -> u8 {
         let rows = matrix.to_be_bytes();
-        (0..8).fold(0, |sum, i| {
-            sum | (((rows[i] & x).count_ones() as u8 & 1) << i)
-        })
+        let odd = |row: u8| u8::from((row & x).count_ones() % 2 == 1);
+        (0..8).fold(0, |sum, i| sum | (odd(rows[i]) << i))
     }
 
     #[test]

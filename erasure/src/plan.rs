@@ -4,11 +4,12 @@
 //! there are as many of one as of the other. With the parity matrix `c`, each parity source gives
 //! an equation for the lost data, `sum over L of c(p, l) d(l) = p + sum over other data of
 //! c(p, j) d(j)`. The square matrix `c(P, L)` is inverted; lost data is then a combination of
-//! sources, and lost parity a combination of data.
+//! sources, and lost parity a combination of data. One of the rows can often be had without
+//! multiplications: see [`XorRelation`].
 
 use crate::error::check_lengths;
 use crate::matrix::{Square, parity_coefficient};
-use crate::program::{Program, Row};
+use crate::program::{Folding, Program, Row};
 use crate::progressive::ShardSet;
 use crate::{Error, Level, Profile};
 
@@ -29,9 +30,17 @@ impl Plan {
         want: &[u8],
     ) -> Result<Self, Error> {
         check_indices(profile, present, want)?;
-        let sources = choose_sources(profile, present, want)?;
-        let rows = Solver::new(profile, &sources).rows(want);
-        let program = Program::new(level, sources.len(), &rows, None);
+        let mut sources = choose_sources(profile, present, want)?;
+        let relation = XorRelation {
+            first_parity: profile.data(),
+        };
+        let folding = relation.folding(&sources, want);
+        if folding.is_some() {
+            sources.sort_by_key(|&source| !relation.contains(source));
+        }
+        let mut rows = Solver::new(profile, &sources).rows(want);
+        rows.sort_by_key(|row| !relation.contains(want[row.output]));
+        let program = Program::new(level, sources.len(), &rows, folding);
         Ok(Self {
             sources: sources.into(),
             targets: want.into(),
@@ -39,8 +48,8 @@ impl Plan {
         })
     }
 
-    /// The shards to read: exactly `k`, in the order in which [`Self::run`] takes them; none if
-    /// nothing is to be rebuilt.
+    /// The shards to read, in the order in which [`Self::run`] takes them (which may not be the
+    /// order of preference): exactly `k`, or none if nothing is to be rebuilt.
     pub fn sources(&self) -> &[u8] {
         &self.sources
     }
@@ -118,6 +127,32 @@ fn choose_sources(profile: Profile, present: &[u8], want: &[u8]) -> Result<Vec<u
         needed,
         present: present.len(),
     })
+}
+
+/// The XOR of all data shards and the first parity shard is zero.
+///
+/// Where each of these is either read or rebuilt, one of those rebuilt needs no multiplications:
+/// it is the XOR of the others.
+#[derive(Clone, Copy)]
+struct XorRelation {
+    first_parity: usize,
+}
+
+impl XorRelation {
+    fn contains(self, shard: u8) -> bool {
+        usize::from(shard) <= self.first_parity
+    }
+
+    /// How to use the relation, if all its shards are there.
+    fn folding(self, sources: &[u8], want: &[u8]) -> Option<Folding> {
+        let count = |shards: &[u8]| shards.iter().filter(|&&shard| self.contains(shard)).count();
+        let (xor_sources, folded_rows) = (count(sources), count(want));
+        let complete = xor_sources + folded_rows == self.first_parity + 1;
+        (complete && xor_sources > 0).then_some(Folding {
+            xor_sources,
+            folded_rows,
+        })
+    }
 }
 
 /// Expresses shards as combinations of the sources.

@@ -13,10 +13,11 @@
 )]
 
 use std::arch::x86_64::{
-    __m256i, __m512i, _mm256_gf2p8affine_epi64_epi8, _mm256_loadu_si256, _mm256_set1_epi64x,
-    _mm256_setzero_si256, _mm256_storeu_si256, _mm256_xor_si256, _mm512_gf2p8affine_epi64_epi8,
-    _mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_set1_epi64,
-    _mm512_setzero_si512, _mm512_storeu_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512,
+    __m256i, __m512i, _MM_HINT_ET0, _mm_prefetch, _mm256_gf2p8affine_epi64_epi8,
+    _mm256_loadu_si256, _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_storeu_si256,
+    _mm256_xor_si256, _mm512_gf2p8affine_epi64_epi8, _mm512_loadu_si512, _mm512_mask_storeu_epi8,
+    _mm512_maskz_loadu_epi8, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_storeu_si512,
+    _mm512_ternarylogic_epi64, _mm512_xor_si512,
 };
 
 use super::combine::{COPY, KEEP, Lane, ZERO, combine, select_loop};
@@ -148,6 +149,12 @@ impl Lane for Wide {
     unsafe fn multiplier(coefficient: &u64) -> __m512i {
         // SAFETY: AVX-512F, promised by the caller.
         unsafe { _mm512_set1_epi64(coefficient.cast_signed()) }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch_for_write(to: *mut u8) {
+        // SAFETY: a prefetch never faults; processors without PREFETCHW ignore it.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(to.cast()) }
     }
 
     #[inline(always)]

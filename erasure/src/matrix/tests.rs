@@ -16,12 +16,14 @@ fn rows(profile: Profile) -> Vec<Vec<u8>> {
 
 fn hex_rows(text: &str) -> String {
     let rows = rows(text.parse().unwrap());
-    let hex = |row: &Vec<u8>| {
+    let hex = |row: &[u8]| {
         row.iter()
-            .map(|cell| format!("{cell:02x}"))
-            .collect::<String>()
+            .fold(String::new(), |hex, cell| hex + &format!("{cell:02x}"))
     };
-    rows.iter().map(hex).collect::<Vec<_>>().join(" ")
+    rows.iter()
+        .map(|row| hex(row))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Frozen for ever: stripes on disk depend on it. A change needs a new `MATRIX_ID` beside this one.
@@ -56,28 +58,36 @@ fn by_elimination(profile: Profile) -> Vec<Vec<u8>> {
     }
     for pivot in 0..k {
         let scale = inverse(matrix[pivot][pivot]);
-        matrix
-            .iter_mut()
-            .for_each(|row| row[pivot] = mul(row[pivot], scale));
+        scale_column(&mut matrix, pivot, scale);
         for column in (0..k).filter(|&column| column != pivot) {
             let factor = matrix[pivot][column];
-            matrix
-                .iter_mut()
-                .for_each(|row| row[column] ^= mul(factor, row[pivot]));
+            for row in &mut matrix {
+                row[column] ^= mul(factor, row[pivot]);
+            }
         }
     }
-    let mut parity = matrix.split_off(k);
-    for column in 0..if parity.is_empty() { 0 } else { k } {
+    normalised(matrix.split_off(k))
+}
+
+/// Scales columns, then rows, so that the first row and the first column are ones.
+fn normalised(mut parity: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    for column in 0..parity.first().map_or(0, Vec::len) {
         let scale = inverse(parity[0][column]);
-        parity
-            .iter_mut()
-            .for_each(|row| row[column] = mul(row[column], scale));
+        scale_column(&mut parity, column, scale);
     }
     for row in &mut parity {
         let scale = inverse(row[0]);
-        row.iter_mut().for_each(|cell| *cell = mul(*cell, scale));
+        for cell in row {
+            *cell = mul(*cell, scale);
+        }
     }
     parity
+}
+
+fn scale_column(matrix: &mut [Vec<u8>], column: usize, scale: u8) {
+    for row in matrix {
+        row[column] = mul(row[column], scale);
+    }
 }
 
 #[test]

@@ -1,5 +1,10 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "test code, though outside of #[test] functions"
+)]
+#![allow(clippy::cast_possible_truncation, reason = "indices are below 255")]
 
 use larder_erasure::{Codec, Profile};
 
@@ -105,4 +110,72 @@ impl Stripe {
             );
         }
     }
+}
+
+/// An implementation of the code that shares nothing with the library's: products bit by bit, the
+/// matrix from its definition in the documentation, one byte at a time.
+pub(crate) struct Reference {
+    products: Vec<[u8; 256]>,
+}
+
+impl Reference {
+    /// Computes the table of all products.
+    pub(crate) fn new() -> Self {
+        let row = |a: u8| std::array::from_fn(|b| bitwise_mul(a, b as u8));
+        Self {
+            products: (0..=255).map(row).collect(),
+        }
+    }
+
+    fn mul(&self, a: u8, b: u8) -> u8 {
+        self.products[usize::from(a)][usize::from(b)]
+    }
+
+    fn div(&self, a: u8, b: u8) -> u8 {
+        let inverse = (1..=255).find(|&c| self.mul(b, c) == 1).unwrap();
+        self.mul(a, inverse)
+    }
+
+    /// What data shard `j` is multiplied by in parity shard `r`.
+    pub(crate) fn coefficient(&self, profile: Profile, r: usize, j: usize) -> u8 {
+        let (k, j, row) = (profile.data() as u8, j as u8, (profile.data() + r) as u8);
+        if r == 0 {
+            1
+        } else if r + 1 == profile.parity() {
+            self.div(k ^ j, k)
+        } else {
+            self.mul(self.div(k ^ j, row ^ j), self.div(row, k))
+        }
+    }
+
+    /// The parity of a stripe.
+    pub(crate) fn encode(&self, profile: Profile, data: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut parity = vec![vec![0; data[0].len()]; profile.parity()];
+        for (r, output) in parity.iter_mut().enumerate() {
+            for (j, shard) in data.iter().enumerate() {
+                let coefficient = self.coefficient(profile, r, j);
+                for (to, &from) in output.iter_mut().zip(*shard) {
+                    *to ^= self.mul(coefficient, from);
+                }
+            }
+        }
+        parity
+    }
+}
+
+fn bitwise_mul(mut a: u8, mut b: u8) -> u8 {
+    let mut product = 0;
+    while b != 0 {
+        product ^= if b & 1 == 1 { a } else { 0 };
+        a = (a << 1) ^ if a & 0x80 == 0 { 0 } else { 0x1d };
+        b >>= 1;
+    }
+    product
+}
+
+/// The codecs of a profile at every level that this processor has.
+pub(crate) fn codecs(profile: Profile) -> impl Iterator<Item = Codec> {
+    larder_erasure::Level::ALL
+        .into_iter()
+        .filter_map(move |level| Codec::with_level(profile, level))
 }
