@@ -1,0 +1,6 @@
+//! Larder's S3 server: protocol, operations and command line.
+//!
+//! The protocol modules (errors, signatures, checksums, XML, hashes) are pure: they know
+//! no HTTP framework, no clock and no storage.
+
+pub mod error;
