@@ -4,3 +4,4 @@
 //! no HTTP framework, no clock and no storage.
 
 pub mod error;
+pub mod sigv4;
