@@ -37,9 +37,9 @@ fn main() {
     for _ in 0..SAMPLES {
         let start = Instant::now();
         for _ in 0..ROUNDS {
-            let verified = verifier.verify(&request, 1_369_353_600, |_| Some(secret.clone()));
+            let answer = verifier.verify(&request, 1_369_353_600, |_| Some(secret.clone()));
             assert!(
-                std::hint::black_box(verified).is_ok(),
+                std::hint::black_box(answer).is_ok(),
                 "the example must verify"
             );
         }

@@ -3,5 +3,6 @@
 //! The protocol modules (errors, signatures, checksums, XML, hashes) are pure: they know
 //! no HTTP framework, no clock and no storage.
 
+pub mod checksum;
 pub mod error;
 pub mod sigv4;

@@ -44,6 +44,14 @@ impl Payload {
         Ok(Self::Sha256(hash))
     }
 
+    /// Whether trailers follow the last chunk.
+    pub fn has_trailer(self) -> bool {
+        matches!(
+            self,
+            Self::SignedChunksTrailer | Self::UnsignedChunksTrailer
+        )
+    }
+
     /// Whether the body is framed as aws-chunked.
     pub fn is_chunked(self) -> bool {
         !matches!(self, Self::Sha256(_) | Self::Unsigned)
