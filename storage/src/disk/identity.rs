@@ -4,10 +4,13 @@
 //! membership (a disk replaced or added) is a new document with the next generation on every disk that is present.
 //!
 //! Crash safety: each document is replaced atomically and is complete in itself; the highest generation among the disks wins, and
-//! those that lag behind are brought up to it at the next start. So a crash between any two of the writes leaves either the old
-//! membership (nobody has the new one) or the new one (somebody has). A disk that the new one names but that was not written yet is still
-//! empty, and is replaced once more, under yet another number. Numbers are spent by that, never given twice, because the document that
-//! spends a number is durable on all present disks before the disk is used.
+//! those that lag behind are brought up to it at the next start. So the documents of a change can be written in any order: a crash
+//! between two of them leaves the old membership (nobody has the new one) or the new one (somebody has). A disk that the new
+//! one names but that was not written yet is still empty, and is replaced once more, under yet another number. A number may be spent
+//! by that, but is never given to two disks that hold anything: nothing is stored before all present disks have the document.
+//!
+//! A new cluster is written twice: generation 0 to every disk, then generation 1 to every disk. While nobody has generation 1,
+//! formatting starts anew; once somebody has, every disk has its identity.
 //!
 //! Two documents of one generation that differ come from two starts that did not see each other's disks. What more disks hold wins, as
 //! nothing was ever served from a membership that its disks did not all hold; an even split is refused, for people to decide.
@@ -42,6 +45,17 @@ pub enum IdentityError {
         expected: usize,
         /// Directories given.
         got: usize,
+    },
+    /// More than half of the known disks would be replaced at once.
+    #[error(
+        "{empty} of the cluster's {expected} disks are empty directories: are they mounted? At most half of the disks can be replaced \
+         at one start"
+    )]
+    MostlyEmpty {
+        /// Disks of the cluster.
+        expected: usize,
+        /// Empty directories in their places.
+        empty: usize,
     },
     /// Files but no `disk.json`.
     #[error(

@@ -10,6 +10,8 @@
 //!   the kernel may have dropped the dirty pages, so a retry proves nothing.
 //! - An address is never reused for a different frame within one segment; segment numbers only grow.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 mod extents;
 mod floor;
 mod frame;

@@ -217,3 +217,6 @@ fn open_slot(
         replaced,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,6 +90,8 @@ struct Found {
 
 enum Content {
     Empty(Box<dyn VolumeLock>),
+    /// Generation 0: a formatting that may not have come to its end. Holds nothing.
+    Forming(Box<Document>, Box<dyn VolumeLock>),
     Disk(Box<Document>, Box<dyn VolumeLock>),
     Unusable(String),
 }
@@ -102,8 +104,23 @@ impl Found {
     fn document(&self) -> Option<&Document> {
         match &self.content {
             Content::Disk(document, _) => Some(document),
-            Content::Empty(_) | Content::Unusable(_) => None,
+            Content::Empty(_) | Content::Forming(..) | Content::Unusable(_) => None,
         }
+    }
+
+    /// Takes a disk whose formatting was interrupted for what it is in this cluster: a member whose document lags behind, or nothing.
+    fn resolve_forming(self, slot: usize, membership: &Membership) -> Self {
+        let Self { volume, content } = self;
+        let content = match content {
+            Content::Forming(document, lock)
+                if membership.members.get(slot) == Some(&document.own) =>
+            {
+                Content::Disk(document, lock)
+            }
+            Content::Forming(_, lock) => Content::Empty(lock),
+            other => other,
+        };
+        Self { volume, content }
     }
 }
 
@@ -127,6 +144,9 @@ fn inspect(volume: Arc<dyn Volume>) -> Result<Found, IdentityError> {
 fn content(volume: &dyn Volume, lock: Box<dyn VolumeLock>) -> Result<Content, IdentityError> {
     let path = volume.location();
     match Document::load(volume) {
+        Ok(Loaded::Document(document)) if document.membership.generation == 0 => {
+            Ok(Content::Forming(document, lock))
+        }
         Ok(Loaded::Document(document)) => Ok(Content::Disk(document, lock)),
         Ok(Loaded::Newer(found)) => Err(IdentityError::NewerFormat {
             path,
@@ -224,38 +244,27 @@ fn create(
     profile: Option<&str>,
     rng: &dyn Rng,
 ) -> Result<Assembly, IdentityError> {
-    if slots
-        .iter()
-        .all(|slot| matches!(slot.content, Content::Unusable(_)))
-    {
+    let is_unusable = |slot: &Found| matches!(slot.content, Content::Unusable(_));
+    if slots.iter().all(is_unusable) {
         return Err(nothing_readable(&slots));
     }
-    let mut membership = Membership {
-        cluster_id: random_id(rng),
-        generation: 1,
-        members: Vec::new(),
-        next_number: 0,
-        profile: profile.map(str::to_owned),
+    slots.iter().try_for_each(check_usable_as_new)?;
+    let membership = Membership::draw(slots.len(), profile, rng)?;
+    let forming = Membership {
+        generation: 0,
+        ..membership.clone()
     };
-    for slot in &slots {
-        check_usable_as_new(slot)?;
-        let member = membership.draw_member(rng)?;
-        membership.members.push(member);
-    }
+    let slots = forming.format_all(slots)?;
+    let slots = membership.format_all(slots)?;
     let mut assembly = Assembly::of(&membership);
     assembly.created = true;
-    for (slot, found) in slots.into_iter().enumerate() {
-        let path = found.path();
-        let disk = membership.settle(slot, found, true);
-        if let Err(source) = disk.0 {
-            return Err(IdentityError::Format { path, source });
-        }
-        assembly.disks.push(disk.1);
-    }
-    assembly.reports.push(format!(
-        "formatted a new cluster of {} disks",
-        assembly.disks.len()
-    ));
+    assembly
+        .reports
+        .push(format!("formatted a new cluster of {} disks", slots.len()));
+    let settled = slots.into_iter().enumerate();
+    assembly.disks = settled
+        .map(|(slot, found)| membership.settle(slot, found, true).1)
+        .collect();
     Ok(assembly)
 }
 
@@ -264,13 +273,11 @@ fn join(
     mut membership: Membership,
     rng: &dyn Rng,
 ) -> Result<Assembly, IdentityError> {
-    let expected = membership.members.len();
-    if slots.len() < expected {
-        return Err(IdentityError::TooFewDirectories {
-            expected,
-            got: slots.len(),
-        });
-    }
+    let resolved = slots.into_iter().enumerate();
+    let slots: Vec<Found> = resolved
+        .map(|(slot, found)| found.resolve_forming(slot, &membership))
+        .collect();
+    membership.check_count(&slots)?;
     for (slot, found) in slots.iter().enumerate() {
         membership.check_place(slot, found)?;
     }
@@ -278,21 +285,10 @@ fn join(
     let fresh = membership.take_in(&slots, rng, &mut reports)?;
     let mut assembly = Assembly::of(&membership);
     assembly.reports = reports;
-    // The known disks first: a new disk's number is spent, durably, before the disk knows it.
-    let mut disks: Vec<Option<Assembled>> = slots.iter().map(|_| None).collect();
-    let mut slots: Vec<Option<Found>> = slots.into_iter().map(Some).collect();
-    for pass_is_fresh in [false, true] {
-        for slot in 0..slots.len() {
-            let is_fresh = fresh.contains(&slot);
-            if is_fresh != pass_is_fresh {
-                continue;
-            }
-            if let Some(found) = slots[slot].take() {
-                disks[slot] = Some(assembly.settle(&membership, slot, found, is_fresh));
-            }
-        }
+    for (slot, found) in slots.into_iter().enumerate() {
+        let disk = assembly.settle(&membership, slot, found, fresh.contains(&slot));
+        assembly.disks.push(disk);
     }
-    assembly.disks = disks.into_iter().flatten().collect();
     Ok(assembly)
 }
 
@@ -302,7 +298,7 @@ fn check_usable_as_new(found: &Found) -> Result<(), IdentityError> {
             path: found.path(),
             reason: reason.clone(),
         }),
-        Content::Empty(_) | Content::Disk(..) => Ok(()),
+        Content::Empty(_) | Content::Forming(..) | Content::Disk(..) => Ok(()),
     }
 }
 
@@ -311,7 +307,7 @@ fn nothing_readable(slots: &[Found]) -> IdentityError {
         .first()
         .map_or(String::new(), |slot| match &slot.content {
             Content::Unusable(reason) => reason.clone(),
-            Content::Empty(_) | Content::Disk(..) => String::new(),
+            Content::Empty(_) | Content::Forming(..) | Content::Disk(..) => String::new(),
         });
     let path = slots.first().map_or(String::new(), Found::path);
     IdentityError::NothingReadable { path, reason }
@@ -354,6 +350,83 @@ impl Assembly {
 }
 
 impl Membership {
+    /// A new cluster.
+    fn draw(count: usize, profile: Option<&str>, rng: &dyn Rng) -> Result<Self, IdentityError> {
+        let mut membership = Self {
+            cluster_id: random_id(rng),
+            generation: 1,
+            members: Vec::new(),
+            next_number: 0,
+            profile: profile.map(str::to_owned),
+        };
+        for _ in 0..count {
+            let member = membership.draw_member(rng)?;
+            membership.members.push(member);
+        }
+        Ok(membership)
+    }
+
+    /// Writes every slot's document; all or an error.
+    fn format_all(&self, slots: Vec<Found>) -> Result<Vec<Found>, IdentityError> {
+        slots
+            .into_iter()
+            .enumerate()
+            .map(|(slot, found)| self.format(slot, found))
+            .collect()
+    }
+
+    fn format(&self, slot: usize, found: Found) -> Result<Found, IdentityError> {
+        let path = found.path();
+        let document = Box::new(self.document(slot));
+        let volume = Arc::clone(&found.volume);
+        match self.settle(slot, found, true) {
+            (
+                Ok(()),
+                Assembled {
+                    state: AssembledState::Present { lock, .. },
+                    ..
+                },
+            ) => Ok(Found {
+                volume,
+                content: Content::Disk(document, lock),
+            }),
+            (Err(source), _) => Err(IdentityError::Format { path, source }),
+            (
+                _,
+                Assembled {
+                    state: AssembledState::Missing { reason },
+                    ..
+                },
+            ) => Err(IdentityError::NewDiskUnusable { path, reason }),
+        }
+    }
+
+    /// What `disk.json` of a slot is to say.
+    fn document(&self, slot: usize) -> Document {
+        Document {
+            own: self.members[slot],
+            slot,
+            membership: self.clone(),
+        }
+    }
+
+    /// Refuses too few directories, and so many empty ones that they are more likely not mounted than new.
+    fn check_count(&self, slots: &[Found]) -> Result<(), IdentityError> {
+        let expected = self.members.len();
+        if slots.len() < expected {
+            return Err(IdentityError::TooFewDirectories {
+                expected,
+                got: slots.len(),
+            });
+        }
+        let is_empty = |slot: &&Found| matches!(slot.content, Content::Empty(_));
+        let empty = slots.iter().take(expected).filter(is_empty).count();
+        if empty * 2 > expected {
+            return Err(IdentityError::MostlyEmpty { expected, empty });
+        }
+        Ok(())
+    }
+
     fn draw_member(&mut self, rng: &dyn Rng) -> Result<Member, IdentityError> {
         let number = u16::try_from(self.next_number).map_err(|_| IdentityError::NoNumberLeft)?;
         self.next_number += 1;
@@ -433,11 +506,7 @@ impl Membership {
         replaced: bool,
     ) -> (Result<(), DiskError>, Assembled) {
         let member = self.members[slot];
-        let document = Document {
-            own: member,
-            slot,
-            membership: self.clone(),
-        };
+        let document = self.document(slot);
         let Found { volume, content } = found;
         let (lock, stored) = match content {
             Content::Unusable(reason) => {
@@ -452,7 +521,9 @@ impl Membership {
                 );
             }
             Content::Disk(old, lock) if *old == document => (lock, Ok(())),
-            Content::Disk(_, lock) | Content::Empty(lock) => (lock, document.store(&*volume)),
+            Content::Disk(_, lock) | Content::Forming(_, lock) | Content::Empty(lock) => {
+                (lock, document.store(&*volume))
+            }
         };
         let state = match &stored {
             Ok(()) => AssembledState::Present { volume, lock },
