@@ -6,3 +6,4 @@
 pub mod checksum;
 pub mod error;
 pub mod sigv4;
+pub mod xml;
