@@ -237,8 +237,9 @@ class SeaweedFs(Server):
             self.ports = dict(zip(("s3", "master", "volume", "filer"), free_port_pairs(4)))
         self.address = f"127.0.0.1:{self.ports['s3']}"
         command = [tool("weed"), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
+        # Every bucket takes seven volumes of its own: without many small ones it is full after a few buckets.
         command += [f"-{name}.port={port}" for name, port in self.ports.items()]
-        command += [f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.volumeSizeLimitMB=1024", "-volume.max=100"]
+        command += [f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.volumeSizeLimitMB=1024", "-volume.max=5000"]
         command += [f"-s3.domainName={','.join(self.domains)}"] if self.domains else []
         return [*command, *self.extra_args]
 
