@@ -246,7 +246,16 @@ def fetch(url, method="GET", body=None, headers=None):
         return error.code, error.read(), dict(error.headers)
 
 
-def test_presigned_get_of_the_sdk(s3, bucket):
+def test_a_url_of_signature_version_2_is_refused_clearly(s3, bucket):
+    """boto3 still presigns so for an endpoint of one's own, unless told `signature_version="s3v4"`."""
+    url = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"})
+    assert "AWSAccessKeyId=" in url, "boto3 has changed its default: drop this test and the advice in docs/compatibility.md"
+    status, body, _ = fetch(url)
+    assert status == 400 and b"InvalidRequest" in body and b"AWS4-HMAC-SHA256" in body
+
+
+def test_presigned_get_of_the_sdk(server, bucket):
+    s3 = boto(server, signature_version="s3v4")
     s3.put_object(Bucket=bucket, Key="a b/ü+", Body=b"x")
     parameters = {"Bucket": bucket, "Key": "a b/ü+", "ResponseContentType": "text/other", "ResponseContentDisposition": "attachment"}
     status, body, headers = fetch(s3.generate_presigned_url("get_object", parameters, ExpiresIn=60))
