@@ -79,13 +79,13 @@ def uploading(store):
 
 def back_up_while_the_store_dies(database, store):
     """A base backup in whose middle the store is killed. barman may try again by itself; if it gives up, so does an operator once."""
-    process = database.popen(*backup_command(database, store, "first"))
+    process = database.popen(*backup_command(database, store, "base-1"))
     poll(lambda: uploading(store) or process.poll() is not None, 60, "the backup's first upload")
     assert process.poll() is None, "the backup was over before the store could be killed: make it larger"
     store.kill()
     store.start()
     if process.wait(180) != 0:
-        database.run(*backup_command(database, store, "again"))
+        database.run(*backup_command(database, store, "base-2"))
 
 
 def mark(database, name):
@@ -141,7 +141,7 @@ def test_a_database_is_archived_loses_its_disk_and_comes_back(store, database):
     # Life goes on: another backup on the new timeline, and retention removes the old one with its log.
     barman(database, store, "check-wal-archive", status=(1,))
     mark(database, "second life")
-    database.run(*backup_command(database, store, "second"))
+    database.run(*backup_command(database, store, "base-3"))
     database.archive_now()
     two = backups(database, store)
     assert len(two) == 2
