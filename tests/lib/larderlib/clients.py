@@ -21,6 +21,8 @@ def _loopback_for_test_domains(host, *args, **kwargs):
 
 
 socket.getaddrinfo = _loopback_for_test_domains
+# A proxy of the caller's is of no use for a server on loopback. Inherited by the clients that the tests start.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
 
 
 def boto(server, style="path", endpoint=None, retries=0, access_key=None, secret_key=None, region=None, **config):

@@ -80,7 +80,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self.environment},
+                env={**inherited_environment(), **self.environment},
                 cwd=self.directory,
                 start_new_session=True,
             )
@@ -271,6 +271,11 @@ class SeaweedFs(Server):
 
     def check_logs(self):
         """The peer's log is not ours to judge."""
+
+
+def inherited_environment():
+    """The caller's environment without settings of a server: those come from the test alone."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LARDER_")}
 
 
 def http_ok(url):
