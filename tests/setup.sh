@@ -11,11 +11,24 @@ mkdir -p "$cache"
 
 say() { printf 'setup: %s\n' "$*"; }
 
+# The newest barman asks for Python 3.12; 3.10 does for everything else.
+find_python() {
+    local candidate
+    for candidate in python3.14 python3.13 python3.12 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[234]*/bin/python3 python3.11 python3.10 python3; do
+        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
 # --- Debian packages -------------------------------------------------------------------------------------------------
 packages=()
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 command -v pg_config >/dev/null || packages+=(libpq-dev)
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
+find_python >/dev/null || packages+=(python3 python3-venv python3-dev)
 command -v curl >/dev/null || packages+=(curl)
 command -v runuser >/dev/null || packages+=(util-linux)
 if ((${#packages[@]})); then
@@ -30,17 +43,6 @@ if ((${#packages[@]})); then
 fi
 
 # --- Python ----------------------------------------------------------------------------------------------------------
-# The newest barman asks for Python 3.12; 3.10 does for everything else.
-find_python() {
-    local candidate
-    for candidate in python3.14 python3.13 python3.12 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[234]*/bin/python3 python3.11 python3.10 python3; do
-        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
-            printf '%s\n' "$candidate"
-            return
-        fi
-    done
-    return 1
-}
 stamp="$cache/venv/.requirements"
 if ! cmp -s tests/requirements.txt "$stamp"; then
     python=$(find_python) || { say "no Python of 3.10 or newer with venv (get it with: apt-get install python3 python3-venv)"; exit 1; }

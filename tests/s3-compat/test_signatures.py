@@ -242,9 +242,9 @@ def fetch(url, method="GET", body=None, headers=None):
     request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, answer.read(), dict(answer.headers)
+            return answer.status, answer.read(), {n.lower(): v for n, v in answer.headers.items()}
     except urllib.error.HTTPError as error:
-        return error.code, error.read(), dict(error.headers)
+        return error.code, error.read(), {n.lower(): v for n, v in error.headers.items()}
 
 
 def test_a_url_of_signature_version_2_is_refused_clearly(s3, bucket):
