@@ -17,10 +17,10 @@
 pub mod clock;
 pub mod disk;
 pub mod meta;
-// pub mod objects;
-// pub mod open;
+pub mod objects;
+pub mod open;
 pub mod placement;
 pub mod rng;
 pub mod stripes;
-// pub mod upkeep;
+pub mod upkeep;
 pub mod varint;

@@ -153,7 +153,7 @@ pub async fn open(
         settings: ViewSettings::default(),
     };
     let (engine, recovery) =
-        Embedded::open(Arc::clone(&pool), Arc::new(views), &opened.cluster_id, progress).await?;
+        Embedded::open(Arc::clone(&pool), Arc::new(views), &format!("{:032x}", opened.cluster_id), progress).await?;
     let meta: Arc<dyn Meta> = Arc::new(Arc::clone(&engine));
     let store = Store::new(meta, Arc::clone(&pool), Arc::clone(&clock), rng, settings.md5);
     let (stop, _) = watch::channel(false);

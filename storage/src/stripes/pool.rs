@@ -1,7 +1,7 @@
 //! The disks that blobs are spread over, with what readers and writers share.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -46,6 +46,8 @@ pub struct Pool {
     options: PoolOptions,
     codecs: RwLock<HashMap<Profile, Arc<Codec>>>,
     next_blob: AtomicU64,
+    /// Blobs below were begun by earlier processes.
+    first_blob: AtomicU64,
     in_flight: Mutex<BTreeSet<BlobId>>,
     damaged_reads: AtomicU64,
     read_bytes: AtomicU64,
@@ -60,6 +62,7 @@ impl Pool {
             options,
             codecs: RwLock::default(),
             next_blob: AtomicU64::new(1),
+            first_blob: AtomicU64::new(1),
             in_flight: Mutex::default(),
             damaged_reads: AtomicU64::new(0),
             read_bytes: AtomicU64::new(0),
@@ -70,6 +73,7 @@ impl Pool {
     /// Blob numbers from now on are of `epoch`, so that none is ever given twice.
     pub fn set_epoch(&self, epoch: u32) {
         self.next_blob.store(Seq::new(epoch, 1).0, Ordering::Relaxed);
+        self.first_blob.store(Seq::new(epoch, 1).0, Ordering::Relaxed);
     }
 
     /// The disks in order of slot, missing ones included.
@@ -176,6 +180,27 @@ impl Pool {
             let shard = u8::try_from(index).unwrap_or(u8::MAX);
             if let Err(error) = disk.remove_extent(placement.blob, shard) {
                 tracing::warn!(%error, disk = number.0, "extent not removed");
+            }
+        }
+    }
+
+    /// Blobs from `from` on that earlier processes began and that have extents somewhere. Blocks.
+    pub(crate) fn extents_of_earlier_epochs(&self, from: BlobId) -> HashSet<BlobId> {
+        let before = BlobId(self.first_blob.load(Ordering::Relaxed));
+        let present = self.disks.iter().filter_map(|disk| disk.disk.as_ref().ok());
+        let extents = present.filter_map(|disk| disk.extents().ok()).flatten();
+        extents.map(|(blob, _)| blob).filter(|blob| (from..before).contains(blob)).collect()
+    }
+
+    /// Removes every extent of these blobs. Blocks.
+    pub(crate) fn remove_all_extents_of(&self, blobs: &HashSet<BlobId>) {
+        for disk in self.disks.iter().filter_map(|disk| disk.disk.as_ref().ok()) {
+            for (blob, shard) in disk.extents().unwrap_or_default() {
+                if blobs.contains(&blob)
+                    && let Err(error) = disk.remove_extent(blob, shard)
+                {
+                    tracing::warn!(%error, disk = disk.number().0, "extent not removed");
+                }
             }
         }
     }

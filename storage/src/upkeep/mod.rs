@@ -16,8 +16,6 @@ pub struct UpkeepSettings {
     pub checkpoint_bytes: u64,
     /// A checkpoint is made after this time if anything came at all. Default 60 s.
     pub checkpoint_age: Duration,
-    /// Uploads that were begun longer ago are aborted. Default 7 days.
-    pub abandoned_upload_age: Duration,
     /// Garbage tasks handled per look. Default 256.
     pub sweep_limit: usize,
 }
@@ -28,7 +26,6 @@ impl Default for UpkeepSettings {
             interval: Duration::from_secs(1),
             checkpoint_bytes: 64 << 20,
             checkpoint_age: Duration::from_secs(60),
-            abandoned_upload_age: Duration::from_secs(7 * 24 * 3600),
             sweep_limit: 256,
         }
     }
@@ -65,7 +62,7 @@ pub async fn run(
 }
 
 async fn sweep(store: &Store, settings: &UpkeepSettings) {
-    if let Err(error) = store.sweep_once(settings.sweep_limit, settings.abandoned_upload_age).await {
+    if let Err(error) = store.sweep_once(settings.sweep_limit).await {
         tracing::warn!(%error, "garbage not swept");
     }
 }
