@@ -127,10 +127,10 @@ fn repeat(mut operation: impl FnMut()) -> Vec<Duration> {
     let start = clock.monotonic();
     let mut last = start;
     let mut latencies = Vec::new();
-    while last - start < RUN_FOR {
+    while last.saturating_sub(start) < RUN_FOR {
         operation();
         let now = clock.monotonic();
-        latencies.push(now - last);
+        latencies.push(now.saturating_sub(last));
         last = now;
     }
     latencies

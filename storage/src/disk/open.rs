@@ -56,7 +56,8 @@ pub struct Slot {
     pub number: DiskNo,
     /// Whether the disk can be used.
     pub state: SlotState,
-    /// Whether the disk was replaced (or added) at this start: it is empty and wants healing.
+    /// Whether the disk was replaced (or added) at this start: it is empty and wants healing. Told once: whoever heals has to
+    /// remember it across a crash. Not set in a new cluster.
     pub replaced: bool,
 }
 

@@ -36,7 +36,7 @@ pub struct Assembly {
 pub struct Assembled {
     /// Which disk is in it.
     pub member: Member,
-    /// Whether the disk is new in this slot since this start: it holds nothing yet.
+    /// Whether the disk took another one's place, or was added, at this start: it holds nothing yet. Not set in a new cluster.
     pub replaced: bool,
     /// Whether it can be used.
     pub state: AssembledState,
@@ -263,7 +263,7 @@ fn create(
         .push(format!("formatted a new cluster of {} disks", slots.len()));
     let settled = slots.into_iter().enumerate();
     assembly.disks = settled
-        .map(|(slot, found)| membership.settle(slot, found, true).1)
+        .map(|(slot, found)| membership.settle(slot, found, false).1)
         .collect();
     Ok(assembly)
 }

@@ -237,6 +237,15 @@ mod tests {
     }
 
     #[test]
+    fn bytes_of_a_document_never_change() {
+        // Its check was computed by a bit-by-bit CRC-64/NVME in another language.
+        assert_eq!(
+            sample().format(),
+            include_str!("fixtures/disk-format-1.json")
+        );
+    }
+
+    #[test]
     fn later_format_is_recognised_whatever_else_it_says() {
         let loaded = Document::parse(br#"{"format": 2, "shape": "round"}"#);
         assert!(matches!(loaded, Loaded::Newer(2)), "{loaded:?}");

@@ -110,7 +110,7 @@ fn empty_directories_become_a_cluster_that_is_found_again() {
             && made
                 .disks
                 .iter()
-                .all(|disk| disk.replaced && is_present(disk))
+                .all(|disk| !disk.replaced && is_present(disk))
     );
     assert_eq!((numbers(&made), made.generation), (vec![0, 1, 2, 3], 1));
     let (cluster_id, made_ids) = (made.cluster_id, ids(&made));

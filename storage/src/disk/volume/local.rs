@@ -274,3 +274,51 @@ fn read_nowait(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     };
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_system_without_nowait_is_asked_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let volume = LocalVolume::new(directory.path());
+        let file = volume.create("f").unwrap();
+        file.write_at(b"bytes", 0).unwrap();
+        let mut buffer = [0; 5];
+        match file.read_at(&mut buffer, 0, ReadMode::CachedOnly) {
+            Ok(read) => assert_eq!((read, &buffer), (5, b"bytes")),
+            Err(error) => assert_eq!(error, DiskError::NotCached),
+        }
+        volume.nowait.store(false, Ordering::Relaxed);
+        let refused = file.read_at(&mut buffer, 0, ReadMode::CachedOnly);
+        assert_eq!(refused, Err(DiskError::NotCached));
+        assert_eq!(file.read_at(&mut buffer, 0, ReadMode::MayBlock), Ok(5));
+    }
+
+    #[test]
+    fn errors_of_a_file_system_without_nowait_mean_not_cached() {
+        let volume = LocalVolume::new("/");
+        let nowait = Arc::clone(&volume.nowait);
+        let file = File::open("/dev/null").unwrap();
+        let file = LocalFile {
+            file,
+            path: "/dev/null".to_owned(),
+            nowait: Arc::clone(&nowait),
+        };
+        let unsupported = io::Error::from_raw_os_error(libc::EOPNOTSUPP);
+        let would_block = io::Error::from_raw_os_error(libc::EAGAIN);
+        assert_eq!(
+            file.read_error(ReadMode::CachedOnly, &would_block),
+            DiskError::NotCached
+        );
+        assert!(nowait.load(Ordering::Relaxed), "that was an answer");
+        assert_eq!(
+            file.read_error(ReadMode::CachedOnly, &unsupported),
+            DiskError::NotCached
+        );
+        assert!(!nowait.load(Ordering::Relaxed));
+        let error = file.read_error(ReadMode::MayBlock, &unsupported);
+        assert!(matches!(error, DiskError::Io { .. }), "{error}");
+    }
+}

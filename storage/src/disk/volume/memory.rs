@@ -259,8 +259,10 @@ impl Content {
     }
 
     fn sync(&mut self) {
-        self.pending.clear();
-        self.durable.clone_from(&self.live);
+        // Not a copy of the whole: a segment is synced once per batch.
+        for change in self.pending.drain(..) {
+            change.apply(&mut self.durable, &mut |_| true);
+        }
     }
 
     /// What of it a power cut leaves.
