@@ -58,7 +58,7 @@ fn no_call_allocates_once_a_codec_or_plan_exists() {
         let update = || {
             codec
                 .update(1, data[1], data[2], &mut parity_slices)
-                .unwrap()
+                .unwrap();
         };
         assert_eq!(allocations_of(update), 0, "update {level}");
         let progressive = || {

@@ -3,6 +3,11 @@
 //! A failure here means that stored stripes could no longer be rebuilt. Never change an expected
 //! value; a new code gets a new matrix id and vectors of its own.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "test code, also outside of #[test] functions"
+)]
+
 mod support;
 use support::{codecs, slices, slices_mut};
 

@@ -1,6 +1,10 @@
 //! No kernel touches a byte outside of its buffers: each buffer ends, or begins, at a page that
 //! cannot be accessed, for every length of tail.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "test code, also outside of #[test] functions"
+)]
 #![cfg(unix)]
 #![expect(unsafe_code, reason = "maps pages without access")]
 
@@ -54,7 +58,9 @@ fn check(codec: &Codec, memory: &mut [Guarded], length: usize, at_end: bool) {
     let mut shards: Vec<&mut [u8]> = shards.iter_mut().map(|g| g.slice(length, at_end)).collect();
     let (data, parity) = shards.split_at_mut(k);
     let mut random = Random(length as u64);
-    data.iter_mut().for_each(|shard| random.fill(shard));
+    for shard in data.iter_mut() {
+        random.fill(shard);
+    }
     let data: Vec<&[u8]> = data.iter().map(|shard| &**shard).collect();
     codec.encode(&data, parity).unwrap();
     codec.update(0, data[0], data[0], parity).unwrap();

@@ -1,5 +1,10 @@
 //! Every level against the reference, over lengths, alignments, profiles, losses and wishes.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "test code, also outside of #[test] functions"
+)]
+
 use std::sync::LazyLock;
 
 use larder_erasure::{Codec, Level, Profile};

@@ -1,5 +1,10 @@
 //! Wrong arguments are refused by name, and nothing is written.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "test code, also outside of #[test] functions"
+)]
+
 use larder_erasure::{Codec, Error};
 
 mod support;
