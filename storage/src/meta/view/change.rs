@@ -14,7 +14,7 @@ pub const MAX_VIEW_VALUE_BYTES: usize = 128 << 10;
 pub(super) fn check(changes: &[ViewChange]) -> Result<(), ViewError> {
     changes.iter().try_for_each(|change| {
         check_key(change.key.len())?;
-        check_value(change.value.as_ref().map_or(0, |value| value.len()))
+        check_value(change.value.as_ref().map_or(0, bytes::Bytes::len))
     })
 }
 

@@ -11,14 +11,16 @@ use std::{
     fmt,
     fs::{self, File},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
 use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _,
+    compaction::Leveled,
     config::{
         BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry,
-        HashRatioPolicy, RestartIntervalPolicy,
+        HashRatioPolicy, PartitioningPolicy, PinningPolicy, RestartIntervalPolicy,
     },
 };
 
@@ -26,8 +28,14 @@ use super::{View, ViewChange, ViewError, ViewSettings, change, disk_usage};
 
 /// The only key space in the database.
 const KEYSPACE: &str = "view";
-/// File descriptors kept open. A table has 64 MiB at most, so this covers 16 GiB without opening files again.
+/// File descriptors kept open: those of 4 GiB of tables.
 const OPEN_FILES: usize = 256;
+/// fjall's default of 64 MiB makes merging the first level cost up to 256 MiB at a time, and index blocks so
+/// large that they drive data out of the cache.
+const TABLE_BYTES: u64 = 16 << 20;
+/// One for writing buffers out, one for compaction. With one alone (fjall's default on one core) a compaction keeps
+/// buffers from being written out, and memory grew to 600 MiB in a measurement.
+const WORKER_THREADS: usize = 2;
 
 /// A view kept by fjall.
 pub struct FjallView {
@@ -46,6 +54,7 @@ impl FjallView {
             .cache_size(settings.cache_bytes)
             .manual_journal_persist(true)
             .max_cached_files(Some(OPEN_FILES))
+            .worker_threads(WORKER_THREADS)
             .open()?;
         let entries = db.keyspace(KEYSPACE, || options(settings))?;
         Ok(Self {
@@ -93,6 +102,14 @@ fn options(settings: ViewSettings) -> KeyspaceCreateOptions {
         // A hash index of 8 bits in each data block saves most of the binary search of a point read.
         .data_block_hash_ratio_policy(HashRatioPolicy::all(0.75))
         .data_block_restart_interval_policy(RestartIntervalPolicy::all(8))
+        // In memory for good, about 8 bytes per key: a get then reads one data block at most.
+        .index_block_pinning_policy(PinningPolicy::all(true))
+        .filter_block_pinning_policy(PinningPolicy::all(true))
+        .index_block_partitioning_policy(PartitioningPolicy::all(false))
+        .filter_block_partitioning_policy(PartitioningPolicy::all(false))
+        .compaction_strategy(Arc::new(
+            Leveled::default().with_table_target_size(TABLE_BYTES),
+        ))
         // A PUT of a new key looks it up first. Without filters on the last level each would read a block.
         .expect_point_read_hits(false)
         .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
