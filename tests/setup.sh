@@ -30,7 +30,7 @@ command -v pg_config >/dev/null || packages+=(libpq-dev)
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
 find_python >/dev/null || packages+=(python3 python3-venv python3-dev)
 command -v curl >/dev/null || packages+=(curl)
-command -v runuser >/dev/null || packages+=(util-linux)
+command -v setpriv >/dev/null || packages+=(util-linux)
 if ((${#packages[@]})); then
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
         say "installing ${packages[*]}"

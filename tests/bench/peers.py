@@ -2,7 +2,8 @@
 
 Each round starts every server on fresh directories, runs one load on it with `larder bench` and stops it, so that drifts of the
 machine meet all alike; the median round counts. SeaweedFS runs as it comes (nothing synced) and with its path rule for synced writes; it keeps
-one copy, Larder any two of four disks' loss. Ratios: above 1 Larder is better, for CPU and memory below 1 is.
+one copy; Larder survives the loss of two disks of four. Ratios of throughput: above 1 Larder is better; of
+latency, CPU and memory: below 1.
 
     make bench-peers ARGS='--rounds 1 --only put-4KiB-c32,get-4KiB-c8'
 """
@@ -39,7 +40,7 @@ SERVERS = {
     "seaweedfs": SeaweedFs,
     "seaweedfs+fsync": lambda directory: SeaweedFs(directory=directory, fsync=True),
 }
-COLUMNS = ("ops/s", "MB/s", "p50 ms", "p99 ms", "CPU ms/op", "peak MiB")
+COLUMNS = ("ops|keys/s", "MB/s", "p50 ms", "p99 ms", "CPU ms/op", "peak MiB")
 
 
 def measure(make, load, options):
@@ -65,7 +66,9 @@ def figures_of(row):
         print(f"  {row['errors']} errors, first: {row.get('first_error')}", file=sys.stderr)
     seconds = row["seconds"]
     cpu, memory = row.get("server_cpu_ms_per_op") or 0, (row.get("server_peak_rss_bytes") or 0) / 2**20
-    return (row["ops"] / seconds, row["bytes"] / seconds / 1e6, row["p50_us"] / 1e3, row["p99_us"] / 1e3, cpu, memory)
+    # A listing is measured in keys.
+    count = row.get("keys") or row["ops"]
+    return (count / seconds, row["bytes"] / seconds / 1e6, row["p50_us"] / 1e3, row["p99_us"] / 1e3, cpu, memory)
 
 
 def median(samples):
@@ -78,12 +81,12 @@ def ratio(a, b):
 
 def print_load(load, results):
     print(f"\n{load}")
-    print(f"  {'':18}" + "".join(f"{name:>12}" for name in COLUMNS))
+    print(f"  {'':26}" + "".join(f"{name:>12}" for name in COLUMNS))
     for name, figures in results.items():
-        print(f"  {name:18}" + "".join(f"{value:12.2f}" for value in figures))
+        print(f"  {name:26}" + "".join(f"{value:12.2f}" for value in figures))
     for name, figures in results.items():
         if name != "larder":
-            print(f"  larder / {name:9}" + "".join(f"{ratio(a, b):>12}" for a, b in zip(results["larder"], figures)))
+            print(f"  larder / {name:17}" + "".join(f"{ratio(a, b):>12}" for a, b in zip(results["larder"], figures)))
 
 
 def parse():
