@@ -6,8 +6,8 @@ use std::{collections::HashSet, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    Change, MAX_COMMIT_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES, Meta, MetaError, Precondition, Revision,
-    Transaction,
+    Change, MAX_COMMIT_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES, Meta, MetaError, Precondition,
+    Revision, Transaction,
 };
 
 type Engine = Arc<dyn Meta>;
@@ -33,19 +33,32 @@ fn bytes(text: impl AsRef<[u8]>) -> Bytes {
 }
 
 fn put(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Change {
-    Change { key: bytes(key), value: Some(bytes(value)) }
+    Change {
+        key: bytes(key),
+        value: Some(bytes(value)),
+    }
 }
 
 fn delete(key: impl AsRef<[u8]>) -> Change {
-    Change { key: bytes(key), value: None }
+    Change {
+        key: bytes(key),
+        value: None,
+    }
 }
 
 fn at(key: impl AsRef<[u8]>, revision: Option<Revision>) -> Precondition {
-    Precondition { key: bytes(key), revision }
+    Precondition {
+        key: bytes(key),
+        revision,
+    }
 }
 
 fn of(changes: Vec<Change>, preconditions: Vec<Precondition>) -> Transaction {
-    Transaction { changes, preconditions, inline: None }
+    Transaction {
+        changes,
+        preconditions,
+        inline: None,
+    }
 }
 
 async fn commit(meta: &Engine, changes: Vec<Change>) -> Revision {
@@ -53,17 +66,27 @@ async fn commit(meta: &Engine, changes: Vec<Change>) -> Revision {
 }
 
 async fn value(meta: &Engine, key: impl AsRef<[u8]>) -> Option<Bytes> {
-    meta.get(key.as_ref()).await.unwrap().map(|found| found.value)
+    meta.get(key.as_ref())
+        .await
+        .unwrap()
+        .map(|found| found.value)
 }
 
 async fn keys(meta: &Engine, from: &str, to: &str, limit: usize) -> Vec<Bytes> {
-    let entries = meta.scan(from.as_bytes(), to.as_bytes(), limit).await.unwrap();
+    let entries = meta
+        .scan(from.as_bytes(), to.as_bytes(), limit)
+        .await
+        .unwrap();
     entries.into_iter().map(|entry| entry.key).collect()
 }
 
 async fn gets_what_was_committed(meta: Engine) {
     assert_eq!(value(&meta, "a").await, None);
-    let revision = commit(&meta, vec![put("a", "1"), put("b", ""), put(b"c\0\xff", b"\0\xff")]).await;
+    let revision = commit(
+        &meta,
+        vec![put("a", "1"), put("b", ""), put(b"c\0\xff", b"\0\xff")],
+    )
+    .await;
     let found = meta.get(b"a").await.unwrap().unwrap();
     assert_eq!((found.revision, found.value), (revision, bytes("1")));
     assert_eq!(value(&meta, "b").await, Some(bytes("")));
@@ -85,26 +108,44 @@ async fn scans_are_ordered_bounded_and_half_open(meta: Engine) {
     for key in ["c", "a", "ab", "b", "a\0"] {
         commit(&meta, vec![put(key, key)]).await;
     }
-    assert_eq!(keys(&meta, "a", "c", 10).await, ["a", "a\0", "ab", "b"].map(bytes));
+    assert_eq!(
+        keys(&meta, "a", "c", 10).await,
+        ["a", "a\0", "ab", "b"].map(bytes)
+    );
     assert_eq!(keys(&meta, "a\0", "b", 10).await, ["a\0", "ab"].map(bytes));
     assert_eq!(keys(&meta, "a", "z", 2).await, ["a", "a\0"].map(bytes));
     for (from, to, limit) in [("a", "a", 9), ("b", "a", 9), ("d", "z", 9), ("a", "z", 0)] {
-        assert_eq!(keys(&meta, from, to, limit).await, [] as [Bytes; 0], "{from}..{to}");
+        assert_eq!(
+            keys(&meta, from, to, limit).await,
+            [] as [Bytes; 0],
+            "{from}..{to}"
+        );
     }
     let entries = meta.scan(b"ab", b"b", 1).await.unwrap();
     let found = meta.get(b"ab").await.unwrap().unwrap();
-    assert_eq!((entries[0].revision, &entries[0].value), (found.revision, &found.value));
+    assert_eq!(
+        (entries[0].revision, &entries[0].value),
+        (found.revision, &found.value)
+    );
 }
 
 async fn scans_in_pages_see_each_key_once(meta: Engine) {
     for chunk in 0..10 {
-        commit(&meta, (0..50).map(|i| put(format!("k{:04}", i * 10 + chunk), "v")).collect()).await;
+        commit(
+            &meta,
+            (0..50)
+                .map(|i| put(format!("k{:04}", i * 10 + chunk), "v"))
+                .collect(),
+        )
+        .await;
     }
     let (mut from, mut seen) = (b"k".to_vec(), Vec::new());
     loop {
         let page = meta.scan(&from, b"l", 7).await.unwrap();
         seen.extend(page.iter().map(|entry| entry.key.clone()));
-        let Some(last) = page.last().filter(|_| page.len() == 7) else { break };
+        let Some(last) = page.last().filter(|_| page.len() == 7) else {
+            break;
+        };
         from = [&last.key[..], &[0]].concat();
     }
     let expected: Vec<_> = (0..500).map(|i| bytes(format!("k{i:04}"))).collect();
@@ -120,25 +161,40 @@ async fn preconditions_guard_all_changes(meta: Engine) {
         vec![at("b", None), at("a", None)],
     ];
     for preconditions in refused {
-        let failed = meta.commit(of(vec![put("a", "2"), put("c", "2")], preconditions)).await;
-        assert!(matches!(failed, Err(MetaError::Conflict { .. })), "{failed:?}");
+        let failed = meta
+            .commit(of(vec![put("a", "2"), put("c", "2")], preconditions))
+            .await;
+        assert!(
+            matches!(failed, Err(MetaError::Conflict { .. })),
+            "{failed:?}"
+        );
     }
-    let Err(MetaError::Conflict { key }) = meta.commit(of(vec![], vec![at("a", None)])).await else {
+    let Err(MetaError::Conflict { key }) = meta.commit(of(vec![], vec![at("a", None)])).await
+    else {
         panic!("no conflict");
     };
     assert_eq!(key, "a");
-    assert_eq!((value(&meta, "a").await, value(&meta, "c").await), (Some(bytes("1")), None));
+    assert_eq!(
+        (value(&meta, "a").await, value(&meta, "c").await),
+        (Some(bytes("1")), None)
+    );
     let holds = vec![at("a", Some(first)), at("b", None)];
-    meta.commit(of(vec![put("a", "2"), put("b", "2")], holds)).await.unwrap();
+    meta.commit(of(vec![put("a", "2"), put("b", "2")], holds))
+        .await
+        .unwrap();
     assert_eq!(value(&meta, "b").await, Some(bytes("2")));
 }
 
 async fn a_recreated_key_has_another_revision(meta: Engine) {
     let first = commit(&meta, vec![put("a", "1")]).await;
     commit(&meta, vec![delete("a")]).await;
-    meta.commit(of(vec![put("b", "1")], vec![at("a", None)])).await.unwrap();
+    meta.commit(of(vec![put("b", "1")], vec![at("a", None)]))
+        .await
+        .unwrap();
     commit(&meta, vec![put("a", "1")]).await;
-    let stale = meta.commit(of(vec![delete("a")], vec![at("a", Some(first))])).await;
+    let stale = meta
+        .commit(of(vec![delete("a")], vec![at("a", Some(first))]))
+        .await;
     assert!(matches!(stale, Err(MetaError::Conflict { .. })));
 }
 
@@ -161,8 +217,12 @@ async fn revisions_are_unique_and_grow(meta: Engine) {
 }
 
 async fn limits_are_enforced_without_effect(meta: Engine) {
-    let many = (0..=MAX_COMMIT_KEYS).map(|i| put(format!("m{i:03}"), "v")).collect();
-    let large = (0..20).map(|i| put(format!("m{i:03}"), vec![0; 60 << 10])).collect();
+    let many = (0..=MAX_COMMIT_KEYS)
+        .map(|i| put(format!("m{i:03}"), "v"))
+        .collect();
+    let large = (0..20)
+        .map(|i| put(format!("m{i:03}"), vec![0; 60 << 10]))
+        .collect();
     let refused = [
         many,
         large,
@@ -178,8 +238,9 @@ async fn limits_are_enforced_without_effect(meta: Engine) {
 }
 
 async fn the_largest_transaction_is_accepted(meta: Engine) {
-    let mut changes: Vec<_> =
-        (0..MAX_COMMIT_KEYS).map(|i| put(format!("{i:02}{}", "k".repeat(1000)), "v")).collect();
+    let mut changes: Vec<_> = (0..MAX_COMMIT_KEYS)
+        .map(|i| put(format!("{i:02}{}", "k".repeat(1000)), "v"))
+        .collect();
     changes[0] = put("large", vec![7; MAX_VALUE_BYTES]);
     let preconditions = changes.iter().map(|change| at(&change.key, None)).collect();
     meta.commit(of(changes, preconditions)).await.unwrap();
@@ -234,7 +295,10 @@ async fn one_of_many_concurrent_creations_wins(meta: Engine) {
         winners.extend(task.await.unwrap());
     }
     assert_eq!(winners.len(), 1);
-    assert_eq!(value(&meta, "one").await, Some(bytes(format!("{}", winners[0]))));
+    assert_eq!(
+        value(&meta, "one").await,
+        Some(bytes(format!("{}", winners[0])))
+    );
 }
 
 async fn commits_are_atomic_to_scans(meta: Engine) {
@@ -242,14 +306,21 @@ async fn commits_are_atomic_to_scans(meta: Engine) {
         let meta = Arc::clone(&meta);
         async move {
             for i in 0..200 {
-                commit(&meta, vec![put("x1", format!("{i}")), put("x2", format!("{i}"))]).await;
+                commit(
+                    &meta,
+                    vec![put("x1", format!("{i}")), put("x2", format!("{i}"))],
+                )
+                .await;
             }
         }
     });
     while !writer.is_finished() {
         let entries = meta.scan(b"x", b"y", 9).await.unwrap();
         let values: Vec<_> = entries.into_iter().map(|entry| entry.value).collect();
-        assert!(values.is_empty() || (values.len() == 2 && values[0] == values[1]), "{values:?}");
+        assert!(
+            values.is_empty() || (values.len() == 2 && values[0] == values[1]),
+            "{values:?}"
+        );
         tokio::task::yield_now().await;
     }
     writer.await.unwrap();

@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
 use super::{
-    Change, Committed, Entry, MAX_COMMIT_BYTES, MAX_COMMIT_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES, Meta,
-    MetaError, Precondition, Revision, Transaction, Versioned,
+    Change, Committed, Entry, MAX_COMMIT_BYTES, MAX_COMMIT_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES,
+    Meta, MetaError, Precondition, Revision, Transaction, Versioned,
 };
 use crate::stripes::{BlobPlacement, InlineBlob};
 
@@ -42,7 +42,10 @@ impl MemoryMeta {
 
     /// An empty engine that hands inline blobs to `sink`.
     pub fn with_sink(sink: Arc<dyn InlineSink>) -> Self {
-        Self { sink: Some(sink), ..Self::default() }
+        Self {
+            sink: Some(sink),
+            ..Self::default()
+        }
     }
 
     fn store_inline(
@@ -73,7 +76,9 @@ impl State {
             self.map.get(&condition.key).map(|(revision, _)| *revision) != condition.revision
         };
         match preconditions.iter().find(fails) {
-            Some(condition) => Err(MetaError::Conflict { key: condition.key.clone() }),
+            Some(condition) => Err(MetaError::Conflict {
+                key: condition.key.clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -93,7 +98,10 @@ impl Meta for MemoryMeta {
     async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, MetaError> {
         let state = self.state.lock();
         let found = state.map.get(key);
-        Ok(found.map(|(revision, value)| Versioned { revision: *revision, value: value.clone() }))
+        Ok(found.map(|(revision, value)| Versioned {
+            revision: *revision,
+            value: value.clone(),
+        }))
     }
 
     async fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Entry>, MetaError> {
@@ -123,7 +131,10 @@ impl Meta for MemoryMeta {
         }
         state.last = revision.0;
         state.apply(transaction.changes, revision);
-        Ok(Committed { revision, degraded: false })
+        Ok(Committed {
+            revision,
+            degraded: false,
+        })
     }
 }
 
@@ -132,9 +143,16 @@ impl Meta for MemoryMeta {
 /// # Errors
 /// [`MetaError::TooLarge`] says which limit is broken.
 pub fn check_limits(transaction: &Transaction) -> Result<(), MetaError> {
-    let Transaction { changes, preconditions, inline: _ } = transaction;
+    let Transaction {
+        changes,
+        preconditions,
+        inline: _,
+    } = transaction;
     let changed: Vec<_> = changes.iter().map(|change| &change.key).collect();
-    let tested: Vec<_> = preconditions.iter().map(|condition| &condition.key).collect();
+    let tested: Vec<_> = preconditions
+        .iter()
+        .map(|condition| &condition.key)
+        .collect();
     let keys = changed.iter().chain(&tested);
     let key_bytes: usize = keys.clone().map(|key| key.len()).sum();
     let values = || changes.iter().filter_map(|change| change.value.as_ref());
@@ -150,9 +168,15 @@ pub fn check_limits(transaction: &Transaction) -> Result<(), MetaError> {
         return Err(MetaError::TooLarge(format!("{bytes} bytes")));
     }
     if let Some(value) = values().find(|value| value.len() > MAX_VALUE_BYTES) {
-        return Err(MetaError::TooLarge(format!("a value of {} bytes", value.len())));
+        return Err(MetaError::TooLarge(format!(
+            "a value of {} bytes",
+            value.len()
+        )));
     }
-    match keys.clone().find(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
+    match keys
+        .clone()
+        .find(|key| key.is_empty() || key.len() > MAX_KEY_BYTES)
+    {
         Some(key) => Err(MetaError::TooLarge(format!("a key of {} bytes", key.len()))),
         None => Ok(()),
     }
@@ -171,6 +195,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn keeps_the_promises_of_a_metadata_engine() {
-        crate::meta::conformance::run(|| async { Arc::new(MemoryMeta::new()) as Arc<dyn Meta> }).await;
+        crate::meta::conformance::run(|| async { Arc::new(MemoryMeta::new()) as Arc<dyn Meta> })
+            .await;
     }
 }

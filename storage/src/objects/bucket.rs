@@ -43,7 +43,11 @@ pub(super) struct OpenBucket {
 impl OpenBucket {
     fn decode(key: Bytes, found: &Versioned) -> Result<Self, RecordError> {
         let record = Arc::new(BucketRecord::decode(&found.value)?);
-        Ok(Self { key, revision: found.revision, record })
+        Ok(Self {
+            key,
+            revision: found.revision,
+            record,
+        })
     }
 
     /// Its identifier, the base of its objects' keys.
@@ -57,7 +61,11 @@ impl OpenBucket {
     }
 
     fn with_deleting(&self, is_deleting: bool) -> Vec<u8> {
-        BucketRecord { is_deleting, ..(*self.record).clone() }.encode()
+        BucketRecord {
+            is_deleting,
+            ..(*self.record).clone()
+        }
+        .encode()
     }
 }
 
@@ -82,9 +90,11 @@ impl Store {
         draft.put(key.clone(), record.encode());
         draft.expect(key, None);
         match self.try_commit(draft).await? {
-            Some(_) => {
-                Ok(Bucket { name, created_unix_millis: record.created_unix_millis, region })
-            }
+            Some(_) => Ok(Bucket {
+                name,
+                created_unix_millis: record.created_unix_millis,
+                region,
+            }),
             None => Err(StoreError::BucketExists),
         }
     }
@@ -94,9 +104,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchBucket`].
     pub async fn bucket(&self, name: &BucketName) -> Result<Bucket, StoreError> {
-        let BucketRecord { created_unix_millis, region, .. } =
-            (*self.open_bucket(name).await?.record).clone();
-        Ok(Bucket { name: name.clone(), created_unix_millis, region })
+        let BucketRecord {
+            created_unix_millis,
+            region,
+            ..
+        } = (*self.open_bucket(name).await?.record).clone();
+        Ok(Bucket {
+            name: name.clone(),
+            created_unix_millis,
+            region,
+        })
     }
 
     /// Deletes an empty bucket, and in due course the uploads in it.
@@ -109,7 +126,9 @@ impl Store {
             if !self.is_empty(&bucket).await? {
                 return Err(StoreError::BucketNotEmpty);
             }
-            let Some(bucket) = self.mark_deleting(bucket).await? else { continue };
+            let Some(bucket) = self.mark_deleting(bucket).await? else {
+                continue;
+            };
             // From here each write of an object changes the bucket's revision, so what is found now counts.
             if !self.is_empty(&bucket).await? {
                 self.take_deletion_back(&bucket).await?;
@@ -137,7 +156,10 @@ impl Store {
         let after = after.map(|name| [&keys::bucket_prefix(name)[..], &[0]].concat());
         let from = from.to_vec().max(after.unwrap_or_default());
         let entries = self.inner.meta.scan(&from, &to, limit).await?;
-        entries.iter().map(|entry| listed(&entry.key, &entry.value)).collect()
+        entries
+            .iter()
+            .map(|entry| listed(&entry.key, &entry.value))
+            .collect()
     }
 
     /// The bucket, from memory if it was read before.
@@ -154,7 +176,12 @@ impl Store {
 
     async fn read_bucket(&self, name: &BucketName) -> Result<OpenBucket, StoreError> {
         let key = keys::bucket(name);
-        let found = self.inner.meta.get(&key).await?.ok_or(StoreError::NoSuchBucket)?;
+        let found = self
+            .inner
+            .meta
+            .get(&key)
+            .await?
+            .ok_or(StoreError::NoSuchBucket)?;
         Ok(OpenBucket::decode(key, &found)?)
     }
 
@@ -163,7 +190,11 @@ impl Store {
     }
 
     async fn has_none(&self, prefix: &[u8]) -> Result<bool, StoreError> {
-        let found = self.inner.meta.scan(prefix, &keys::successor(prefix), 1).await?;
+        let found = self
+            .inner
+            .meta
+            .scan(prefix, &keys::successor(prefix), 1)
+            .await?;
         Ok(found.is_empty())
     }
 
@@ -177,8 +208,15 @@ impl Store {
         draft.expect(bucket.key.clone(), Some(bucket.revision));
         let revision = self.try_commit(draft).await?;
         Ok(revision.map(|revision| {
-            let record = BucketRecord { is_deleting: true, ..(*bucket.record).clone() };
-            OpenBucket { key: bucket.key, revision, record: Arc::new(record) }
+            let record = BucketRecord {
+                is_deleting: true,
+                ..(*bucket.record).clone()
+            };
+            OpenBucket {
+                key: bucket.key,
+                revision,
+                record: Arc::new(record),
+            }
         }))
     }
 
@@ -203,7 +241,17 @@ impl Store {
 
 fn listed(key: &[u8], value: &[u8]) -> Result<Bucket, StoreError> {
     let name = key.get(1..).and_then(|name| std::str::from_utf8(name).ok());
-    let name = name.and_then(|name| BucketName::parse(name).ok()).ok_or(RecordError::BadKey)?;
-    let BucketRecord { created_unix_millis, region, .. } = BucketRecord::decode(value)?;
-    Ok(Bucket { name, created_unix_millis, region })
+    let name = name
+        .and_then(|name| BucketName::parse(name).ok())
+        .ok_or(RecordError::BadKey)?;
+    let BucketRecord {
+        created_unix_millis,
+        region,
+        ..
+    } = BucketRecord::decode(value)?;
+    Ok(Bucket {
+        name,
+        created_unix_millis,
+        region,
+    })
 }

@@ -34,7 +34,11 @@ impl BucketCache {
     /// The bucket, or what to hand to [`Self::insert`] with what is read now.
     pub(super) fn get(&self, name: &BucketName) -> Result<OpenBucket, Generation> {
         let state = self.state.read();
-        state.buckets.get(name).cloned().ok_or(Generation(state.generation))
+        state
+            .buckets
+            .get(name)
+            .cloned()
+            .ok_or(Generation(state.generation))
     }
 
     /// Keeps a bucket that was read after `generation` was taken.

@@ -30,7 +30,10 @@ pub(super) struct Draft {
 impl Draft {
     /// Sets `key`. The first one set holds the inline blob, if there is one.
     pub(super) fn put(&mut self, key: Bytes, value: Vec<u8>) {
-        self.transaction.changes.push(Change { key, value: Some(value.into()) });
+        self.transaction.changes.push(Change {
+            key,
+            value: Some(value.into()),
+        });
     }
 
     /// Removes `key`.
@@ -40,7 +43,9 @@ impl Draft {
 
     /// Commits only if `key` is at `revision`, or absent for `None`.
     pub(super) fn expect(&mut self, key: Bytes, revision: Option<Revision>) {
-        self.transaction.preconditions.push(Precondition { key, revision });
+        self.transaction
+            .preconditions
+            .push(Precondition { key, revision });
     }
 
     /// Makes `blob` durable with the commit.
@@ -53,11 +58,6 @@ impl Draft {
         self.transaction.changes.is_empty()
     }
 
-    /// Keys changed and tested, those that are both counted twice.
-    pub(super) fn keys(&self) -> usize {
-        self.transaction.changes.len() + self.transaction.preconditions.len()
-    }
-
     /// Commits only if the bucket has not changed. Takes back a deletion that was only beginning.
     pub(super) fn enter(&mut self, bucket: &OpenBucket) {
         self.expect(bucket.key.clone(), Some(bucket.revision));
@@ -67,7 +67,11 @@ impl Draft {
     }
 
     fn check_size(&self) -> Result<(), StoreError> {
-        let values = self.transaction.changes.iter().filter_map(|change| change.value.as_ref());
+        let values = self
+            .transaction
+            .changes
+            .iter()
+            .filter_map(|change| change.value.as_ref());
         match values.map(Bytes::len).max() {
             Some(bytes) if bytes > MAX_VALUE_BYTES - PLACEMENT_RESERVE_BYTES => {
                 Err(StoreError::MetadataTooLarge { bytes })
@@ -81,7 +85,11 @@ impl Store {
     /// Commits; `false` if a precondition did not hold, so that the caller reads again and decides.
     pub(super) async fn try_commit(&self, draft: Draft) -> Result<Option<Revision>, StoreError> {
         draft.check_size()?;
-        let changes_bucket = draft.transaction.changes.iter().any(|change| is_bucket(&change.key));
+        let changes_bucket = draft
+            .transaction
+            .changes
+            .iter()
+            .any(|change| is_bucket(&change.key));
         // Also when this future is dropped half way: the commit may happen all the same.
         let _forget = changes_bucket.then(|| self.inner.buckets.clear_on_drop());
         match self.inner.meta.commit(draft.transaction).await {
@@ -143,9 +151,18 @@ pub(super) struct Data {
 impl Data {
     pub(super) fn new(blob: FinishedBlob) -> Self {
         match blob {
-            FinishedBlob::Empty => Self { inline: None, extents: None },
-            FinishedBlob::Inline(inline) => Self { inline: Some(inline), extents: None },
-            FinishedBlob::Extents(extents) => Self { inline: None, extents: Some(extents) },
+            FinishedBlob::Empty => Self {
+                inline: None,
+                extents: None,
+            },
+            FinishedBlob::Inline(inline) => Self {
+                inline: Some(inline),
+                extents: None,
+            },
+            FinishedBlob::Extents(extents) => Self {
+                inline: None,
+                extents: Some(extents),
+            },
         }
     }
 
@@ -174,7 +191,10 @@ impl Data {
 
 /// A commit that failed like this may turn out to have happened after the next start.
 fn is_outcome_unknown(error: &StoreError) -> bool {
-    matches!(error, StoreError::Unavailable(_) | StoreError::Meta(MetaError::Corrupt(_)))
+    matches!(
+        error,
+        StoreError::Unavailable(_) | StoreError::Meta(MetaError::Corrupt(_))
+    )
 }
 
 /// Runs a write that holds extents to its end although its caller may go away: a cancelled caller must not remove
@@ -194,7 +214,9 @@ pub(super) struct Turns {
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { stripes: std::array::from_fn(|_| Mutex::new(())) }
+        Self {
+            stripes: std::array::from_fn(|_| Mutex::new(())),
+        }
     }
 }
 

@@ -12,9 +12,7 @@ use super::{
     commit::{ATTEMPTS, Draft},
     keys,
     pages::Pages,
-    record::{
-        Body, GarbageRecord, Manifest, ObjectRecord, PartRecord, RecordError, UploadRecord,
-    },
+    record::{Body, GarbageRecord, Manifest, ObjectRecord, PartRecord, RecordError, UploadRecord},
     upload::FoundUpload,
 };
 use crate::meta::Revision;
@@ -83,15 +81,23 @@ impl Store {
         let mut turn = None;
         for _ in 0..ATTEMPTS {
             let bucket = self.open_bucket(&request.bucket).await?;
-            let upload = self.find_upload(bucket.id(), &request.key, &request.upload).await;
+            let upload = self
+                .find_upload(bucket.id(), &request.key, &request.upload)
+                .await;
             let upload = match upload {
                 Err(StoreError::NoSuchUpload) => return self.completed(&bucket, &request).await,
                 other => other?,
             };
-            if let Some(written) = self.try_complete(&bucket, upload, &request, combine).await? {
+            if let Some(written) = self
+                .try_complete(&bucket, upload, &request, combine)
+                .await?
+            {
                 return Ok(written);
             }
-            self.inner.turns.take(request.key.as_str().as_bytes(), &mut turn).await;
+            self.inner
+                .turns
+                .take(request.key.as_str().as_bytes(), &mut turn)
+                .await;
         }
         Err(StoreError::Conflict)
     }
@@ -105,15 +111,23 @@ impl Store {
         combine: &CombineChecksums,
     ) -> Result<Option<Written>, StoreError> {
         let in_one_commit = request.parts.len() <= PARTS_IN_ONE_COMMIT;
-        let upload = if in_one_commit { Some(upload) } else { self.fence(upload).await? };
-        let Some(upload) = upload else { return Ok(None) };
+        let upload = if in_one_commit {
+            Some(upload)
+        } else {
+            self.fence(upload).await?
+        };
+        let Some(upload) = upload else {
+            return Ok(None);
+        };
         let found = self.find_parts(&request.upload).await?;
         let parts = choose_parts(&request.parts, &found)?;
         let record = self.completed_record(&upload.record, request, &parts, combine)?;
 
         let object_key = keys::object(bucket.id(), &request.key);
         let old = self.find_object(&object_key).await?;
-        request.conditions.check(old.as_ref().map(|old| &old.record.etag))?;
+        request
+            .conditions
+            .check(old.as_ref().map(|old| &old.record.etag))?;
         let mut draft = Draft::default();
         draft.put(object_key.clone(), record.encode());
         draft.expect(object_key, old.as_ref().map(|old| old.revision));
@@ -140,13 +154,24 @@ impl Store {
         if upload.record.is_completing {
             return Ok(Some(upload));
         }
-        let FoundUpload { key, revision, record } = upload;
-        let record = UploadRecord { is_completing: true, ..record };
+        let FoundUpload {
+            key,
+            revision,
+            record,
+        } = upload;
+        let record = UploadRecord {
+            is_completing: true,
+            ..record
+        };
         let mut draft = Draft::default();
         draft.put(key.clone(), record.encode());
         draft.expect(key.clone(), Some(revision));
         let revision = self.try_commit(draft).await?;
-        Ok(revision.map(|revision| FoundUpload { key, revision, record }))
+        Ok(revision.map(|revision| FoundUpload {
+            key,
+            revision,
+            record,
+        }))
     }
 
     async fn find_parts(&self, upload: &UploadId) -> Result<Vec<FoundPart>, StoreError> {
@@ -155,8 +180,19 @@ impl Store {
         let mut parts = Vec::new();
         while let Some(entry) = pages.next().await? {
             let number = keys::parse_part(&entry.key).ok_or(RecordError::BadKey)?;
-            let PartRecord { size, etag, checksum, .. } = PartRecord::decode(&entry.value)?;
-            parts.push(FoundPart { number, revision: entry.revision, size, etag, checksum });
+            let PartRecord {
+                size,
+                etag,
+                checksum,
+                ..
+            } = PartRecord::decode(&entry.value)?;
+            parts.push(FoundPart {
+                number,
+                revision: entry.revision,
+                size,
+                etag,
+                checksum,
+            });
         }
         Ok(parts)
     }
@@ -189,13 +225,17 @@ impl Store {
         let but_last = parts.split_last().map_or(&[][..], |(_, but_last)| but_last);
         let small = |part: &&&FoundPart| part.size < self.inner.options.min_part_bytes;
         if let Some(part) = but_last.iter().find(small) {
-            return Err(StoreError::PartTooSmall { number: part.number.get(), size: part.size });
+            return Err(StoreError::PartTooSmall {
+                number: part.number.get(),
+                size: part.size,
+            });
         }
         let got_bytes = parts.iter().map(|part| part.size).sum();
         match request.expected_size {
-            Some(expected_bytes) if expected_bytes != got_bytes => {
-                Err(StoreError::SizeMismatch { expected_bytes, got_bytes })
-            }
+            Some(expected_bytes) if expected_bytes != got_bytes => Err(StoreError::SizeMismatch {
+                expected_bytes,
+                got_bytes,
+            }),
             _ => Ok(()),
         }
     }
@@ -204,7 +244,10 @@ impl Store {
     fn etag_of(&self, parts: &[&FoundPart]) -> ETag {
         let digests: Vec<u8> = parts.iter().flat_map(|part| part.etag.md5).collect();
         let count = u16::try_from(parts.len()).unwrap_or(u16::MAX);
-        ETag { md5: (self.inner.md5)(&digests), parts: count }
+        ETag {
+            md5: (self.inner.md5)(&digests),
+            parts: count,
+        }
     }
 
     /// The answer for an upload that is gone: that of its completion, if the object is still the one that it made.
@@ -213,7 +256,9 @@ impl Store {
         bucket: &OpenBucket,
         request: &CompleteUpload,
     ) -> Result<Written, StoreError> {
-        let found = self.find_object(&keys::object(bucket.id(), &request.key)).await?;
+        let found = self
+            .find_object(&keys::object(bucket.id(), &request.key))
+            .await?;
         let is_this = |record: &ObjectRecord| match &record.body {
             Body::Parts(manifest) => manifest.upload == request.upload,
             Body::Empty | Body::Blob(_) => false,
@@ -242,10 +287,14 @@ fn choose_parts<'a>(
     found: &'a [FoundPart],
 ) -> Result<Vec<&'a FoundPart>, StoreError> {
     let choose = |part: &CompletePart| {
-        let at = found.binary_search_by_key(&part.number, |found| found.number).ok();
+        let at = found
+            .binary_search_by_key(&part.number, |found| found.number)
+            .ok();
         at.map(|at| &found[at])
             .filter(|found| is_as_believed(part, found))
-            .ok_or(StoreError::InvalidPart { number: part.number.get() })
+            .ok_or(StoreError::InvalidPart {
+                number: part.number.get(),
+            })
     };
     wanted.iter().map(choose).collect()
 }
@@ -272,10 +321,17 @@ fn whole_checksum(
     combine: &CombineChecksums,
 ) -> Result<Option<Checksum>, StoreError> {
     let said = request.checksum.as_ref();
-    let wanted = upload.checksum.or(said.map(|said| (said.algorithm, said.kind)));
-    let Some((algorithm, kind)) = wanted else { return Ok(None) };
+    let wanted = upload
+        .checksum
+        .or(said.map(|said| (said.algorithm, said.kind)));
+    let Some((algorithm, kind)) = wanted else {
+        return Ok(None);
+    };
     let of_part = |part: &&FoundPart| {
-        let checksum = part.checksum.clone().filter(|is| is.algorithm == algorithm)?;
+        let checksum = part
+            .checksum
+            .clone()
+            .filter(|is| is.algorithm == algorithm)?;
         Some(Checksum { kind, ..checksum })
     };
     let Some(checksums) = parts.iter().map(of_part).collect::<Option<Vec<_>>>() else {
@@ -285,7 +341,10 @@ fn whole_checksum(
     let got = combine(&checksums, &sizes);
     match (said, &got) {
         (Some(said), Some(is)) if said.algorithm != is.algorithm || said.value != is.value => {
-            Err(StoreError::ChecksumMismatch { expected: said.value.clone(), got: is.value.clone() })
+            Err(StoreError::ChecksumMismatch {
+                expected: said.value.clone(),
+                got: is.value.clone(),
+            })
         }
         _ => Ok(got),
     }

@@ -1,7 +1,7 @@
 //! Conditional requests: the decision alone. That a decision on a write still holds when it is committed
 //! is the matter of the commit's preconditions.
 
-use super::{names::ETag, error::StoreError};
+use super::{error::StoreError, names::ETag};
 
 /// What `If-Match` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,12 @@ impl IfMatch {
         if value.trim() == "*" {
             return Self::Any;
         }
-        Self::Tags(value.split(',').filter_map(|tag| tag.parse().ok()).collect())
+        Self::Tags(
+            value
+                .split(',')
+                .filter_map(|tag| tag.parse().ok())
+                .collect(),
+        )
     }
 
     fn matches(&self, etag: &ETag) -> bool {
@@ -57,7 +62,9 @@ impl WriteConditions {
             }
         }
         if self.if_none_match_any && existing.is_some() {
-            return Err(StoreError::PreconditionFailed { which: "If-None-Match" });
+            return Err(StoreError::PreconditionFailed {
+                which: "If-None-Match",
+            });
         }
         Ok(())
     }
@@ -103,7 +110,11 @@ impl ReadConditions {
             (None, Some(since)) => modified <= since,
             (None, None) => false,
         };
-        if is_known { Err(ConditionFailed::NotModified) } else { Ok(()) }
+        if is_known {
+            Err(ConditionFailed::NotModified)
+        } else {
+            Ok(())
+        }
     }
 
     fn check_unchanged(&self, etag: &ETag, modified: u64) -> Result<(), ConditionFailed> {
@@ -112,7 +123,11 @@ impl ReadConditions {
             (None, Some(since)) => (modified <= since, "If-Unmodified-Since"),
             (None, None) => (true, ""),
         };
-        if holds { Ok(()) } else { Err(ConditionFailed::PreconditionFailed { which }) }
+        if holds {
+            Ok(())
+        } else {
+            Err(ConditionFailed::PreconditionFailed { which })
+        }
     }
 }
 
@@ -124,7 +139,9 @@ enum Comparison {
 
 fn matches_list(list: &str, etag: &ETag, comparison: Comparison) -> bool {
     list.split(',').map(str::trim).any(|item| {
-        let (is_weak, tag) = item.strip_prefix("W/").map_or((false, item), |rest| (true, rest));
+        let (is_weak, tag) = item
+            .strip_prefix("W/")
+            .map_or((false, item), |rest| (true, rest));
         let comparable = !is_weak || comparison == Comparison::Weak;
         item == "*" || (comparable && tag.parse() == Ok(*etag))
     })
@@ -134,8 +151,14 @@ fn matches_list(list: &str, etag: &ETag, comparison: Comparison) -> bool {
 mod tests {
     use super::*;
 
-    const A: ETag = ETag { md5: [0xaa; 16], parts: 0 };
-    const B: ETag = ETag { md5: [0xbb; 16], parts: 3 };
+    const A: ETag = ETag {
+        md5: [0xaa; 16],
+        parts: 0,
+    };
+    const B: ETag = ETag {
+        md5: [0xbb; 16],
+        parts: 3,
+    };
     const MODIFIED: u64 = 1_000_999;
 
     fn failed(which: &'static str) -> Result<(), ConditionFailed> {
@@ -145,7 +168,10 @@ mod tests {
     #[test]
     fn if_match_takes_lists_stars_and_strong_tags_only() {
         let check = |value: &str| {
-            let conditions = ReadConditions { if_match: Some(value.into()), ..Default::default() };
+            let conditions = ReadConditions {
+                if_match: Some(value.into()),
+                ..Default::default()
+            };
             conditions.check(&A, MODIFIED)
         };
         assert_eq!(check("*"), Ok(()));
@@ -160,23 +186,40 @@ mod tests {
     #[test]
     fn if_none_match_compares_weakly() {
         let check = |value: &str| {
-            let conditions =
-                ReadConditions { if_none_match: Some(value.into()), ..Default::default() };
+            let conditions = ReadConditions {
+                if_none_match: Some(value.into()),
+                ..Default::default()
+            };
             conditions.check(&A, MODIFIED)
         };
         assert_eq!(check("*"), Err(ConditionFailed::NotModified));
-        assert_eq!(check(&format!("W/\"{A}\"")), Err(ConditionFailed::NotModified));
+        assert_eq!(
+            check(&format!("W/\"{A}\"")),
+            Err(ConditionFailed::NotModified)
+        );
         assert_eq!(check(&format!("\"{B}\"")), Ok(()));
     }
 
     #[test]
     fn dates_have_seconds_and_include_the_moment_itself() {
-        let since = |seconds| ReadConditions { if_modified_since: Some(seconds), ..Default::default() };
-        assert_eq!(since(1000).check(&A, MODIFIED), Err(ConditionFailed::NotModified));
+        let since = |seconds| ReadConditions {
+            if_modified_since: Some(seconds),
+            ..Default::default()
+        };
+        assert_eq!(
+            since(1000).check(&A, MODIFIED),
+            Err(ConditionFailed::NotModified)
+        );
         assert_eq!(since(999).check(&A, MODIFIED), Ok(()));
-        let until = |s| ReadConditions { if_unmodified_since: Some(s), ..Default::default() };
+        let until = |s| ReadConditions {
+            if_unmodified_since: Some(s),
+            ..Default::default()
+        };
         assert_eq!(until(1000).check(&A, MODIFIED), Ok(()));
-        assert_eq!(until(999).check(&A, MODIFIED), failed("If-Unmodified-Since"));
+        assert_eq!(
+            until(999).check(&A, MODIFIED),
+            failed("If-Unmodified-Since")
+        );
     }
 
     #[test]
@@ -198,21 +241,41 @@ mod tests {
             if_unmodified_since: Some(1),
             ..Default::default()
         };
-        assert_eq!(conflicting.check(&A, MODIFIED), failed("If-Unmodified-Since"));
+        assert_eq!(
+            conflicting.check(&A, MODIFIED),
+            failed("If-Unmodified-Since")
+        );
     }
 
     #[test]
     fn writes_are_decided_on_what_is_there() {
         let none = WriteConditions::default();
         assert!(none.check(None).is_ok() && none.check(Some(&A)).is_ok());
-        let absent = WriteConditions { if_none_match_any: true, ..Default::default() };
+        let absent = WriteConditions {
+            if_none_match_any: true,
+            ..Default::default()
+        };
         assert!(absent.check(None).is_ok());
-        assert!(matches!(absent.check(Some(&A)), Err(StoreError::PreconditionFailed { which: "If-None-Match" })));
-        let only_a = WriteConditions { if_match: Some(A.into()), ..Default::default() };
+        assert!(matches!(
+            absent.check(Some(&A)),
+            Err(StoreError::PreconditionFailed {
+                which: "If-None-Match"
+            })
+        ));
+        let only_a = WriteConditions {
+            if_match: Some(A.into()),
+            ..Default::default()
+        };
         assert!(only_a.check(Some(&A)).is_ok());
         assert!(matches!(only_a.check(None), Err(StoreError::NoSuchKey)));
-        assert!(matches!(only_a.check(Some(&B)), Err(StoreError::PreconditionFailed { which: "If-Match" })));
-        let any = WriteConditions { if_match: Some(IfMatch::parse(" * ")), ..Default::default() };
+        assert!(matches!(
+            only_a.check(Some(&B)),
+            Err(StoreError::PreconditionFailed { which: "If-Match" })
+        ));
+        let any = WriteConditions {
+            if_match: Some(IfMatch::parse(" * ")),
+            ..Default::default()
+        };
         assert!(any.check(Some(&B)).is_ok());
         assert!(matches!(any.check(None), Err(StoreError::NoSuchKey)));
     }

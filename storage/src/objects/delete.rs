@@ -28,7 +28,10 @@ pub struct DeleteItem {
 
 impl DeleteItem {
     fn conditions(&self) -> WriteConditions {
-        WriteConditions { if_match: self.if_match.map(Into::into), if_none_match_any: false }
+        WriteConditions {
+            if_match: self.if_match.map(Into::into),
+            if_none_match_any: false,
+        }
     }
 }
 
@@ -57,7 +60,10 @@ impl Store {
         let mut turn = None;
         for _ in 0..ATTEMPTS {
             let mut draft = Draft::default();
-            if !self.draft_delete(&mut draft, &object_key, conditions).await? {
+            if !self
+                .draft_delete(&mut draft, &object_key, conditions)
+                .await?
+            {
                 return Ok(false);
             }
             if self.try_commit(draft).await?.is_some() {
@@ -97,7 +103,12 @@ impl Store {
         let batches = stream::iter(batches(&items))
             .map(|batch| self.delete_batch(bucket, batch))
             .buffered(BATCHES_AT_ONCE);
-        Ok(batches.collect::<Vec<_>>().await.into_iter().flatten().collect())
+        Ok(batches
+            .collect::<Vec<_>>()
+            .await
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
     async fn delete_batch(
@@ -109,7 +120,10 @@ impl Store {
         let mut results = Vec::with_capacity(items.len());
         for item in items {
             let key = keys::object(bucket.id(), &item.key);
-            results.push(self.draft_delete(&mut draft, &key, &item.conditions()).await);
+            results.push(
+                self.draft_delete(&mut draft, &key, &item.conditions())
+                    .await,
+            );
         }
         if draft.is_empty() {
             return results;
@@ -134,7 +148,8 @@ impl Store {
         items: &[DeleteItem],
     ) -> Vec<Result<bool, StoreError>> {
         let deletes = stream::iter(items).map(|item| async move {
-            self.delete_from(bucket, &item.key, &item.conditions()).await
+            self.delete_from(bucket, &item.key, &item.conditions())
+                .await
         });
         deletes.buffered(BATCHES_AT_ONCE).collect().await
     }
@@ -146,7 +161,11 @@ fn batches(items: &[DeleteItem]) -> Vec<&[DeleteItem]> {
     let mut rest = items;
     while !rest.is_empty() {
         let mut seen = HashSet::new();
-        let distinct = rest.iter().take(BATCH).take_while(|item| seen.insert(&item.key)).count();
+        let distinct = rest
+            .iter()
+            .take(BATCH)
+            .take_while(|item| seen.insert(&item.key))
+            .count();
         let (batch, after) = rest.split_at(distinct);
         batches.push(batch);
         rest = after;

@@ -164,7 +164,6 @@ fn stripe_kind(error: &StripeError) -> ErrorKind {
         StripeError::Full => ErrorKind::Full,
         StripeError::Unreadable { .. } => ErrorKind::Corrupt,
         StripeError::LengthMismatch { .. } => ErrorKind::Invalid,
-        StripeError::Coding(_) => ErrorKind::Internal,
         StripeError::TooFewDisks { .. } | StripeError::Disk(_) => ErrorKind::Unavailable,
     }
 }
@@ -196,10 +195,14 @@ impl From<StripeError> for StoreError {
             StripeError::TooFewDisks { .. } => Self::Unavailable(error.to_string()),
             StripeError::Unreadable { .. } => Self::Unreadable(error.to_string()),
             StripeError::Full => Self::Full,
-            StripeError::LengthMismatch { expected_bytes, got_bytes } => {
-                Self::SizeMismatch { expected_bytes, got_bytes }
-            }
-            StripeError::Disk(_) | StripeError::Coding(_) => Self::Stripe(error),
+            StripeError::LengthMismatch {
+                expected_bytes,
+                got_bytes,
+            } => Self::SizeMismatch {
+                expected_bytes,
+                got_bytes,
+            },
+            StripeError::Disk(_) => Self::Stripe(error),
         }
     }
 }

@@ -98,7 +98,10 @@ impl Store {
                 return Ok(false);
             }
         };
-        if task.pin_number().is_some_and(|number| self.inner.pins.is_pinned(number)) {
+        if task
+            .pin_number()
+            .is_some_and(|number| self.inner.pins.is_pinned(number))
+        {
             return Ok(false);
         }
         match task {
@@ -108,7 +111,8 @@ impl Store {
             }
             GarbageRecord::Parts(upload) => self.sweep_parts(upload, None, swept).await?,
             GarbageRecord::UnusedParts(used) => {
-                self.sweep_parts(used.upload.number, Some(&used), swept).await?;
+                self.sweep_parts(used.upload.number, Some(&used), swept)
+                    .await?;
             }
             GarbageRecord::Uploads(bucket_id) => self.sweep_uploads(bucket_id, swept).await?,
         }
@@ -170,9 +174,15 @@ impl Store {
     ) -> Result<usize, StoreError> {
         let mut pages = Pages::new(&*self.inner.meta, from, to, usize::MAX);
         let mut count = 0;
-        while let Some(Entry { key, revision, value }) = pages.next().await? {
+        while let Some(Entry {
+            key,
+            revision,
+            value,
+        }) = pages.next().await?
+        {
             let (_, _, id) = keys::parse_upload(&key).ok_or(RecordError::BadKey)?;
-            if which(&UploadRecord::decode(&value)?) && self.drop_upload(key, revision, &id).await? {
+            if which(&UploadRecord::decode(&value)?) && self.drop_upload(key, revision, &id).await?
+            {
                 count += 1;
             }
         }

@@ -89,7 +89,10 @@ impl Store {
             return Ok(listing);
         }
         let base = keys::uploads(id);
-        let names = Names { prefix: &request.prefix, delimiter: &request.delimiter };
+        let names = Names {
+            prefix: &request.prefix,
+            delimiter: &request.delimiter,
+        };
         let to = keys::successor(&[&base[..], request.prefix.as_bytes()].concat());
         let from = request.start(id, names);
         let mut pages = Pages::new(&*self.inner.meta, from, to, names.expected(request.limit));
@@ -105,9 +108,13 @@ impl Store {
             }
             if let Some(common) = names.common_prefix(name) {
                 pages.seek(keys::successor(&[&base[..], common.as_bytes()].concat()));
-                listing.entries.push(UploadEntry::CommonPrefix(common.to_owned()));
+                listing
+                    .entries
+                    .push(UploadEntry::CommonPrefix(common.to_owned()));
             } else {
-                listing.entries.push(UploadEntry::Upload(listed(name, upload, &entry.value)?));
+                listing
+                    .entries
+                    .push(UploadEntry::Upload(listed(name, upload, &entry.value)?));
             }
         }
         Ok(listing)
@@ -116,6 +123,15 @@ impl Store {
 
 fn listed(name: &str, id: UploadId, record: &[u8]) -> Result<ListedUpload, RecordError> {
     let key = ObjectKey::parse(name).map_err(|_| RecordError::BadKey)?;
-    let UploadRecord { initiated_unix_millis, checksum, .. } = UploadRecord::decode(record)?;
-    Ok(ListedUpload { key, id, initiated_unix_millis, checksum })
+    let UploadRecord {
+        initiated_unix_millis,
+        checksum,
+        ..
+    } = UploadRecord::decode(record)?;
+    Ok(ListedUpload {
+        key,
+        id,
+        initiated_unix_millis,
+        checksum,
+    })
 }

@@ -66,10 +66,20 @@ pub struct ListedObject {
 
 impl ListedObject {
     fn decode(name: &str, record: &[u8]) -> Result<Self, StoreError> {
-        let ObjectSummary { size, modified_unix_millis, etag, checksum } =
-            ObjectSummary::decode(record)?;
+        let ObjectSummary {
+            size,
+            modified_unix_millis,
+            etag,
+            checksum,
+        } = ObjectSummary::decode(record)?;
         let key = ObjectKey::parse(name).map_err(|_| RecordError::BadKey)?;
-        Ok(Self { key, size, etag, modified_unix_millis, checksum })
+        Ok(Self {
+            key,
+            size,
+            etag,
+            modified_unix_millis,
+            checksum,
+        })
     }
 }
 
@@ -85,7 +95,10 @@ impl Store {
             return Ok(listing);
         }
         let base = keys::objects(bucket.id());
-        let names = Names { prefix: &request.prefix, delimiter: &request.delimiter };
+        let names = Names {
+            prefix: &request.prefix,
+            delimiter: &request.delimiter,
+        };
         let from = [&base[..], &names.start(&request.after)].concat();
         let to = keys::successor(&[&base[..], request.prefix.as_bytes()].concat());
         let mut pages = Pages::new(&*self.inner.meta, from, to, names.expected(request.limit));
@@ -94,11 +107,16 @@ impl Store {
                 listing.next = listing.entries.last().map(|last| last.name().to_owned());
                 break;
             }
-            let name = entry.key.get(base.len()..).and_then(|name| std::str::from_utf8(name).ok());
+            let name = entry
+                .key
+                .get(base.len()..)
+                .and_then(|name| std::str::from_utf8(name).ok());
             let name = name.ok_or(RecordError::BadKey)?;
             if let Some(common) = names.common_prefix(name) {
                 pages.seek(keys::successor(&[&base[..], common.as_bytes()].concat()));
-                listing.entries.push(ListedEntry::CommonPrefix(common.to_owned()));
+                listing
+                    .entries
+                    .push(ListedEntry::CommonPrefix(common.to_owned()));
             } else {
                 let object = ListedObject::decode(name, &entry.value)?;
                 listing.entries.push(ListedEntry::Object(object));
@@ -138,7 +156,11 @@ impl<'a> Names<'a> {
 
     /// Entries to fetch at first: with a delimiter few may be needed for many.
     pub(super) fn expected(&self, limit: usize) -> usize {
-        if self.delimiter.is_empty() { limit } else { limit.min(100) }
+        if self.delimiter.is_empty() {
+            limit
+        } else {
+            limit.min(100)
+        }
     }
 }
 
@@ -161,7 +183,10 @@ mod tests {
 
     #[test]
     fn a_listing_starts_after_the_marker_and_past_its_common_prefix() {
-        let names = Names { prefix: "p/", delimiter: "/" };
+        let names = Names {
+            prefix: "p/",
+            delimiter: "/",
+        };
         assert_eq!(names.start(""), b"p/");
         assert_eq!(names.start("a"), b"p/");
         assert_eq!(names.start("p/"), b"p/\0");

@@ -25,7 +25,6 @@ mod list_uploads;
 mod listing;
 mod names;
 mod object;
-mod orphans;
 mod pages;
 mod pins;
 mod read;
@@ -128,17 +127,33 @@ impl Store {
             turns: commit::Turns::default(),
             sweep: garbage::SweepState::default(),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// A store like this one with other settings; nothing else is shared but metadata and disks, so call it before use.
     #[must_use]
     pub fn with_options(self, options: StoreOptions) -> Self {
-        let Inner { meta, pool, clock, rng, md5, .. } = &*self.inner;
-        let other =
-            Self::new(Arc::clone(meta), Arc::clone(pool), Arc::clone(clock), Arc::clone(rng), *md5);
+        let Inner {
+            meta,
+            pool,
+            clock,
+            rng,
+            md5,
+            ..
+        } = &*self.inner;
+        let other = Self::new(
+            Arc::clone(meta),
+            Arc::clone(pool),
+            Arc::clone(clock),
+            Arc::clone(rng),
+            *md5,
+        );
         match Arc::try_unwrap(other.inner) {
-            Ok(inner) => Self { inner: Arc::new(Inner { options, ..inner }) },
+            Ok(inner) => Self {
+                inner: Arc::new(Inner { options, ..inner }),
+            },
             Err(inner) => Self { inner },
         }
     }

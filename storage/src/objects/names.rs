@@ -67,10 +67,17 @@ fn broken_bucket_rule(name: &str) -> Option<&'static str> {
     if !(3..=63).contains(&bytes.len()) {
         return Some("3 to 63 characters are allowed");
     }
-    if !bytes.iter().all(|b| is_alphanumeric(b) || matches!(b, b'-' | b'.')) {
+    if !bytes
+        .iter()
+        .all(|b| is_alphanumeric(b) || matches!(b, b'-' | b'.'))
+    {
         return Some("only lower-case letters, digits, dots and hyphens are allowed");
     }
-    if ![bytes.first(), bytes.last()].into_iter().flatten().all(is_alphanumeric) {
+    if ![bytes.first(), bytes.last()]
+        .into_iter()
+        .flatten()
+        .all(is_alphanumeric)
+    {
         return Some("it must begin and end with a letter or digit");
     }
     if name.contains("..") {
@@ -79,8 +86,12 @@ fn broken_bucket_rule(name: &str) -> Option<&'static str> {
     if name.parse::<std::net::Ipv4Addr>().is_ok() || looks_like_ipv4(name) {
         return Some("it must not look like an IP address");
     }
-    let reserved = RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-        || RESERVED_SUFFIXES.iter().any(|suffix| name.ends_with(suffix));
+    let reserved = RESERVED_PREFIXES
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+        || RESERVED_SUFFIXES
+            .iter()
+            .any(|suffix| name.ends_with(suffix));
     reserved.then_some("the prefix or suffix is reserved")
 }
 
@@ -149,8 +160,10 @@ impl FromStr for ETag {
     /// Accepts the tag with or without quotes, in either case.
     fn from_str(text: &str) -> Result<Self, NameError> {
         let text = text.trim();
-        let bare =
-            text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+        let bare = text
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+            .unwrap_or(text);
         let (digest, parts) = bare.split_once('-').unwrap_or((bare, "0"));
         let md5 = u128_from_hex(digest).ok_or(NameError::ETag)?.to_be_bytes();
         let parts = parts.parse().map_err(|_| NameError::ETag)?;
@@ -161,7 +174,9 @@ impl FromStr for ETag {
 /// Exactly 32 hexadecimal digits.
 fn u128_from_hex(text: &str) -> Option<u128> {
     let is_digest = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    is_digest.then(|| u128::from_str_radix(text, 16).ok()).flatten()
+    is_digest
+        .then(|| u128::from_str_radix(text, 16).ok())
+        .flatten()
 }
 
 /// The number of a part, 1 to [`MAX_PARTS`].
@@ -237,7 +252,15 @@ mod tests {
 
     #[test]
     fn accepts_bucket_names_that_s3_accepts() {
-        for name in ["abc", "a.b-c", "0-0", "my.bucket.name", "1.2.3", "1.2.3.4.5", &"a".repeat(63)] {
+        for name in [
+            "abc",
+            "a.b-c",
+            "0-0",
+            "my.bucket.name",
+            "1.2.3",
+            "1.2.3.4.5",
+            &"a".repeat(63),
+        ] {
             assert_eq!(BucketName::parse(name).unwrap().as_str(), name);
         }
     }
@@ -245,9 +268,29 @@ mod tests {
     #[test]
     fn refuses_bucket_names_that_s3_refuses() {
         let names = [
-            "", "ab", "Abc", "a_b", "-ab", "ab-", ".ab", "ab.", "a..b", "192.168.5.4", "010.1.1.1",
-            "999.1.1.1", "xn--abc", "sthree-abc", "amzn-s3-demo-abc", "abc-s3alias", "abc--ol-s3",
-            "abc.mrap", "abc--x-s3", "a/b", "a b", "aä", &"a".repeat(64),
+            "",
+            "ab",
+            "Abc",
+            "a_b",
+            "-ab",
+            "ab-",
+            ".ab",
+            "ab.",
+            "a..b",
+            "192.168.5.4",
+            "010.1.1.1",
+            "999.1.1.1",
+            "xn--abc",
+            "sthree-abc",
+            "amzn-s3-demo-abc",
+            "abc-s3alias",
+            "abc--ol-s3",
+            "abc.mrap",
+            "abc--x-s3",
+            "a/b",
+            "a b",
+            "aä",
+            &"a".repeat(64),
         ];
         for name in names {
             assert!(BucketName::parse(name).is_err(), "{name}");

@@ -103,7 +103,16 @@ impl Store {
     }
 
     async fn put_object_now(&self, request: PutObject) -> Result<Written, StoreError> {
-        let PutObject { bucket, key, blob, etag, checksum, headers, tags, conditions } = request;
+        let PutObject {
+            bucket,
+            key,
+            blob,
+            etag,
+            checksum,
+            headers,
+            tags,
+            conditions,
+        } = request;
         let size = blob.size();
         let data = Data::new(blob);
         let record = ObjectRecord {
@@ -114,7 +123,9 @@ impl Store {
             ..ObjectRecord::new(size, 0, etag)
         };
         let inline = data.inline.clone();
-        let result = self.replace_object(&bucket, &key, record, inline, &conditions).await;
+        let result = self
+            .replace_object(&bucket, &key, record, inline, &conditions)
+            .await;
         data.settle(result)
     }
 
@@ -153,7 +164,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::NoSuchKey`], [`StoreError::PreconditionFailed`].
     pub async fn update_headers(&self, request: UpdateObject) -> Result<Written, StoreError> {
-        let UpdateObject { bucket, key, headers, tags, conditions } = request;
+        let UpdateObject {
+            bucket,
+            key,
+            headers,
+            tags,
+            conditions,
+        } = request;
         tags.as_ref().map_or(Ok(()), Tags::check)?;
         let record = self.modify_object(&bucket, &key, |record| {
             conditions.check(Some(&record.etag))?;
@@ -178,7 +195,10 @@ impl Store {
         for _ in 0..ATTEMPTS {
             let bucket = self.open_bucket(bucket).await?;
             let object_key = keys::object(bucket.id(), key);
-            let found = self.find_object(&object_key).await?.ok_or(StoreError::NoSuchKey)?;
+            let found = self
+                .find_object(&object_key)
+                .await?
+                .ok_or(StoreError::NoSuchKey)?;
             let mut record = found.record;
             change(&mut record)?;
             let mut draft = Draft::default();
@@ -194,9 +214,14 @@ impl Store {
 
     /// The record under an object's key.
     pub(super) async fn find_object(&self, key: &Bytes) -> Result<Option<FoundObject>, StoreError> {
-        let Some(found) = self.inner.meta.get(key).await? else { return Ok(None) };
+        let Some(found) = self.inner.meta.get(key).await? else {
+            return Ok(None);
+        };
         let record = ObjectRecord::decode(&found.value)?;
-        Ok(Some(FoundObject { revision: found.revision, record }))
+        Ok(Some(FoundObject {
+            revision: found.revision,
+            record,
+        }))
     }
 }
 

@@ -25,7 +25,14 @@ impl<'a> Pages<'a> {
     /// A walk that is likely to want `expected` entries.
     pub(super) fn new(meta: &'a dyn Meta, from: Vec<u8>, to: Vec<u8>, expected: usize) -> Self {
         let limit = expected.saturating_add(1).clamp(MIN_PAGE, MAX_PAGE);
-        Self { meta, from, to, page: VecDeque::new(), limit, is_last: false }
+        Self {
+            meta,
+            from,
+            to,
+            page: VecDeque::new(),
+            limit,
+            is_last: false,
+        }
     }
 
     /// The next entry.
@@ -75,8 +82,14 @@ mod tests {
     async fn meta(keys: impl Iterator<Item = String>) -> Arc<dyn Meta> {
         let meta = MemoryMeta::new();
         for key in keys {
-            let change = Change { key: key.into(), value: Some("v".into()) };
-            let transaction = Transaction { changes: vec![change], ..Transaction::default() };
+            let change = Change {
+                key: key.into(),
+                value: Some("v".into()),
+            };
+            let transaction = Transaction {
+                changes: vec![change],
+                ..Transaction::default()
+            };
             meta.commit(transaction).await.unwrap();
         }
         Arc::new(meta)
@@ -99,10 +112,17 @@ mod tests {
     async fn a_seek_goes_on_at_the_key_or_after_it() {
         let meta = meta((0..100).map(|i| format!("k{i:05}"))).await;
         let mut pages = Pages::new(&*meta, b"k".to_vec(), b"l".to_vec(), 9);
-        for (target, found) in [("k00003", Some("k00003")), ("k00050x", Some("k00051")), ("k00099x", None)] {
+        for (target, found) in [
+            ("k00003", Some("k00003")),
+            ("k00050x", Some("k00051")),
+            ("k00099x", None),
+        ] {
             pages.seek(target.as_bytes().to_vec());
             let entry = pages.next().await.unwrap();
-            assert_eq!(entry.map(|entry| entry.key), found.map(|key| key.as_bytes().into()));
+            assert_eq!(
+                entry.map(|entry| entry.key),
+                found.map(|key| key.as_bytes().into())
+            );
         }
         pages.seek(b"m".to_vec());
         assert_eq!(pages.next().await.unwrap(), None);

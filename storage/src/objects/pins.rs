@@ -3,10 +3,7 @@
 //! A reader pins first and then makes sure that the record still names what it pinned; the sweeper looks at the pins after
 //! it has found a garbage task, which was committed together with the change of the record. So one of the two sees the other.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -18,7 +15,10 @@ impl Pins {
     /// Pins `number` until the result is dropped.
     pub(super) fn pin(self: &Arc<Self>, number: u64) -> Pin {
         *self.0.lock().entry(number).or_insert(0) += 1;
-        Pin { pins: Arc::clone(self), number }
+        Pin {
+            pins: Arc::clone(self),
+            number,
+        }
     }
 
     /// Whether anyone needs `number`.

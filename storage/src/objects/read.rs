@@ -77,14 +77,20 @@ impl Store {
     ) -> Result<ObjectHandle, StoreError> {
         let bucket = self.open_bucket(bucket).await?;
         let meta_key = keys::object(bucket.id(), key);
-        let mut found = self.find_object(&meta_key).await?.ok_or(StoreError::NoSuchKey)?;
+        let mut found = self
+            .find_object(&meta_key)
+            .await?
+            .ok_or(StoreError::NoSuchKey)?;
         for _ in 0..ATTEMPTS {
             let Some(number) = found.pin_number() else {
                 return Ok(self.handle(key, meta_key, found, None));
             };
             let pin = self.inner.pins.pin(number);
             // Only now the sweeper keeps off; it may have come before. See `pins`.
-            let again = self.find_object(&meta_key).await?.ok_or(StoreError::NoSuchKey)?;
+            let again = self
+                .find_object(&meta_key)
+                .await?
+                .ok_or(StoreError::NoSuchKey)?;
             if again.revision == found.revision {
                 return Ok(self.handle(key, meta_key, found, Some(pin)));
             }
@@ -116,21 +122,36 @@ impl Store {
             parts,
             version_id: None,
         };
-        let found = FoundData { revision, body: record.body };
-        ObjectHandle { store: self.clone(), meta_key, found, info, pin }
+        let found = FoundData {
+            revision,
+            body: record.body,
+        };
+        ObjectHandle {
+            store: self.clone(),
+            meta_key,
+            found,
+            info,
+            pin,
+        }
     }
 
     async fn find_part(&self, upload: u64, number: PartNumber) -> Result<PartRecord, StoreError> {
         let found = self.inner.meta.get(&keys::part(upload, number)).await?;
         let found = found.ok_or_else(|| {
-            StoreError::Unreadable(format!("part {number} of upload {upload:016x} has no record"))
+            StoreError::Unreadable(format!(
+                "part {number} of upload {upload:016x} has no record"
+            ))
         })?;
         Ok(PartRecord::decode(&found.value)?)
     }
 }
 
 fn parts_of(manifest: &Manifest) -> Vec<ObjectPart> {
-    let part = |(number, size)| ObjectPart { number, size, checksum: None };
+    let part = |(number, size)| ObjectPart {
+        number,
+        size,
+        checksum: None,
+    };
     manifest.parts().map(part).collect()
 }
 
@@ -148,7 +169,11 @@ impl ObjectHandle {
     pub async fn read(&self, range: Range<u64>) -> Result<ObjectReader, StoreError> {
         let Range { start, end } = range;
         if start > end || end > self.info.size {
-            return Err(StoreError::InvalidRange { start, end, size: self.info.size });
+            return Err(StoreError::InvalidRange {
+                start,
+                end,
+                size: self.info.size,
+            });
         }
         let mut reader = ObjectReader {
             store: self.store.clone(),
@@ -175,7 +200,9 @@ impl ObjectHandle {
     /// # Errors
     /// Those of the metadata engine.
     pub async fn parts(&self) -> Result<Vec<ObjectPart>, StoreError> {
-        let Body::Parts(manifest) = &self.found.body else { return Ok(Vec::new()) };
+        let Body::Parts(manifest) = &self.found.body else {
+            return Ok(Vec::new());
+        };
         let (from, to) = keys::parts(manifest.upload.number, 0);
         let mut pages = Pages::new(&*self.store.inner.meta, from, to, self.info.parts.len());
         let mut parts = Vec::with_capacity(self.info.parts.len());
@@ -183,7 +210,11 @@ impl ObjectHandle {
             let number = keys::parse_part(&entry.key).ok_or(RecordError::BadKey)?;
             if manifest.contains(number) {
                 let PartRecord { size, checksum, .. } = PartRecord::decode(&entry.value)?;
-                parts.push(ObjectPart { number, size, checksum });
+                parts.push(ObjectPart {
+                    number,
+                    size,
+                    checksum,
+                });
             }
         }
         Ok(parts)
@@ -203,8 +234,12 @@ impl ObjectHandle {
                 break;
             }
             let now = self.store.find_object(&self.meta_key).await?;
-            let now = now.filter(|now| self.is_same(&now.record)).ok_or(StoreError::Replaced)?;
-            let Body::Blob(moved) = now.record.body else { return Err(StoreError::Replaced) };
+            let now = now
+                .filter(|now| self.is_same(&now.record))
+                .ok_or(StoreError::Replaced)?;
+            let Body::Blob(moved) = now.record.body else {
+                return Err(StoreError::Replaced);
+            };
             if now.revision == revision {
                 break; // It is degraded, then: the reader rebuilds.
             }
@@ -215,7 +250,11 @@ impl ObjectHandle {
     }
 
     fn is_same(&self, now: &ObjectRecord) -> bool {
-        let was = (self.info.size, self.info.etag, self.info.modified_unix_millis);
+        let was = (
+            self.info.size,
+            self.info.etag,
+            self.info.modified_unix_millis,
+        );
         was == (now.size, now.etag, now.modified_unix_millis)
     }
 }

@@ -25,13 +25,22 @@ impl Tags {
             return Some("an object may have 10 tags");
         }
         let fits = |text: &str, chars: usize| text.chars().nth(chars).is_none();
-        if !tags.iter().all(|(key, _)| !key.is_empty() && fits(key, MAX_TAG_KEY_CHARS)) {
+        if !tags
+            .iter()
+            .all(|(key, _)| !key.is_empty() && fits(key, MAX_TAG_KEY_CHARS))
+        {
             return Some("a tag's key has 1 to 128 characters");
         }
-        if !tags.iter().all(|(_, value)| fits(value, MAX_TAG_VALUE_CHARS)) {
+        if !tags
+            .iter()
+            .all(|(_, value)| fits(value, MAX_TAG_VALUE_CHARS))
+        {
             return Some("a tag's value has at most 256 characters");
         }
-        let repeats = tags.iter().enumerate().any(|(i, (key, _))| tags[..i].iter().any(|(k, _)| k == key));
+        let repeats = tags
+            .iter()
+            .enumerate()
+            .any(|(i, (key, _))| tags[..i].iter().any(|(k, _)| k == key));
         repeats.then_some("a tag's key is given twice")
     }
 }
@@ -62,13 +71,22 @@ mod tests {
     use super::*;
 
     fn tags(pairs: &[(&str, &str)]) -> Tags {
-        Tags(pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect())
+        Tags(
+            pairs
+                .iter()
+                .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        )
     }
 
     #[test]
     fn limits_of_tags_are_those_of_s3() {
         assert!(tags(&[]).check().is_ok());
-        assert!(tags(&[(&"ä".repeat(128), &"ä".repeat(256)), ("b", "")]).check().is_ok());
+        assert!(
+            tags(&[(&"ä".repeat(128), &"ä".repeat(256)), ("b", "")])
+                .check()
+                .is_ok()
+        );
         assert!(tags(&[(&"k".repeat(129), "")]).check().is_err());
         assert!(tags(&[("k", &"v".repeat(257))]).check().is_err());
         assert!(tags(&[("", "v")]).check().is_err());

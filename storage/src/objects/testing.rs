@@ -35,12 +35,20 @@ pub(super) fn pool() -> Arc<Pool> {
 
 /// Names of all blobs that have extents, to see what leaks.
 pub(super) fn extents(pool: &Pool) -> usize {
-    pool.blobs.lock().values().filter(|data| data.len() > INLINE_MAX).count()
+    pool.blobs
+        .lock()
+        .values()
+        .filter(|data| data.len() > INLINE_MAX)
+        .count()
 }
 
 /// The placement of some inline blob.
 pub(super) fn some_placement() -> BlobPlacement {
-    BlobPlacement { blob: BlobId((1 << 40) + 5), size: 77, extents: false }
+    BlobPlacement {
+        blob: BlobId((1 << 40) + 5),
+        size: 77,
+        extents: false,
+    }
 }
 
 #[derive(Debug)]
@@ -49,7 +57,11 @@ struct Sink(Arc<Pool>);
 impl InlineSink for Sink {
     fn store(&self, _: Revision, blob: &InlineBlob) -> Result<BlobPlacement, MetaError> {
         self.0.blobs.lock().insert(blob.blob.0, blob.data.clone());
-        Ok(BlobPlacement { blob: blob.blob, size: blob.size, extents: false })
+        Ok(BlobPlacement {
+            blob: blob.blob,
+            size: blob.size,
+            extents: false,
+        })
     }
 }
 
@@ -64,7 +76,10 @@ pub(super) struct ManualClock(AtomicU64);
 
 impl ManualClock {
     pub(super) fn advance(&self, duration: Duration) {
-        self.0.fetch_add(u64::try_from(duration.as_millis()).unwrap(), Ordering::SeqCst);
+        self.0.fetch_add(
+            u64::try_from(duration.as_millis()).unwrap(),
+            Ordering::SeqCst,
+        );
     }
 }
 
@@ -114,11 +129,19 @@ impl Fixture {
         let meta = wrap(meta(&pool));
         let clock = Arc::new(ManualClock(AtomicU64::new(1_000_000)));
         let rng = Arc::new(SeededRng::new(1));
-        let options = StoreOptions { min_part_bytes: MIN_PART, ..StoreOptions::default() };
+        let options = StoreOptions {
+            min_part_bytes: MIN_PART,
+            ..StoreOptions::default()
+        };
         let dyn_clock = Arc::clone(&clock) as Arc<dyn Clock>;
         let store = Store::new(Arc::clone(&meta), Arc::clone(&pool), dyn_clock, rng, digest)
             .with_options(options);
-        Self { store, pool, meta, clock }
+        Self {
+            store,
+            pool,
+            meta,
+            clock,
+        }
     }
 
     /// With a bucket named `bucket`.
@@ -129,13 +152,19 @@ impl Fixture {
     }
 
     pub(super) async fn create(&self, name: &str) -> Result<Bucket, StoreError> {
-        let request = CreateBucket { name: bucket(name), region: "here".into() };
+        let request = CreateBucket {
+            name: bucket(name),
+            region: "here".into(),
+        };
         self.store.create_bucket(request).await
     }
 
     pub(super) async fn blob(&self, body: &[u8]) -> FinishedBlob {
-        let mut writer =
-            self.store.blob_writer(&bucket("bucket"), Some(body.len() as u64)).await.unwrap();
+        let mut writer = self
+            .store
+            .blob_writer(&bucket("bucket"), Some(body.len() as u64))
+            .await
+            .unwrap();
         writer.write(Bytes::copy_from_slice(body)).await.unwrap();
         writer.finish().await.unwrap()
     }
@@ -164,7 +193,10 @@ impl Fixture {
         body: &[u8],
         conditions: WriteConditions,
     ) -> Result<Written, StoreError> {
-        let request = PutObject { conditions, ..self.request(name, body).await };
+        let request = PutObject {
+            conditions,
+            ..self.request(name, body).await
+        };
         self.store.put_object(request).await
     }
 
@@ -179,7 +211,9 @@ impl Fixture {
     }
 
     pub(super) async fn delete(&self, name: &str) -> Result<bool, StoreError> {
-        self.store.delete_object(&bucket("bucket"), &key(name), WriteConditions::default()).await
+        self.store
+            .delete_object(&bucket("bucket"), &key(name), WriteConditions::default())
+            .await
     }
 
     pub(super) async fn start(&self, name: &str) -> UploadId {
@@ -219,7 +253,9 @@ impl Fixture {
         upload: UploadId,
         parts: &[(u32, &[u8])],
     ) -> Result<Written, StoreError> {
-        self.store.complete_upload(completion(name, upload, parts), &|_, _| None).await
+        self.store
+            .complete_upload(completion(name, upload, parts), &|_, _| None)
+            .await
     }
 
     /// Sweeps until nothing is left that can be removed.
@@ -240,7 +276,11 @@ impl Fixture {
 
     /// Keys in the metadata that begin with `space`.
     pub(super) async fn count(&self, space: u8) -> usize {
-        self.meta.scan(&[space], &[space + 1], usize::MAX).await.unwrap().len()
+        self.meta
+            .scan(&[space], &[space + 1], usize::MAX)
+            .await
+            .unwrap()
+            .len()
     }
 }
 
@@ -282,5 +322,8 @@ pub(super) fn number(n: u32) -> PartNumber {
 }
 
 pub(super) fn etag(body: &[u8]) -> ETag {
-    ETag { md5: digest(body), parts: 0 }
+    ETag {
+        md5: digest(body),
+        parts: 0,
+    }
 }

@@ -1,1 +1,7 @@
-//! Tests of the whole of [`super`].
+//! Tests of the whole of [`super`] on metadata and disks in memory.
+
+mod model;
+mod objects;
+mod races;
+mod sweeping;
+mod uploads;

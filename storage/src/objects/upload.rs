@@ -117,8 +117,21 @@ pub(super) struct FoundUpload {
 
 impl FoundUpload {
     fn info(self, key: &ObjectKey, id: &UploadId) -> UploadInfo {
-        let UploadRecord { initiated_unix_millis, checksum, headers, tags, .. } = self.record;
-        UploadInfo { id: *id, key: key.clone(), headers, tags, checksum, initiated_unix_millis }
+        let UploadRecord {
+            initiated_unix_millis,
+            checksum,
+            headers,
+            tags,
+            ..
+        } = self.record;
+        UploadInfo {
+            id: *id,
+            key: key.clone(),
+            headers,
+            tags,
+            checksum,
+            initiated_unix_millis,
+        }
     }
 }
 
@@ -128,9 +141,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::InvalidTags`].
     pub async fn create_upload(&self, request: CreateUpload) -> Result<UploadId, StoreError> {
-        let CreateUpload { bucket, key, headers, tags, checksum } = request;
+        let CreateUpload {
+            bucket,
+            key,
+            headers,
+            tags,
+            checksum,
+        } = request;
         tags.check()?;
-        let id = UploadId { number: self.new_number(), secret: self.inner.rng.next_u64() };
+        let id = UploadId {
+            number: self.new_number(),
+            secret: self.inner.rng.next_u64(),
+        };
         let record = UploadRecord {
             initiated_unix_millis: self.now(),
             checksum,
@@ -180,7 +202,15 @@ impl Store {
     }
 
     async fn put_part_now(&self, request: PutPart) -> Result<Written, StoreError> {
-        let PutPart { bucket, key, upload, number, blob, etag, checksum } = request;
+        let PutPart {
+            bucket,
+            key,
+            upload,
+            number,
+            blob,
+            etag,
+            checksum,
+        } = request;
         let size = blob.size();
         let data = Data::new(blob);
         let placement = match data.body() {
@@ -196,7 +226,12 @@ impl Store {
             placement,
         };
         let inline = data.inline.clone();
-        let place = PartPlace { bucket: &bucket, key: &key, upload: &upload, number };
+        let place = PartPlace {
+            bucket: &bucket,
+            key: &key,
+            upload: &upload,
+            number,
+        };
         data.settle(self.replace_part(&place, part, inline).await)
     }
 
@@ -210,9 +245,14 @@ impl Store {
         let mut turn = None;
         for _ in 0..ATTEMPTS {
             let bucket = self.open_bucket(place.bucket).await?;
-            let upload = self.find_upload(bucket.id(), place.key, place.upload).await?;
+            let upload = self
+                .find_upload(bucket.id(), place.key, place.upload)
+                .await?;
             let old = self.inner.meta.get(&part_key).await?;
-            let old_part = old.as_ref().map(|old| PartRecord::decode(&old.value)).transpose()?;
+            let old_part = old
+                .as_ref()
+                .map(|old| PartRecord::decode(&old.value))
+                .transpose()?;
             part.modified_unix_millis = self.now();
             let mut draft = Draft::default();
             draft.put(part_key.clone(), part.encode());
@@ -220,7 +260,10 @@ impl Store {
             draft.expect(part_key.clone(), old.map(|old| old.revision));
             draft.expect(upload.key.clone(), Some(upload.revision));
             if upload.record.is_completing {
-                let reopened = UploadRecord { is_completing: false, ..upload.record };
+                let reopened = UploadRecord {
+                    is_completing: false,
+                    ..upload.record
+                };
                 draft.put(upload.key, reopened.encode());
             }
             self.discard_part(&mut draft, old_part.as_ref());
@@ -237,9 +280,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::NoSuchUpload`].
     pub async fn list_parts(&self, request: ListParts) -> Result<PartsPage, StoreError> {
-        let ListParts { bucket, key, upload, after, limit } = request;
+        let ListParts {
+            bucket,
+            key,
+            upload,
+            after,
+            limit,
+        } = request;
         let info = self.upload(&bucket, &key, &upload).await?;
-        let mut page = PartsPage { upload: info, parts: Vec::new(), next: None };
+        let mut page = PartsPage {
+            upload: info,
+            parts: Vec::new(),
+            next: None,
+        };
         if limit == 0 {
             return Ok(page);
         }
@@ -296,9 +349,18 @@ impl Store {
         id: &UploadId,
     ) -> Result<FoundUpload, StoreError> {
         let key = keys::upload(bucket_id, key, id);
-        let found = self.inner.meta.get(&key).await?.ok_or(StoreError::NoSuchUpload)?;
+        let found = self
+            .inner
+            .meta
+            .get(&key)
+            .await?
+            .ok_or(StoreError::NoSuchUpload)?;
         let record = UploadRecord::decode(&found.value)?;
-        Ok(FoundUpload { key, revision: found.revision, record })
+        Ok(FoundUpload {
+            key,
+            revision: found.revision,
+            record,
+        })
     }
 }
 
@@ -323,6 +385,18 @@ fn written(part: &PartRecord) -> Written {
 
 fn listed(key: &[u8], record: &[u8]) -> Result<ListedPart, RecordError> {
     let number = keys::parse_part(key).ok_or(RecordError::BadKey)?;
-    let PartRecord { size, modified_unix_millis, etag, checksum, .. } = PartRecord::decode(record)?;
-    Ok(ListedPart { number, size, etag, modified_unix_millis, checksum })
+    let PartRecord {
+        size,
+        modified_unix_millis,
+        etag,
+        checksum,
+        ..
+    } = PartRecord::decode(record)?;
+    Ok(ListedPart {
+        number,
+        size,
+        etag,
+        modified_unix_millis,
+        checksum,
+    })
 }

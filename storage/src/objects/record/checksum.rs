@@ -19,8 +19,13 @@ pub enum ChecksumAlgorithm {
 }
 
 impl ChecksumAlgorithm {
-    const ALL: [Self; 5] =
-        [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
+    const ALL: [Self; 5] = [
+        Self::Crc32,
+        Self::Crc32c,
+        Self::Crc64Nvme,
+        Self::Sha1,
+        Self::Sha256,
+    ];
 
     /// Bytes of a value.
     pub fn value_bytes(self) -> usize {
@@ -44,7 +49,9 @@ impl ChecksumAlgorithm {
     }
 
     fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.code() == code)
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.code() == code)
     }
 }
 
@@ -74,7 +81,12 @@ const COMPOSITE: u8 = 0x80;
 
 /// One byte for algorithm and kind.
 pub(super) fn put_type(algorithm: ChecksumAlgorithm, kind: ChecksumKind) -> u8 {
-    algorithm.code() | if kind == ChecksumKind::Composite { COMPOSITE } else { 0 }
+    algorithm.code()
+        | if kind == ChecksumKind::Composite {
+            COMPOSITE
+        } else {
+            0
+        }
 }
 
 /// The reverse of [`put_type`], from the front of `field`.
@@ -82,10 +94,13 @@ pub(super) fn take_type(
     field: &Field<'_>,
 ) -> Result<(ChecksumAlgorithm, ChecksumKind), RecordError> {
     let code = *field.bytes.first().ok_or_else(|| field.bad())?;
-    let algorithm =
-        ChecksumAlgorithm::from_code(code & !COMPOSITE).ok_or_else(|| field.bad())?;
+    let algorithm = ChecksumAlgorithm::from_code(code & !COMPOSITE).ok_or_else(|| field.bad())?;
     let is_composite = code & COMPOSITE != 0;
-    let kind = if is_composite { ChecksumKind::Composite } else { ChecksumKind::FullObject };
+    let kind = if is_composite {
+        ChecksumKind::Composite
+    } else {
+        ChecksumKind::FullObject
+    };
     Ok((algorithm, kind))
 }
 
@@ -104,12 +119,19 @@ impl Checksum {
         let (algorithm, kind) = take_type(field)?;
         field.whole(|input| {
             let value_bytes = algorithm.value_bytes();
-            let value = varint::take_bytes(input, value_bytes + 1)?.get(1..)?.to_vec();
+            let value = varint::take_bytes(input, value_bytes + 1)?
+                .get(1..)?
+                .to_vec();
             let parts = match kind {
                 ChecksumKind::Composite => u16::try_from(varint::take(input)?).ok()?,
                 ChecksumKind::FullObject => 0,
             };
-            Some(Self { algorithm, kind, value, parts })
+            Some(Self {
+                algorithm,
+                kind,
+                value,
+                parts,
+            })
         })
     }
 }

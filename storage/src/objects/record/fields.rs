@@ -155,7 +155,11 @@ impl<'a> Field<'a> {
     ) -> Result<T, RecordError> {
         let mut input = self.bytes;
         let value = take(&mut input).ok_or_else(|| self.bad())?;
-        if input.is_empty() { Ok(value) } else { Err(self.bad()) }
+        if input.is_empty() {
+            Ok(value)
+        } else {
+            Err(self.bad())
+        }
     }
 
     /// Keeps a field that may be skipped.
@@ -167,7 +171,11 @@ impl<'a> Field<'a> {
 
     /// Refuses a field that must be understood.
     pub(super) fn check_skippable(&self) -> Result<(), RecordError> {
-        if self.tag % 2 == 1 { Err(RecordError::UnknownField { tag: self.tag }) } else { Ok(()) }
+        if self.tag % 2 == 1 {
+            Err(RecordError::UnknownField { tag: self.tag })
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -191,21 +199,55 @@ mod tests {
     #[test]
     fn even_unknown_fields_are_kept_and_odd_ones_refused() {
         let mut unknown = Unknown::new();
-        Field { tag: 200, bytes: b"new" }.keep_unknown(&mut unknown).unwrap();
+        Field {
+            tag: 200,
+            bytes: b"new",
+        }
+        .keep_unknown(&mut unknown)
+        .unwrap();
         assert_eq!(unknown, [(200, b"new".to_vec())]);
-        let refused = Field { tag: 201, bytes: b"new" }.keep_unknown(&mut unknown);
+        let refused = Field {
+            tag: 201,
+            bytes: b"new",
+        }
+        .keep_unknown(&mut unknown);
         assert_eq!(refused, Err(RecordError::UnknownField { tag: 201 }));
     }
 
     #[test]
     fn damage_has_precise_errors() {
         assert_eq!(Decoder::new(&[]).unwrap_err(), RecordError::CutOff);
-        assert_eq!(Decoder::new(&[9, 0]).unwrap_err(), RecordError::Version { found: 9 });
+        assert_eq!(
+            Decoder::new(&[9, 0]).unwrap_err(),
+            RecordError::Version { found: 9 }
+        );
         let cut = [FORMAT_VERSION, 1, 5, 0];
-        assert_eq!(Decoder::new(&cut).unwrap().field().unwrap_err(), RecordError::CutOff);
-        let huge = [FORMAT_VERSION, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
-        assert_eq!(Decoder::new(&huge).unwrap().field().unwrap_err(), RecordError::CutOff);
-        let trailing = Field { tag: 1, bytes: &[1, 1] };
+        assert_eq!(
+            Decoder::new(&cut).unwrap().field().unwrap_err(),
+            RecordError::CutOff
+        );
+        let huge = [
+            FORMAT_VERSION,
+            1,
+            0xff,
+            0xff,
+            0xff,
+            0xff,
+            0xff,
+            0xff,
+            0xff,
+            0xff,
+            0xff,
+            1,
+        ];
+        assert_eq!(
+            Decoder::new(&huge).unwrap().field().unwrap_err(),
+            RecordError::CutOff
+        );
+        let trailing = Field {
+            tag: 1,
+            bytes: &[1, 1],
+        };
         assert_eq!(trailing.number(), Err(RecordError::BadField { tag: 1 }));
     }
 }

@@ -49,7 +49,10 @@ impl GarbageRecord {
                 task = Some(field);
             }
         }
-        Self::from_field(&task.ok_or(RecordError::Missing { tag: BLOB })?, decoder.rest())
+        Self::from_field(
+            &task.ok_or(RecordError::Missing { tag: BLOB })?,
+            decoder.rest(),
+        )
     }
 
     fn from_field(field: &Field<'_>, rest: &[u8]) -> Result<Self, RecordError> {

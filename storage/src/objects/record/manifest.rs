@@ -37,7 +37,11 @@ impl Manifest {
             let number = number.get();
             match runs.last_mut() {
                 Some(run) if run.size == size && run.first + run.count == number => run.count += 1,
-                _ => runs.push(Run { first: number, count: 1, size }),
+                _ => runs.push(Run {
+                    first: number,
+                    count: 1,
+                    size,
+                }),
             }
         }
         Self { upload, runs }
@@ -85,7 +89,10 @@ impl Manifest {
         let mut out = self.upload.to_bytes().to_vec();
         let mut next = 1;
         for run in &self.runs {
-            varint::put(&mut out, u64::from(run.first - next) << 1 | u64::from(run.count > 1));
+            varint::put(
+                &mut out,
+                u64::from(run.first - next) << 1 | u64::from(run.count > 1),
+            );
             if run.count > 1 {
                 varint::put(&mut out, u64::from(run.count));
             }
@@ -110,7 +117,11 @@ impl Manifest {
 
 fn take_run(input: &mut &[u8], next: u16) -> Option<Run> {
     let head = varint::take(input)?;
-    let count = if head & 1 == 1 { varint::take(input)? } else { 1 };
+    let count = if head & 1 == 1 {
+        varint::take(input)?
+    } else {
+        1
+    };
     let first = u64::from(next).checked_add(head >> 1)?;
     let is_valid = count > 0 && first.checked_add(count)? <= u64::from(MAX_PARTS) + 1;
     let run = Run {
@@ -127,7 +138,10 @@ mod tests {
 
     use super::*;
 
-    const UPLOAD: UploadId = UploadId { number: 7, secret: 8 };
+    const UPLOAD: UploadId = UploadId {
+        number: 7,
+        secret: 8,
+    };
 
     fn number(n: u16) -> PartNumber {
         PartNumber::new(u32::from(n)).unwrap()
@@ -139,7 +153,9 @@ mod tests {
 
     #[test]
     fn ten_thousand_parts_of_distinct_sizes_fit_a_record() {
-        let parts: Vec<_> = (1..=10_000).map(|n| (n, (500 << 20) + u64::from(n))).collect();
+        let parts: Vec<_> = (1..=10_000)
+            .map(|n| (n, (500 << 20) + u64::from(n)))
+            .collect();
         let bytes = manifest(&parts).encode();
         assert!(bytes.len() <= 60_100, "{} bytes", bytes.len());
         let equal: Vec<_> = (1..=10_000).map(|n| (n, 8 << 20)).collect();
@@ -151,7 +167,10 @@ mod tests {
         let parts = manifest(&[(1, 10), (2, 10), (5, 3), (9, 0), (10, 4)]);
         assert_eq!(parts.size(), Some(27));
         assert_eq!(parts.overlaps(&(0..27)).len(), 4);
-        assert_eq!(parts.overlaps(&(9..11)), [(number(1), 9..10), (number(2), 0..1)]);
+        assert_eq!(
+            parts.overlaps(&(9..11)),
+            [(number(1), 9..10), (number(2), 0..1)]
+        );
         assert_eq!(parts.overlaps(&(20..23)), [(number(5), 0..3)]);
         assert_eq!(parts.overlaps(&(5..5)), []);
         assert!(parts.contains(number(2)) && parts.contains(number(9)));

@@ -127,7 +127,11 @@ impl ObjectRecord {
             out.bytes(DELETE_MARKER, &[]);
         }
         if let Some(retention) = &self.retention {
-            let mode = if retention.mode == RetentionMode::Compliance { 1 } else { 0 };
+            let mode = if retention.mode == RetentionMode::Compliance {
+                1
+            } else {
+                0
+            };
             let mut bytes = vec![mode];
             varint::put(&mut bytes, retention.until_unix_millis);
             out.bytes(RETENTION, &bytes);
@@ -145,7 +149,14 @@ impl ObjectRecord {
 
     pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
         let mut decoder = Decoder::new(record)?;
-        let mut decoded = Self::new(0, 0, ETag { md5: [0; 16], parts: 0 });
+        let mut decoded = Self::new(
+            0,
+            0,
+            ETag {
+                md5: [0; 16],
+                parts: 0,
+            },
+        );
         let mut seen = Required::default();
         while let Some(field) = decoder.field()? {
             seen.note(field.tag);
@@ -188,14 +199,22 @@ impl ObjectRecord {
                 true
             }
         };
-        if agrees { Ok(()) } else { Err(RecordError::BadBody) }
+        if agrees {
+            Ok(())
+        } else {
+            Err(RecordError::BadBody)
+        }
     }
 }
 
 /// The placement that is all of `rest`.
 pub(super) fn decode_placement(rest: &[u8]) -> Result<BlobPlacement, RecordError> {
     let (placement, used) = BlobPlacement::decode(rest).map_err(|_| RecordError::BadBody)?;
-    if used == rest.len() { Ok(placement) } else { Err(RecordError::BadBody) }
+    if used == rest.len() {
+        Ok(placement)
+    } else {
+        Err(RecordError::BadBody)
+    }
 }
 
 /// The fields that no object or part lacks.
@@ -231,8 +250,15 @@ pub(super) fn encode_etag(etag: &ETag) -> Vec<u8> {
 pub(super) fn decode_etag(field: &Field<'_>) -> Result<ETag, RecordError> {
     field.whole(|input| {
         let md5 = varint::take_bytes(input, 16)?.try_into().ok()?;
-        let parts = if input.is_empty() { 0 } else { varint::take(input)? };
-        Some(ETag { md5, parts: u16::try_from(parts).ok()? })
+        let parts = if input.is_empty() {
+            0
+        } else {
+            varint::take(input)?
+        };
+        Some(ETag {
+            md5,
+            parts: u16::try_from(parts).ok()?,
+        })
     })
 }
 
@@ -242,7 +268,10 @@ fn take_retention(input: &mut &[u8]) -> Option<Retention> {
         [1] => RetentionMode::Compliance,
         _ => return None,
     };
-    Some(Retention { mode, until_unix_millis: varint::take(input)? })
+    Some(Retention {
+        mode,
+        until_unix_millis: varint::take(input)?,
+    })
 }
 
 /// What a listing shows of an object; decoded without allocation.
@@ -258,8 +287,16 @@ impl ObjectSummary {
     /// Decodes what it needs of an object's record; refuses fields that must be understood, as the whole would.
     pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
         let mut decoder = Decoder::new(record)?;
-        let etag = ETag { md5: [0; 16], parts: 0 };
-        let mut summary = Self { size: 0, modified_unix_millis: 0, etag, checksum: None };
+        let etag = ETag {
+            md5: [0; 16],
+            parts: 0,
+        };
+        let mut summary = Self {
+            size: 0,
+            modified_unix_millis: 0,
+            etag,
+            checksum: None,
+        };
         let mut seen = Required::default();
         while let Some(field) = decoder.field()? {
             seen.note(field.tag);

@@ -40,7 +40,10 @@ impl PartRecord {
 
     pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
         let mut decoder = Decoder::new(record)?;
-        let etag = ETag { md5: [0; 16], parts: 0 };
+        let etag = ETag {
+            md5: [0; 16],
+            parts: 0,
+        };
         let mut part = Self {
             size: 0,
             modified_unix_millis: 0,
@@ -67,7 +70,11 @@ impl PartRecord {
 
     fn decode_body(&mut self, rest: &[u8]) -> Result<(), RecordError> {
         if rest.is_empty() {
-            return if self.size == 0 { Ok(()) } else { Err(RecordError::BadBody) };
+            return if self.size == 0 {
+                Ok(())
+            } else {
+                Err(RecordError::BadBody)
+            };
         }
         self.placement = Some(decode_placement(rest)?);
         Ok(())

@@ -26,15 +26,27 @@ fn checksum() -> impl Strategy<Value = Checksum> {
         Just(ChecksumAlgorithm::Sha1),
         Just(ChecksumAlgorithm::Sha256),
     ];
-    (algorithms, any::<bool>(), any::<u16>(), vec(any::<u8>(), 32)).prop_map(
-        |(algorithm, is_composite, parts, mut value)| {
-            value.truncate(algorithm.value_bytes());
-            let kind =
-                if is_composite { ChecksumKind::Composite } else { ChecksumKind::FullObject };
-            let parts = if is_composite { parts } else { 0 };
-            Checksum { algorithm, kind, value, parts }
-        },
+    (
+        algorithms,
+        any::<bool>(),
+        any::<u16>(),
+        vec(any::<u8>(), 32),
     )
+        .prop_map(|(algorithm, is_composite, parts, mut value)| {
+            value.truncate(algorithm.value_bytes());
+            let kind = if is_composite {
+                ChecksumKind::Composite
+            } else {
+                ChecksumKind::FullObject
+            };
+            let parts = if is_composite { parts } else { 0 };
+            Checksum {
+                algorithm,
+                kind,
+                value,
+                parts,
+            }
+        })
 }
 
 fn pairs(names: &'static str) -> impl Strategy<Value = Vec<(String, String)>> {
@@ -44,18 +56,29 @@ fn pairs(names: &'static str) -> impl Strategy<Value = Vec<(String, String)>> {
 fn headers() -> impl Strategy<Value = Headers> {
     let known = (
         prop_oneof![Just("content-type"), Just("cache-control"), Just("x-new")],
-        prop_oneof![Just("binary/octet-stream"), Just("text/plain"), Just(""), Just("no-cache")],
+        prop_oneof![
+            Just("binary/octet-stream"),
+            Just("text/plain"),
+            Just(""),
+            Just("no-cache")
+        ],
     );
     let system = vec(known.prop_map(|(n, v)| (n.to_owned(), v.to_owned())), 0..4);
     (system, pairs("[a-z-]{1,9}")).prop_map(|(system, user)| Headers { system, user })
 }
 
 fn unknown() -> impl Strategy<Value = Vec<(u64, Vec<u8>)>> {
-    vec(((50..200_u64).prop_map(|n| n * 2), vec(any::<u8>(), 0..9)), 0..3)
+    vec(
+        ((50..200_u64).prop_map(|n| n * 2), vec(any::<u8>(), 0..9)),
+        0..3,
+    )
 }
 
 fn body(size: u64) -> (u64, Body) {
-    let upload = UploadId { number: size, secret: 9 };
+    let upload = UploadId {
+        number: size,
+        secret: 9,
+    };
     let part = |n| (PartNumber::new(n).unwrap(), size % 1000);
     match (size % 3, some_placement()) {
         (0, _) => (0, Body::Empty),
@@ -147,10 +170,16 @@ proptest! {
 
 #[test]
 fn garbage_survives_the_round_trip() {
-    let upload = UploadId { number: 1 << 40, secret: 3 };
+    let upload = UploadId {
+        number: 1 << 40,
+        secret: 3,
+    };
     let used = Manifest::new(upload, [(PartNumber::new(3).unwrap(), 5 << 20)]);
-    let mut tasks =
-        vec![GarbageRecord::Parts(7), GarbageRecord::UnusedParts(used), GarbageRecord::Uploads(9)];
+    let mut tasks = vec![
+        GarbageRecord::Parts(7),
+        GarbageRecord::UnusedParts(used),
+        GarbageRecord::Uploads(9),
+    ];
     tasks.extend(some_placement().map(GarbageRecord::Blob));
     for task in tasks {
         assert_eq!(GarbageRecord::decode(&task.encode()), Ok(task));
@@ -170,7 +199,14 @@ fn plain() -> ObjectRecord {
             system: vec![("content-type".into(), "binary/octet-stream".into())],
             user: vec![],
         },
-        ..ObjectRecord::new(1024, 1_790_000_000_123, ETag { md5: [0xab; 16], parts: 0 })
+        ..ObjectRecord::new(
+            1024,
+            1_790_000_000_123,
+            ETag {
+                md5: [0xab; 16],
+                parts: 0,
+            },
+        )
     }
 }
 
@@ -196,23 +232,40 @@ fn bytes_of_an_object_are_frozen() {
 
 #[test]
 fn bytes_of_a_multipart_object_are_frozen() {
-    let upload = UploadId { number: 0x0102_0304_0506_0708, secret: 0x1112_1314_1516_1718 };
+    let upload = UploadId {
+        number: 0x0102_0304_0506_0708,
+        secret: 0x1112_1314_1516_1718,
+    };
     let parts = [(1, 300), (2, 300), (5, 7)].map(|(n, size)| (PartNumber::new(n).unwrap(), size));
     let record = ObjectRecord {
         tags: Tags(vec![("a".into(), "bc".into())]),
         headers: Headers {
-            system: vec![("cache-control".into(), "no".into()), ("x".into(), "y".into())],
+            system: vec![
+                ("cache-control".into(), "no".into()),
+                ("x".into(), "y".into()),
+            ],
             user: vec![("k".into(), "v".into())],
         },
         body: Body::Parts(Manifest::new(upload, parts)),
-        ..ObjectRecord::new(607, 1, ETag { md5: [1; 16], parts: 3 })
+        ..ObjectRecord::new(
+            607,
+            1,
+            ETag {
+                md5: [1; 16],
+                parts: 3,
+            },
+        )
     };
     let mut expected = vec![1, 1, 2, 0xdf, 4, 3, 1, 1, 5, 17];
     expected.extend([1; 16]);
     expected.push(3);
-    expected.extend([11, 3, 5, b'n', b'o', 11, 4, 0, 1, b'x', b'y', 13, 3, 1, b'k', b'v']);
+    expected.extend([
+        11, 3, 5, b'n', b'o', 11, 4, 0, 1, b'x', b'y', 13, 3, 1, b'k', b'v',
+    ]);
     expected.extend([15, 5, 1, b'a', 2, b'b', b'c', 27, 22]);
-    expected.extend([1, 2, 3, 4, 5, 6, 7, 8, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18]);
+    expected.extend([
+        1, 2, 3, 4, 5, 6, 7, 8, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18,
+    ]);
     expected.extend([1, 2, 0xac, 2, 4, 7]);
     expected.push(0);
     assert_eq!(record.encode(), expected);
@@ -221,10 +274,30 @@ fn bytes_of_a_multipart_object_are_frozen() {
 
 #[test]
 fn a_record_whose_body_disagrees_is_refused() {
-    let without_placement = ObjectRecord::new(5, 1, ETag { md5: [1; 16], parts: 0 }).encode();
-    assert_eq!(ObjectRecord::decode(&without_placement), Err(RecordError::BadBody));
-    assert_eq!(ObjectRecord::decode(&[1, 0]), Err(RecordError::Missing { tag: 1 }));
+    let without_placement = ObjectRecord::new(
+        5,
+        1,
+        ETag {
+            md5: [1; 16],
+            parts: 0,
+        },
+    )
+    .encode();
+    assert_eq!(
+        ObjectRecord::decode(&without_placement),
+        Err(RecordError::BadBody)
+    );
+    assert_eq!(
+        ObjectRecord::decode(&[1, 0]),
+        Err(RecordError::Missing { tag: 1 })
+    );
     let newer = [1, 201, 1, 0, 0];
-    assert_eq!(ObjectRecord::decode(&newer), Err(RecordError::UnknownField { tag: 201 }));
-    assert_eq!(ObjectSummary::decode(&newer), Err(RecordError::UnknownField { tag: 201 }));
+    assert_eq!(
+        ObjectRecord::decode(&newer),
+        Err(RecordError::UnknownField { tag: 201 })
+    );
+    assert_eq!(
+        ObjectSummary::decode(&newer),
+        Err(RecordError::UnknownField { tag: 201 })
+    );
 }

@@ -53,6 +53,10 @@ impl UploadRecord {
                 _ => field.keep_unknown(&mut upload.unknown)?,
             }
         }
-        if decoder.rest().is_empty() { Ok(upload) } else { Err(RecordError::BadBody) }
+        if decoder.rest().is_empty() {
+            Ok(upload)
+        } else {
+            Err(RecordError::BadBody)
+        }
     }
 }
