@@ -4,7 +4,11 @@
 //! - The bytes of a run lie one after the other in its segment, so that each run is one write.
 //! - A batch is reused after it was written: in steady state nothing is allocated.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use super::{
     Address, Completion, DiskError, DiskNo, Frame, Seq,
@@ -57,7 +61,11 @@ impl Batch {
     /// Tells all who wait, in order, and empties the batch.
     pub(super) fn complete(&mut self, disk: DiskNo, result: &Result<(), DiskError>) {
         for completion in self.completions.drain(..) {
-            completion.complete(disk, result.clone());
+            // One waiter's panic must not leave the others waiting for ever, nor end the writer.
+            let tell = AssertUnwindSafe(|| completion.complete(disk, result.clone()));
+            if catch_unwind(tell).is_err() {
+                tracing::error!(disk = disk.0, "a completion panicked");
+            }
         }
         self.runs.clear();
         if self.bytes.capacity() > KEEP_BYTES && self.bytes.len() < self.bytes.capacity() / 4 {

@@ -463,3 +463,79 @@ impl VolumeFile for MemoryFile {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::SeededRng;
+
+    /// What many power cuts leave of the file `f`; `None` where it is gone.
+    fn outcomes(prepare: impl Fn(&MemoryVolume)) -> BTreeSet<Option<Vec<u8>>> {
+        let outcome = |seed| {
+            let volume = MemoryVolume::new("memory", 1 << 20);
+            prepare(&volume);
+            volume.crash(&SeededRng::new(seed)).files().remove("f")
+        };
+        (0..200).map(outcome).collect()
+    }
+
+    #[test]
+    fn what_is_synced_survives_and_nothing_else_is_sure() {
+        let write = |volume: &MemoryVolume| {
+            let file = volume.create("f").unwrap();
+            file.write_at(b"old", 0).unwrap();
+            file
+        };
+        let nothing_synced = outcomes(|volume| drop(write(volume)));
+        assert!(nothing_synced.contains(&None) && nothing_synced.contains(&Some(b"old".to_vec())));
+        let data_synced = outcomes(|volume| write(volume).sync_data().unwrap());
+        assert_eq!(data_synced, BTreeSet::from([None, Some(b"old".to_vec())]));
+        let all_synced = outcomes(|volume| {
+            write(volume).sync_data().unwrap();
+            volume.sync_dir("").unwrap();
+        });
+        assert_eq!(all_synced, BTreeSet::from([Some(b"old".to_vec())]));
+    }
+
+    #[test]
+    fn unsynced_writes_are_torn_at_sectors_and_reordered() {
+        let left = outcomes(|volume| {
+            let file = volume.create("f").unwrap();
+            file.write_at(&[1; 1536], 0).unwrap();
+            file.sync_data().unwrap();
+            volume.sync_dir("").unwrap();
+            file.write_at(&[2; 1536], 0).unwrap();
+        });
+        let sectors = |bytes: &Option<Vec<u8>>| {
+            let bytes = bytes.as_ref().unwrap();
+            let whole = |s: &[u8]| s.iter().all(|b| *b == s[0]);
+            assert!(bytes.len() == 1536 && bytes.chunks(SECTOR_BYTES).all(whole));
+            [bytes[0], bytes[512], bytes[1024]]
+        };
+        assert_eq!(
+            left.iter().map(sectors).collect::<BTreeSet<_>>().len(),
+            8,
+            "every mixture"
+        );
+    }
+
+    #[test]
+    fn unsynced_removals_and_directories_may_be_undone() {
+        let removed = outcomes(|volume| {
+            volume.create("f").unwrap();
+            volume.sync_dir("").unwrap();
+            volume.remove("f").unwrap();
+        });
+        assert_eq!(removed, BTreeSet::from([None, Some(Vec::new())]));
+        let volume = MemoryVolume::new("memory", 1 << 20);
+        volume.create_dir("d").unwrap();
+        volume.create("d/f").unwrap();
+        volume.sync_dir("d").unwrap();
+        let cuts = (0..50).map(|seed| volume.crash(&SeededRng::new(seed)).files().len());
+        assert_eq!(
+            cuts.collect::<BTreeSet<_>>(),
+            BTreeSet::from([0, 1]),
+            "lost with its directory"
+        );
+    }
+}

@@ -176,3 +176,37 @@ fn segments_of_random_bytes_are_scanned_without_harm() {
         assert_eq!(end.damaged_bytes, length);
     }
 }
+
+/// Three frames as the first release writes them. Never to be made anew: later code must read this very file.
+#[test]
+fn segment_of_format_1_is_read() {
+    let volume = memory();
+    volume.create_dir("log").unwrap();
+    let file = volume.create(SEGMENT).unwrap();
+    file.write_at(include_bytes!("../fixtures/segment-format-1.seg"), 0)
+        .unwrap();
+    let (frames, end) = scan_of(&volume);
+    let kinds = [FrameKind::Epoch, FrameKind::Commit, FrameKind::Shard];
+    assert_eq!(frames.iter().map(|f| f.kind).collect::<Vec<_>>(), kinds);
+    assert_eq!(
+        frames.iter().map(|f| f.seq).collect::<Vec<_>>(),
+        [1, 2, 3].map(|n| Seq::new(5, n))
+    );
+    assert_eq!(
+        frames.iter().map(|f| &f.meta[..]).collect::<Vec<_>>(),
+        [&b"epoch"[..], b"meta", b""]
+    );
+    assert_eq!(
+        frames.iter().map(|f| f.shard_bytes).collect::<Vec<_>>(),
+        [0, 600, 3]
+    );
+    assert_eq!(
+        end,
+        ScanEnd {
+            valid_bytes: 772,
+            damaged_bytes: 0
+        }
+    );
+    let disk = LogDisk::manual(&config(volume)).unwrap();
+    assert_eq!(disk.segments().unwrap()[0].opened_at, Seq::new(5, 1));
+}

@@ -115,6 +115,26 @@ fn what_is_queued_while_a_sync_runs_goes_out_with_the_next_one() {
 }
 
 #[test]
+fn a_waiter_that_panics_harms_nobody_else() {
+    #[derive(Debug)]
+    struct Panics;
+    impl Completion for Panics {
+        fn complete(&self, _: DiskNo, _: Result<(), DiskError>) {
+            panic!("a waiter with a bug");
+        }
+    }
+    let disk = LogDisk::open(&config(memory())).unwrap();
+    let outcomes = Outcomes::default();
+    for tag in 1..=2 {
+        disk.append(&commit(tag, b"m", b""), Some(Arc::new(Panics)))
+            .unwrap();
+        disk.append(&commit(tag, b"m", b""), outcomes.expect(tag))
+            .unwrap();
+        assert_eq!(outcomes.next(), (tag, Ok(())));
+    }
+}
+
+#[test]
 fn an_extent_without_room_is_refused_and_the_disk_goes_on() {
     let volume = FaultVolume::new(memory());
     let disk = LogDisk::manual(&config(volume.clone())).unwrap();
