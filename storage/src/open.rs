@@ -171,6 +171,11 @@ impl Storage {
         &self.store
     }
 
+    /// How new blobs are coded.
+    pub fn profile(&self) -> Profile {
+        self.pool.profile()
+    }
+
     /// What the operator should know about the disks: replaced, missing, added.
     pub fn reports(&self) -> &[String] {
         &self.reports

@@ -336,8 +336,8 @@ impl BlobWriter {
 
     async fn finish_extents(mut self) -> Result<FinishedBlob, StripeError> {
         let (writers, _) = self.idle().await?;
-        let syncs = writers.into_iter().map(|writer| self.sync_one(writer));
-        let synced = futures_util::future::join_all(syncs).await;
+        let sync = |writer| sync_one(Arc::clone(&self.pool), writer);
+        let synced = futures_util::future::join_all(writers.into_iter().map(sync)).await;
         let shards = synced.iter().zip(&self.disks).map(|(ok, disk)| match disk {
             Some(disk) if *ok => ShardPlace::Extent(disk.number()),
             _ => ShardPlace::Missing,
@@ -358,12 +358,6 @@ impl BlobWriter {
             return Err(StripeError::TooFewDisks { good, needed });
         }
         Ok(FinishedBlob::Extents(blob))
-    }
-
-    async fn sync_one(&self, writer: Option<Box<dyn ExtentWriter>>) -> bool {
-        let Some(writer) = writer else { return false };
-        let result = self.pool.blocking(move || writer.finish()).await;
-        result.inspect_err(|error| tracing::warn!(%error, "extent not synced")).is_ok()
     }
 }
 
@@ -396,4 +390,10 @@ fn append_all(mut writers: Writers, mut buffers: Vec<Vec<u8>>) -> (Writers, Vec<
         buffer.clear();
     }
     (writers, buffers)
+}
+
+async fn sync_one(pool: Arc<Pool>, writer: Option<Box<dyn ExtentWriter>>) -> bool {
+    let Some(writer) = writer else { return false };
+    let result = pool.blocking(move || writer.finish()).await;
+    result.inspect_err(|error| tracing::warn!(%error, "extent not synced")).is_ok()
 }
