@@ -1,13 +1,14 @@
 //! Running one load: clients on threads of their own, a clock, and what they counted.
 //!
 //! All clients of a thread share one single-threaded event loop, so that the load generator never
-//! takes more cores from the server under test than it was given threads. Operations that begin
-//! after the warm-up and before the deadline are counted, however late they end; the time they are
-//! divided by ends with the last of them.
+//! takes more cores from the server under test than it was given threads. When the warm-up is over,
+//! all clients wait until the last of its operations has ended, so that none of it leaks into the
+//! counted time. Then operations that begin before the deadline are counted, however late they end;
+//! the time they are divided by ends with the last of them.
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,14 +17,14 @@ use std::{
 use futures_util::future::join_all;
 use indicatif::ProgressBar;
 use larder_storage::clock::Clock;
-use tokio::sync::oneshot;
+use tokio::sync::{Barrier, oneshot};
 
 use super::{
     BenchError,
     client::OpError,
     histogram::Histogram,
     process,
-    work::{Task, Worker},
+    work::{Done, Task, Worker},
 };
 
 /// A client that fails this often in a row gives up.
@@ -72,6 +73,12 @@ impl Tally {
         self.ended = self.ended.max(other.ended);
     }
 
+    fn count(&mut self, latency: Duration, done: Done) {
+        self.latencies.record(latency);
+        self.bytes += done.bytes;
+        self.keys += done.keys;
+    }
+
     fn fail(&mut self, error: &OpError) {
         self.errors += 1;
         if self.first_error.is_none() {
@@ -99,38 +106,72 @@ struct Shared {
     clock: Arc<dyn Clock>,
     bounds: Bounds,
     task_bound: u64,
-    counted_from: Duration,
-    deadline: Duration,
+    server_pids: Vec<u32>,
+    /// Where all clients meet between warm-up and counted time.
+    warmed_up: Barrier,
+    start: OnceLock<Start>,
     next_index: AtomicU64,
     counted: AtomicU64,
 }
 
+/// The beginning of the counted time, with the CPU time used until then.
+#[derive(Debug)]
+struct Start {
+    at: Duration,
+    own_cpu: Duration,
+    server_cpu: Duration,
+}
+
 impl Shared {
-    fn new(clock: &Arc<dyn Clock>, bounds: Bounds, task_bound: u64) -> Self {
-        let counted_from = clock.monotonic() + bounds.warmup;
+    fn new(
+        clock: &Arc<dyn Clock>,
+        bounds: Bounds,
+        task_bound: u64,
+        workers_count: usize,
+        server_pids: &[u32],
+    ) -> Self {
         Self {
             clock: Arc::clone(clock),
             bounds,
             task_bound,
-            counted_from,
-            deadline: counted_from + bounds.duration,
+            server_pids: server_pids.to_vec(),
+            warmed_up: Barrier::new(workers_count),
+            start: OnceLock::new(),
             next_index: AtomicU64::new(0),
             counted: AtomicU64::new(0),
         }
     }
 
-    /// The number of the next operation and whether it counts, at time `now`; `None` at the end.
-    fn ticket(&self, now: Duration) -> Option<(u64, bool)> {
-        let counts = now >= self.counted_from;
-        if now >= self.deadline {
+    /// The beginning of the counted time, which is now if it has not been before.
+    fn start(&self) -> &Start {
+        // A process that can't be read now can't be read at the end either, and is reported then.
+        self.start.get_or_init(|| Start {
+            own_cpu: process::own_cpu_time().unwrap_or_default(),
+            server_cpu: process::cpu_time(&self.server_pids).unwrap_or_default(),
+            at: self.clock.monotonic(),
+        })
+    }
+
+    /// The number of the next operation of `phase`, at time `now`; `None` at the phase's end.
+    fn ticket(&self, now: Duration, phase: Phase) -> Option<u64> {
+        if now >= phase.until {
             return None;
         }
-        if counts && self.counted.fetch_add(1, Ordering::Relaxed) >= self.bounds.ops {
+        if phase.counts && self.counted.fetch_add(1, Ordering::Relaxed) >= self.bounds.ops {
             return None;
         }
         let index = self.next_index.fetch_add(1, Ordering::Relaxed);
-        (index < self.task_bound).then_some((index, counts))
+        (index < self.task_bound).then_some(index)
     }
+}
+
+/// Warm-up or counted time.
+#[derive(Debug, Clone, Copy)]
+struct Phase {
+    /// When its last operations may begin, by the clock.
+    until: Duration,
+    /// Whether they count.
+    counts: bool,
 }
 
 /// Runs `task` with one client for each of `workers`, on `threads` threads, and watches the
@@ -146,7 +187,13 @@ pub async fn run_load(
     threads: usize,
     watch: Watch<'_>,
 ) -> Result<Measured, BenchError> {
-    let shared = Arc::new(Shared::new(clock, bounds, task.bound()));
+    let shared = Arc::new(Shared::new(
+        clock,
+        bounds,
+        task.bound(),
+        workers.len(),
+        watch.server_pids,
+    ));
     let groups = spread(workers, threads);
     let mut results = Vec::with_capacity(groups.len());
     for group in groups {
@@ -155,7 +202,7 @@ pub async fn run_load(
     let mut finished = Box::pin(join_all(results));
     let mut gauge = Gauge::default();
     let tallies = loop {
-        let tick = clock.sleep(TICK.min(bounds.warmup.max(Duration::from_millis(1))));
+        let tick = clock.sleep(TICK);
         tokio::select! {
             tallies = &mut finished => break tallies,
             () = tick => gauge.look(&shared, &watch)?,
@@ -177,56 +224,45 @@ pub struct Watch<'a> {
     pub bar: &'a ProgressBar,
 }
 
-/// Readings of CPU time and memory around the counted time.
+/// Readings of the server's memory during the counted time.
 #[derive(Debug, Default)]
 struct Gauge {
-    at_start: Option<(Duration, Duration)>,
     peak_bytes: u64,
 }
 
 impl Gauge {
     fn look(&mut self, shared: &Shared, watch: &Watch<'_>) -> Result<(), BenchError> {
-        let now = shared.clock.monotonic();
-        let elapsed = now.saturating_sub(shared.counted_from);
-        if now >= shared.counted_from {
-            self.start(watch)?;
-            if !watch.server_pids.is_empty() {
-                self.peak_bytes = self
-                    .peak_bytes
-                    .max(process::resident_bytes(watch.server_pids)?);
-            }
+        let Some(start) = shared.start.get() else {
+            return Ok(());
+        };
+        if !watch.server_pids.is_empty() {
+            self.peak_bytes = self
+                .peak_bytes
+                .max(process::resident_bytes(watch.server_pids)?);
         }
+        let elapsed = shared.clock.monotonic().saturating_sub(start.at);
         let (position, length) = progress(shared, elapsed);
         watch.bar.set_length(length);
         watch.bar.set_position(position);
         Ok(())
     }
 
-    fn start(&mut self, watch: &Watch<'_>) -> Result<(), BenchError> {
-        if self.at_start.is_none() {
-            let server = process::cpu_time(watch.server_pids)?;
-            self.at_start = Some((process::own_cpu_time()?, server));
-        }
-        Ok(())
-    }
-
     fn finish(
-        mut self,
+        self,
         shared: &Shared,
         tally: Tally,
         watch: &Watch<'_>,
     ) -> Result<Measured, BenchError> {
-        self.start(watch)?;
-        let (own_before, server_before) = self.at_start.unwrap_or_default();
+        let start = shared.start();
         let mut server = None;
         if !watch.server_pids.is_empty() {
-            let used = process::cpu_time(watch.server_pids)?.saturating_sub(server_before);
+            let used = process::cpu_time(watch.server_pids)?.saturating_sub(start.server_cpu);
             let resident = process::resident_bytes(watch.server_pids)?;
             server = Some((used, self.peak_bytes.max(resident)));
         }
         Ok(Measured {
-            elapsed: tally.ended.saturating_sub(shared.counted_from),
-            client_cpu: process::own_cpu_time()?.saturating_sub(own_before),
+            elapsed: tally.ended.saturating_sub(start.at),
+            client_cpu: process::own_cpu_time()?.saturating_sub(start.own_cpu),
             tally,
             server,
         })
@@ -293,56 +329,71 @@ async fn run_group(workers: Vec<Worker>, shared: Arc<Shared>) -> Tally {
     all
 }
 
-/// Runs a client until the load ends, or until its last answer is overdue.
+/// Runs a client through the warm-up and the counted time.
 async fn run_bounded(mut worker: Worker, shared: Arc<Shared>) -> Tally {
     let mut tally = Tally::default();
-    let timeout = shared.bounds.timeout;
-    let limit = shared.deadline.saturating_sub(shared.clock.monotonic()) + timeout;
-    let clock = Arc::clone(&shared.clock);
-    let on_time = tokio::select! {
-        () = run_client(&mut worker, &shared, &mut tally) => true,
-        () = clock.sleep(limit) => false,
+    let bounds = shared.bounds;
+    let warmup = Phase {
+        until: shared.clock.monotonic() + bounds.warmup,
+        counts: false,
     };
-    if !on_time {
-        tally.fail(&OpError::Timeout {
-            seconds: timeout.as_secs(),
-        });
-        tally.ended = clock.monotonic();
+    let usable = run_phase(&mut worker, &shared, warmup, &mut tally).await;
+    // Every client comes here, in time too, whatever became of its warm-up.
+    shared.warmed_up.wait().await;
+    let counted = Phase {
+        until: shared.start().at + bounds.duration,
+        counts: true,
+    };
+    if usable {
+        run_phase(&mut worker, &shared, counted, &mut tally).await;
     }
     tally
 }
 
-async fn run_client(worker: &mut Worker, shared: &Shared, tally: &mut Tally) {
+/// Runs a client until the phase ends or its last answer is overdue; false if it can't go on.
+async fn run_phase(worker: &mut Worker, shared: &Shared, phase: Phase, tally: &mut Tally) -> bool {
+    let timeout = shared.bounds.timeout;
+    let limit = phase.until.saturating_sub(shared.clock.monotonic()) + timeout;
+    tokio::select! {
+        usable = run_client(worker, shared, phase, tally) => return usable,
+        () = shared.clock.sleep(limit) => {}
+    }
+    tally.fail(&OpError::Timeout {
+        seconds: timeout.as_secs(),
+    });
+    tally.ended = shared.clock.monotonic();
+    false
+}
+
+/// Does operations until the phase ends; false if the client gave up.
+async fn run_client(worker: &mut Worker, shared: &Shared, phase: Phase, tally: &mut Tally) -> bool {
     let mut failures_in_a_row = 0;
     let mut began = shared.clock.monotonic();
-    while let Some((index, counts)) = shared.ticket(began) {
+    while let Some(index) = shared.ticket(began, phase) {
         let result = worker.step(index).await;
         let ended = shared.clock.monotonic();
+        tally.ended = ended;
         match result {
-            Ok(done) if counts => {
-                tally.latencies.record(ended.saturating_sub(began));
-                tally.bytes += done.bytes;
-                tally.keys += done.keys;
+            Ok(done) => {
                 failures_in_a_row = 0;
+                if phase.counts {
+                    tally.count(ended.saturating_sub(began), done);
+                }
+                began = ended;
             }
-            Ok(_) => failures_in_a_row = 0,
             Err(error) => {
                 // Counted even while warming up: an error is never to be overlooked.
                 tally.fail(&error);
                 failures_in_a_row += 1;
                 if failures_in_a_row >= MAX_FAILURES_IN_A_ROW {
-                    break;
+                    return false;
                 }
                 shared.clock.sleep(BACK_OFF * failures_in_a_row).await;
+                began = shared.clock.monotonic();
             }
         }
-        tally.ended = ended;
-        began = if failures_in_a_row > 0 {
-            shared.clock.monotonic()
-        } else {
-            ended
-        };
     }
+    true
 }
 
 #[cfg(test)]
@@ -358,19 +409,34 @@ mod tests {
             timeout: Duration::from_secs(1),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        Shared::new(&clock, bounds, task_bound)
+        Shared::new(&clock, bounds, task_bound, 1, &[])
+    }
+
+    const UNTIL: Duration = Duration::from_secs(10);
+    const COUNTED: Phase = Phase {
+        until: UNTIL,
+        counts: true,
+    };
+
+    #[test]
+    fn operations_begin_only_before_the_end_of_their_phase() {
+        let shared = shared(100, 100);
+        let just_before = UNTIL.saturating_sub(Duration::from_nanos(1));
+        assert_eq!(shared.ticket(just_before, COUNTED), Some(0));
+        assert_eq!(shared.ticket(UNTIL, COUNTED), None);
     }
 
     #[test]
-    fn operations_count_from_the_end_of_the_warmup_to_the_deadline() {
-        let shared = shared(100, 100);
-        let from = shared.counted_from;
-        assert_eq!(
-            shared.ticket(from.saturating_sub(Duration::from_millis(1))),
-            Some((0, false))
-        );
-        assert_eq!(shared.ticket(from), Some((1, true)));
-        assert_eq!(shared.ticket(from + Duration::from_secs(10)), None);
+    fn warming_up_uses_up_numbers_but_not_counted_operations() {
+        let shared = shared(1, 100);
+        let warmup = Phase {
+            until: UNTIL,
+            counts: false,
+        };
+        assert_eq!(shared.ticket(Duration::ZERO, warmup), Some(0));
+        assert_eq!(shared.ticket(Duration::ZERO, warmup), Some(1));
+        assert_eq!(shared.ticket(Duration::ZERO, COUNTED), Some(2));
+        assert_eq!(shared.ticket(Duration::ZERO, COUNTED), None);
     }
 
     #[test]
@@ -378,10 +444,8 @@ mod tests {
         let few_ops = shared(2, 100);
         let few_objects = shared(100, 2);
         for shared in [few_ops, few_objects] {
-            let tickets = (0..5)
-                .filter(|_| shared.ticket(shared.counted_from).is_some())
-                .count();
-            assert_eq!(tickets, 2);
+            let tickets = (0..5).filter(|_| shared.ticket(Duration::ZERO, COUNTED).is_some());
+            assert_eq!(tickets.count(), 2);
         }
     }
 

@@ -22,8 +22,10 @@ use super::{
     work::{DIRECTORY_OBJECTS, Stock, Task, Worker},
 };
 
-/// Clients that put objects before a load.
-const PREPARING_CLIENTS: u32 = 16;
+/// Clients that put objects before a load, at most.
+const PREPARING_CLIENTS: u64 = 16;
+/// Bytes that they have under way together, at most, so that a slow server is done in time.
+const PREPARING_BYTES: u64 = 64 << 20;
 /// Objects for reading take at most about this many bytes together.
 const STOCK_BYTES: u64 = 512 << 20;
 const MIN_STOCK_COUNT: u64 = 4;
@@ -272,8 +274,10 @@ impl Plan {
     async fn flat_stock(&mut self, load: Load, size: ByteSize) -> Result<Arc<Stock>, BenchError> {
         let fitting = STOCK_BYTES / size.0.max(1);
         let count = fitting.clamp(MIN_STOCK_COUNT, MAX_STOCK_COUNT);
-        let count = self.args.objects.unwrap_or(count);
-        self.kept_stock(load, size, count, StockKind::Flat).await
+        // The objects that ranges are taken of are large and have no setting of their own.
+        let wanted = self.args.objects.filter(|_| load != Load::Range);
+        self.kept_stock(load, size, wanted.unwrap_or(count), StockKind::Flat)
+            .await
     }
 
     async fn directories(&mut self, load: Load) -> Result<Arc<Stock>, BenchError> {
@@ -319,7 +323,10 @@ impl Plan {
             timeout: self.args.timeout,
         };
         let title = format!("preparing {count} objects of {size} for {}", load.name());
-        let clients = PREPARING_CLIENTS.min(u32::try_from(count).unwrap_or(u32::MAX));
+        let clients = (PREPARING_BYTES / size.0.max(1))
+            .min(count)
+            .clamp(1, PREPARING_CLIENTS);
+        let clients = u32::try_from(clients).unwrap_or(1);
         let task = Task::Fill(Arc::clone(&stock));
         let tally = self.measure(&title, bounds, task, clients).await?.tally;
         let stored = tally.latencies.count();

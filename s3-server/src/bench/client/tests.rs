@@ -27,7 +27,9 @@ fn wire(payloads: &Payloads, index: u64) -> (String, Vec<u8>) {
 }
 
 fn payloads(length: usize, mode: BodyMode) -> Payloads {
-    Payloads::new(Arc::new(Pool::new(length)), length, mode)
+    static POOL: std::sync::LazyLock<Arc<Pool>> =
+        std::sync::LazyLock::new(|| Arc::new(Pool::new(1 << 20)));
+    Payloads::new(Arc::clone(&POOL), length, mode)
 }
 
 /// Decodes `aws-chunked`: the data and the text after the last size line.
