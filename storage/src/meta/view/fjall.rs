@@ -102,7 +102,7 @@ fn options(settings: ViewSettings) -> KeyspaceCreateOptions {
         // A hash index of 8 bits in each data block saves most of the binary search of a point read.
         .data_block_hash_ratio_policy(HashRatioPolicy::all(0.75))
         .data_block_restart_interval_policy(RestartIntervalPolicy::all(8))
-        // In memory for good, about 8 bytes per key: a get then reads one data block at most.
+        // In memory for good, about 23 bytes per key: a get then reads one data block at most.
         .index_block_pinning_policy(PinningPolicy::all(true))
         .filter_block_pinning_policy(PinningPolicy::all(true))
         .index_block_partitioning_policy(PartitioningPolicy::all(false))
