@@ -9,8 +9,8 @@ use std::time::Instant;
 use http::{HeaderMap, Method, Uri};
 use larder_server::sigv4::{Request, Secret, Verifier};
 
-const ROUNDS: u32 = 20_000;
-const SAMPLES: u32 = 20;
+const ROUNDS: u32 = 200;
+const SAMPLES: u32 = 2_000;
 
 fn main() {
     let mut headers = HeaderMap::new();

@@ -5,5 +5,6 @@
 
 pub mod checksum;
 pub mod error;
+pub mod hash;
 pub mod sigv4;
 pub mod xml;

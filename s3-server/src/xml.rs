@@ -1,4 +1,4 @@
-//! S3's XML: [`parse`] reads request bodies, [`write`] builds answers.
+//! S3's XML: [`parse`] reads request bodies, [`mod@write`] builds answers.
 //!
 //! Invariants: bodies are untrusted, so that parsing never panics, is bounded in size and depth, and
 //! knows no entities but XML's own five; everything written is escaped, control characters as

@@ -104,8 +104,8 @@ impl Writer {
     /// An element with a number or boolean.
     pub(super) fn value(&mut self, name: &str, value: impl Display) {
         self.open(name);
-        // Writing to a string can't fail.
-        drop(write!(self.out, "{value}"));
+        let written = write!(self.out, "{value}");
+        debug_assert!(written.is_ok(), "writing to a string can't fail");
         self.close(name);
     }
 
@@ -174,7 +174,8 @@ pub fn push_escaped(out: &mut String, text: &str) {
         out.push_str(&text[from..at]);
         from = at + 1;
         if escaped.is_empty() {
-            drop(write!(out, "&#x{byte:X};"));
+            let written = write!(out, "&#x{byte:X};");
+            debug_assert!(written.is_ok(), "writing to a string can't fail");
         } else {
             out.push_str(escaped);
         }
