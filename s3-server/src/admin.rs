@@ -124,7 +124,7 @@ pub async fn answer(app: &App, parts: &Parts) -> S3Result<Response> {
     let status = ServerStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         region: app.region.clone(),
-        uptime_seconds: app.clock.monotonic().as_secs(),
+        uptime_seconds: app.uptime().as_secs(),
         requests: app.metrics.counts(),
         storage: app.status()?.status().await,
     };

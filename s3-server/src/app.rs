@@ -1,6 +1,9 @@
 //! What every request shares: the store once it is open, credentials, settings of the protocol.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use larder_storage::{clock::Clock, objects::Store, rng::Rng};
 
@@ -41,6 +44,7 @@ pub struct App {
     pub(crate) requests: Arc<tokio::sync::Semaphore>,
     pub(crate) metrics: Metrics,
     pub(crate) md5: Md5Lanes,
+    started: Duration,
     verifier: Verifier,
     opened: OnceLock<Opened>,
 }
@@ -64,9 +68,15 @@ impl App {
             verifier: Verifier::new(parts.region.clone()),
             region: parts.region,
             domains: parts.domains,
+            started: parts.clock.monotonic(),
             clock: parts.clock,
             opened: OnceLock::new(),
         }
+    }
+
+    /// How long the server has been up.
+    pub fn uptime(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.started)
     }
 
     /// Starts serving S3 from `store`. Only the first call counts.

@@ -46,7 +46,7 @@ impl Banner<'_> {
             line(&format!("  disk {:<6} {}", i + 1, disk.display()));
         }
         line(&format!("  root keys   {}", self.credentials()));
-        line("  try         ");
+        line("To make a bucket:");
         line(&format!(
             "{}aws --endpoint-url {endpoint} s3 mb s3://first-bucket",
             self.keys_of_shell()

@@ -35,17 +35,40 @@ pub(super) enum Selection {
     Part(usize, Range<u64>),
 }
 
+/// How often a read starts over when the object is replaced between its look-up and its first byte.
+const ATTEMPTS: usize = 8;
+
 pub(super) async fn run(
     bucket: &BucketName,
     key: &ObjectKey,
     call: Call<'_>,
 ) -> S3Result<Response> {
     call.check_version_id()?;
-    let (handle, selection) = select(bucket, key, &call).await?;
-    let mut response = head(&call, handle.info(), &selection);
-    describe_part(&call, &handle, &selection, response.headers_mut()).await?;
-    *response.body_mut() = body(&handle, selection.bytes(handle.info().size)).await?;
-    Ok(response)
+    for _ in 1..ATTEMPTS {
+        if let Some(response) = attempt(bucket, key, &call).await? {
+            return Ok(response);
+        }
+    }
+    attempt(bucket, key, &call)
+        .await?
+        .ok_or_else(|| StoreError::Replaced.into())
+}
+
+/// `None`: the object was replaced meanwhile.
+async fn attempt(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    call: &Call<'_>,
+) -> S3Result<Option<Response>> {
+    let (handle, selection) = select(bucket, key, call).await?;
+    let mut response = head(call, handle.info(), &selection);
+    describe_part(call, &handle, &selection, response.headers_mut()).await?;
+    match body(&handle, selection.bytes(handle.info().size)).await {
+        Ok(body) => *response.body_mut() = body,
+        Err(StoreError::Replaced) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Some(response))
 }
 
 /// Finds the object, checks the conditions and works out what is asked for. Shared with `HeadObject`.
@@ -191,7 +214,7 @@ fn override_headers(query: &Query, headers: &mut HeaderMap) {
 }
 
 /// Waits for the first chunk, so that what fails early is still an error with a status.
-async fn body(handle: &ObjectHandle, range: Range<u64>) -> S3Result<Body> {
+async fn body(handle: &ObjectHandle, range: Range<u64>) -> Result<Body, StoreError> {
     let size = range.end - range.start;
     if size == 0 {
         return Ok(Body::Full(Bytes::new()));

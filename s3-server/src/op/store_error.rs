@@ -41,7 +41,8 @@ fn answer(error: &StoreError) -> S3Error {
         StoreError::InvalidTags(_) => S3Code::InvalidTag.into(),
         StoreError::MetadataTooLarge { .. } => S3Code::MetadataTooLarge.into(),
         StoreError::Stripe(StripeError::LengthMismatch { .. }) => S3Code::IncompleteBody.into(),
-        StoreError::Replaced | StoreError::Conflict => S3Code::ConditionalRequestConflict.into(),
+        StoreError::Conflict => S3Code::ConditionalRequestConflict.into(),
+        StoreError::Replaced => S3Code::ServiceUnavailable.into(),
         other => by_kind(other.kind()).into(),
     }
 }
