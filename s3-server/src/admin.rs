@@ -81,7 +81,11 @@ pub fn health(app: &App, parts: &Parts) -> Option<Response> {
     if signed || !matches!(parts.method, Method::GET | Method::HEAD) {
         return None;
     }
-    Some(if path == "/healthz" { text(StatusCode::OK, "ok\n") } else { readiness(app) })
+    Some(if path == "/healthz" {
+        text(StatusCode::OK, "ok\n")
+    } else {
+        readiness(app)
+    })
 }
 
 fn readiness(app: &App) -> Response {
@@ -120,7 +124,7 @@ pub async fn answer(app: &App, parts: &Parts) -> S3Result<Response> {
     let status = ServerStatus {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         region: app.region.clone(),
-        uptime_seconds: app.clock.monotonic().as_secs(),
+        uptime_seconds: app.uptime().as_secs(),
         requests: app.metrics.counts(),
         storage: app.status()?.status().await,
     };

@@ -1,17 +1,17 @@
 //! What every request shares: the store once it is open, credentials, settings of the protocol.
 
-use std::sync::{Arc, OnceLock};
-
-use larder_storage::{
-    clock::Clock,
-    objects::Store,
-    rng::Rng,
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
+
+use larder_storage::{clock::Clock, objects::Store, rng::Rng};
 
 use crate::{
     admin::StatusSource,
     credentials::Root,
     error::{S3Code, S3Error, S3Result},
+    hash::Md5Lanes,
     http::RequestIds,
     metrics::Metrics,
     sigv4::{Request, Secret, Verified, Verifier},
@@ -28,6 +28,8 @@ pub struct AppParts {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub rng: Arc<dyn Rng>,
+    /// What entity tags are worked out with.
+    pub md5: Md5Lanes,
     /// Requests in progress at most.
     pub max_requests: usize,
 }
@@ -41,6 +43,8 @@ pub struct App {
     pub(crate) request_ids: RequestIds,
     pub(crate) requests: Arc<tokio::sync::Semaphore>,
     pub(crate) metrics: Metrics,
+    pub(crate) md5: Md5Lanes,
+    started: Duration,
     verifier: Verifier,
     opened: OnceLock<Opened>,
 }
@@ -60,19 +64,31 @@ impl App {
             request_ids: RequestIds::new(&*parts.rng),
             requests: Arc::new(tokio::sync::Semaphore::new(parts.max_requests)),
             metrics: Metrics::default(),
+            md5: parts.md5,
             verifier: Verifier::new(parts.region.clone()),
             region: parts.region,
             domains: parts.domains,
+            started: parts.clock.monotonic(),
             clock: parts.clock,
             opened: OnceLock::new(),
         }
+    }
+
+    /// How long the server has been up.
+    pub fn uptime(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.started)
     }
 
     /// Starts serving S3 from `store`. Only the first call counts.
     pub fn open(&self, store: Store, root: &Root, status: Arc<dyn StatusSource>) {
         let secret = Secret::new(root.secret_key.as_str());
         let access_key = root.access_key.clone();
-        drop(self.opened.set(Opened { store, access_key, secret, status }));
+        drop(self.opened.set(Opened {
+            store,
+            access_key,
+            secret,
+            status,
+        }));
     }
 
     /// The store.
@@ -97,7 +113,11 @@ impl App {
     /// That of the signature, or [`S3Code::ServiceUnavailable`] while no credentials are known.
     pub fn authenticate(&self, parts: &http::request::Parts) -> S3Result<Verified> {
         let opened = self.opened()?;
-        let request = Request { method: &parts.method, uri: &parts.uri, headers: &parts.headers };
+        let request = Request {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+        };
         let now = i64::try_from(self.clock.unix_millis() / 1000).unwrap_or(i64::MAX);
         let secret_of = |key: &str| (key == opened.access_key).then(|| opened.secret.clone());
         let verified = self.verifier.verify(&request, now, secret_of)?;

@@ -1,6 +1,6 @@
 //! What is printed once, when the server is ready.
 
-use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf};
 
 use crate::credentials::Origin;
 
@@ -29,15 +29,28 @@ impl Banner<'_> {
         let mut out = String::new();
         let endpoint = format!("http://{}", self.address);
         let version = env!("CARGO_PKG_VERSION");
-        let mut line = |text: &str| drop(writeln!(out, "{text}"));
-        line(&format!("Larder {version} serves S3 at {endpoint} (region {})", self.region));
-        line(&format!("  profile     {}: {}", self.profile, self.promise()));
+        let mut line = |text: &str| {
+            out.push_str(text);
+            out.push('\n');
+        };
+        line(&format!(
+            "Larder {version} serves S3 at {endpoint} (region {})",
+            self.region
+        ));
+        line(&format!(
+            "  profile     {}: {}",
+            self.profile,
+            self.promise()
+        ));
         for (i, disk) in self.disks.iter().enumerate() {
             line(&format!("  disk {:<6} {}", i + 1, disk.display()));
         }
         line(&format!("  root keys   {}", self.credentials()));
-        line("  try         ");
-        line(&format!("{}aws --endpoint-url {endpoint} s3 mb s3://first-bucket", self.keys_of_shell()));
+        line("To make a bucket:");
+        line(&format!(
+            "{}aws --endpoint-url {endpoint} s3 mb s3://first-bucket",
+            self.keys_of_shell()
+        ));
         out
     }
 
@@ -50,9 +63,15 @@ impl Banner<'_> {
     }
 
     fn credentials(&self) -> String {
-        let file = self.credentials_file.as_deref().unwrap_or(std::path::Path::new("")).display();
+        let file = self
+            .credentials_file
+            .as_deref()
+            .unwrap_or(std::path::Path::new(""))
+            .display();
         match self.origin {
-            Origin::Environment => "from LARDER_ROOT_ACCESS_KEY and LARDER_ROOT_SECRET_KEY".to_owned(),
+            Origin::Environment => {
+                "from LARDER_ROOT_ACCESS_KEY and LARDER_ROOT_SECRET_KEY".to_owned()
+            }
             Origin::Kept(_) => format!("kept in {file} and on the other disks"),
             Origin::MadeUp => format!("made up now, kept in {file} and on the other disks"),
         }
@@ -92,7 +111,14 @@ mod tests {
             credentials_file: Some(file),
         };
         let text = banner.text();
-        for part in ["http://127.0.0.1:9000", "2+2", "any 2 disks", "/d2", "/d1/credentials.json", "aws --endpoint-url"] {
+        for part in [
+            "http://127.0.0.1:9000",
+            "2+2",
+            "any 2 disks",
+            "/d2",
+            "/d1/credentials.json",
+            "aws --endpoint-url",
+        ] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
     }

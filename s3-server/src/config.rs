@@ -142,7 +142,9 @@ pub enum ConfigError {
     #[error(transparent)]
     Expand(#[from] ExpandError),
     /// No directory to keep data in.
-    #[error("no data directories: give at least one with --data, LARDER_DATA or `data` in the file")]
+    #[error(
+        "no data directories: give at least one with --data, LARDER_DATA or `data` in the file"
+    )]
     NoData,
     /// A directory is there twice.
     #[error("data directory {} is given twice", .0.display())]
@@ -185,7 +187,9 @@ impl Settings {
     fn check(&self) -> Result<(), ConfigError> {
         self.check_data()?;
         check_region(&self.region)?;
-        self.domains.iter().try_for_each(|domain| check_domain(domain))?;
+        self.domains
+            .iter()
+            .try_for_each(|domain| check_domain(domain))?;
         at_least_one("max-connections", self.max_connections)?;
         at_least_one("max-requests", self.max_requests)
     }
@@ -211,7 +215,10 @@ impl Settings {
 
 fn at_least_one(setting: &'static str, value: usize) -> Result<(), ConfigError> {
     match value {
-        0 => Err(ConfigError::Invalid { setting, reason: "must be at least 1".to_owned() }),
+        0 => Err(ConfigError::Invalid {
+            setting,
+            reason: "must be at least 1".to_owned(),
+        }),
         _ => Ok(()),
     }
 }
@@ -222,7 +229,10 @@ fn check_region(region: &str) -> Result<(), ConfigError> {
         return Ok(());
     }
     let reason = format!("`{region}` may hold only a-z, 0-9 and -");
-    Err(ConfigError::Invalid { setting: "region", reason })
+    Err(ConfigError::Invalid {
+        setting: "region",
+        reason,
+    })
 }
 
 fn check_domain(domain: &str) -> Result<(), ConfigError> {
@@ -231,13 +241,19 @@ fn check_domain(domain: &str) -> Result<(), ConfigError> {
     if !domain.is_empty() && !dotted && domain.bytes().all(good) {
         return Ok(());
     }
-    let reason = format!("`{domain}` is no host name (leave scheme, port and dots at the ends out)");
-    Err(ConfigError::Invalid { setting: "domain", reason })
+    let reason =
+        format!("`{domain}` is no host name (leave scheme, port and dots at the ends out)");
+    Err(ConfigError::Invalid {
+        setting: "domain",
+        reason,
+    })
 }
 
 fn read_file(path: &Path) -> Result<FileSettings, ConfigError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
     toml::from_str(&text).map_err(|source| ConfigError::Malformed {
         path: path.to_owned(),
         source: Box::new(source),

@@ -36,7 +36,9 @@ pub struct Root {
 
 impl fmt::Debug for Root {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Root").field("access_key", &self.access_key).finish_non_exhaustive()
+        f.debug_struct("Root")
+            .field("access_key", &self.access_key)
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,7 +96,11 @@ pub fn from_environment(
         (None, Some(_)) => Err(CredentialsError::HalfSet(SECRET_KEY, ACCESS_KEY)),
         (Some(access_key), Some(secret_key)) => {
             check(&access_key, &secret_key)?;
-            Ok(Some(Root { access_key, secret_key, created_unix_millis: 0 }))
+            Ok(Some(Root {
+                access_key,
+                secret_key,
+                created_unix_millis: 0,
+            }))
         }
     }
 }
@@ -161,11 +167,17 @@ fn keep_one(root: &Root, directory: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)?;
     file.write_all(&serde_json::to_vec(root)?)?;
     file.sync_all()?;
-    #[expect(clippy::disallowed_methods, reason = "the file is synced above, its directory below")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the file is synced above, its directory below"
+    )]
     fs::rename(&temporary, &path)?;
     fs::File::open(directory)?.sync_all()
 }
@@ -178,9 +190,16 @@ fn read(path: &Path) -> Result<Option<Root>, CredentialsError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(CredentialsError::File { path: path.to_owned(), source }),
+        Err(source) => {
+            return Err(CredentialsError::File {
+                path: path.to_owned(),
+                source,
+            });
+        }
     };
-    let damaged = |_| CredentialsError::Damaged { path: path.to_owned() };
+    let damaged = |_| CredentialsError::Damaged {
+        path: path.to_owned(),
+    };
     serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
 
@@ -208,7 +227,10 @@ fn check(access_key: &str, secret_key: &str) -> Result<(), CredentialsError> {
         return Err(CredentialsError::Invalid(ACCESS_KEY, reason));
     }
     if secret_key.len() < MIN_SECRET_CHARS {
-        return Err(CredentialsError::Invalid(SECRET_KEY, "must be at least 8 characters"));
+        return Err(CredentialsError::Invalid(
+            SECRET_KEY,
+            "must be at least 8 characters",
+        ));
     }
     Ok(())
 }
@@ -230,13 +252,23 @@ mod tests {
 
     use super::*;
 
-    fn environment(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
-        move |name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+    fn environment(
+        pairs: &'static [(&'static str, &'static str)],
+    ) -> impl Fn(&str) -> Option<String> {
+        move |name| {
+            pairs
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        }
     }
 
     #[test]
     fn a_pair_of_the_environment_is_taken() {
-        let root = from_environment(environment(&[(ACCESS_KEY, "admin"), (SECRET_KEY, "12345678")]));
+        let root = from_environment(environment(&[
+            (ACCESS_KEY, "admin"),
+            (SECRET_KEY, "12345678"),
+        ]));
         assert_eq!(root.unwrap().unwrap().access_key, "admin");
         assert_eq!(from_environment(environment(&[])).unwrap(), None);
     }
@@ -245,8 +277,16 @@ mod tests {
     fn half_a_pair_or_a_bad_one_is_refused() {
         assert!(from_environment(environment(&[(ACCESS_KEY, "admin")])).is_err());
         assert!(from_environment(environment(&[(SECRET_KEY, "12345678")])).is_err());
-        assert!(from_environment(environment(&[(ACCESS_KEY, "a/b"), (SECRET_KEY, "12345678")])).is_err());
-        assert!(from_environment(environment(&[(ACCESS_KEY, "admin"), (SECRET_KEY, "123")])).is_err());
+        assert!(
+            from_environment(environment(&[
+                (ACCESS_KEY, "a/b"),
+                (SECRET_KEY, "12345678")
+            ]))
+            .is_err()
+        );
+        assert!(
+            from_environment(environment(&[(ACCESS_KEY, "admin"), (SECRET_KEY, "123")])).is_err()
+        );
     }
 
     #[test]
@@ -258,8 +298,14 @@ mod tests {
         keep(&old, &paths).unwrap();
         keep(&new, &paths[1..]).unwrap();
         let (root, path) = kept(&paths).unwrap().unwrap();
-        assert_eq!((root, path.as_path()), (new.clone(), paths[1].join(FILE_NAME).as_path()));
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            (root, path.as_path()),
+            (new.clone(), paths[1].join(FILE_NAME).as_path())
+        );
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         fs::write(&path, b"{").unwrap();
         assert_eq!(kept(&paths).unwrap().unwrap().0, old);
         assert!(kept(&paths[1..]).is_err());

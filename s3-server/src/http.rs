@@ -27,6 +27,6 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// See [`STALL_TIMEOUT`]; half a KiB a second.
 pub const STALL_MIN_BYTES: usize = 16 << 10;
 /// How long a connection may take to send a request's headers, idle time before them included.
-pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+pub const HEADER_TIMEOUT: Duration = Duration::from_mins(1);
 /// Bytes of request line and headers.
 pub const MAX_HEADER_BYTES: usize = 32 << 10;

@@ -4,8 +4,9 @@ use http::HeaderValue;
 use time::{OffsetDateTime, format_description::well_known};
 
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 /// A time in milliseconds since 1970 as a header value, whole seconds.
 pub fn header(unix_millis: u64) -> HeaderValue {
@@ -27,7 +28,9 @@ pub fn header(unix_millis: u64) -> HeaderValue {
 pub fn parse(text: &str) -> Option<u64> {
     let text = text.trim();
     let http = OffsetDateTime::parse(text, &well_known::Rfc2822);
-    let when = http.or_else(|_| OffsetDateTime::parse(text, &well_known::Rfc3339)).ok()?;
+    let when = http
+        .or_else(|_| OffsetDateTime::parse(text, &well_known::Rfc3339))
+        .ok()?;
     u64::try_from(when.unix_timestamp()).ok()
 }
 
@@ -41,7 +44,12 @@ mod tests {
         assert_eq!(parse("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
         assert_eq!(parse("1994-11-06T08:49:37Z"), Some(784_111_777));
         assert_eq!(header(0), "Thu, 01 Jan 1970 00:00:00 GMT");
-        for bad in ["", "yesterday", "Sun, 06 Nov 1894 08:49:37 GMT", "Sun, 99 Nov 1994"] {
+        for bad in [
+            "",
+            "yesterday",
+            "Sun, 06 Nov 1894 08:49:37 GMT",
+            "Sun, 99 Nov 1994",
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

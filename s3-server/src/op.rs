@@ -66,13 +66,19 @@ pub async fn run(operation: Operation, target: &Target, call: Call<'_>) -> S3Res
     }
 }
 
-async fn on_bucket(operation: Operation, bucket: &BucketName, call: Call<'_>) -> S3Result<Response> {
+async fn on_bucket(
+    operation: Operation,
+    bucket: &BucketName,
+    call: Call<'_>,
+) -> S3Result<Response> {
     match operation {
         Operation::CreateBucket => create_bucket::run(bucket, call).await,
         Operation::HeadBucket => head_bucket::run(bucket, call).await,
         Operation::DeleteBucket => delete_bucket::run(bucket, call).await,
         Operation::GetBucketLocation => get_bucket_location::run(bucket, call).await,
-        Operation::GetUnset(configuration) => get_unset::of_bucket(configuration, bucket, call).await,
+        Operation::GetUnset(configuration) => {
+            get_unset::of_bucket(configuration, bucket, call).await
+        }
         Operation::ListObjects => list_objects::run(bucket, call).await,
         Operation::ListObjectsV2 => list_objects_v2::run(bucket, call).await,
         Operation::ListObjectVersions => list_object_versions::run(bucket, call).await,
@@ -124,6 +130,9 @@ async fn on_object_rarely(
 }
 
 fn misrouted(operation: Operation) -> S3Error {
-    let reason = format!("{} was routed to the wrong kind of target", operation.name());
+    let reason = format!(
+        "{} was routed to the wrong kind of target",
+        operation.name()
+    );
     S3Error::new(S3Code::InternalError).source_of(reason)
 }

@@ -48,7 +48,10 @@ pub fn with_status(status: StatusCode) -> Response {
 /// `200` with an XML document.
 pub fn xml(document: impl Into<Body>) -> Response {
     let mut response = Response::new(document.into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/xml"),
+    );
     response
 }
 
@@ -80,7 +83,11 @@ pub fn error(error: &S3Error, path: &str, request_id: &str) -> Response {
 /// What clients read from headers rather than from the document.
 fn error_headers(error: &S3Error, headers: &mut HeaderMap) {
     let element = |name: &str| {
-        error.elements().iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
+        error
+            .elements()
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, value)| value.as_str())
     };
     if let Some(region) = element("Region") {
         set(headers, X_AMZ_BUCKET_REGION, region);
@@ -92,7 +99,11 @@ fn error_headers(error: &S3Error, headers: &mut HeaderMap) {
         }
         S3Code::NotModified => {
             set(headers, header::ETAG, element("ETag").unwrap_or_default());
-            set(headers, header::LAST_MODIFIED, element("LastModified").unwrap_or_default());
+            set(
+                headers,
+                header::LAST_MODIFIED,
+                element("LastModified").unwrap_or_default(),
+            );
         }
         S3Code::SlowDown | S3Code::ServiceUnavailable => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -46,7 +46,9 @@ pub fn target(uri: &Uri, headers: &HeaderMap, domains: &[String]) -> S3Result<Ta
 
 fn named(bucket: &str, raw_key: &str) -> S3Result<Target> {
     let name = BucketName::parse(bucket).map_err(|error| {
-        S3Error::new(S3Code::InvalidBucketName).element("BucketName", bucket).source_of(error)
+        S3Error::new(S3Code::InvalidBucketName)
+            .element("BucketName", bucket)
+            .source_of(error)
     })?;
     if raw_key.is_empty() {
         return Ok(Target::Bucket(name));
@@ -69,13 +71,18 @@ pub fn parse_key(key: &str) -> S3Result<ObjectKey> {
 
 fn decode(raw: &str) -> S3Result<Cow<'_, str>> {
     percent_decode_str(raw).decode_utf8().map_err(|error| {
-        S3Error::new(S3Code::InvalidUri).element("URI", raw).source_of(error)
+        S3Error::new(S3Code::InvalidUri)
+            .element("URI", raw)
+            .source_of(error)
     })
 }
 
 fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     let header = || headers.get(HOST).and_then(|host| host.to_str().ok());
-    let host = uri.authority().map(http::uri::Authority::as_str).or_else(header);
+    let host = uri
+        .authority()
+        .map(http::uri::Authority::as_str)
+        .or_else(header);
     without_port(host.unwrap_or_default())
 }
 
@@ -96,7 +103,11 @@ fn bucket_of_host(host: &str, domains: &[String]) -> Option<String> {
         return None;
     }
     let bucket = |domain: &String| host.strip_suffix(domain)?.strip_suffix('.');
-    domains.iter().filter_map(bucket).min_by_key(|b| b.len()).map(str::to_owned)
+    domains
+        .iter()
+        .filter_map(bucket)
+        .min_by_key(|b| b.len())
+        .map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -111,7 +122,10 @@ mod tests {
     }
 
     fn object(bucket: &str, key: &str) -> Target {
-        Target::Object(BucketName::parse(bucket).unwrap(), ObjectKey::parse(key).unwrap())
+        Target::Object(
+            BucketName::parse(bucket).unwrap(),
+            ObjectKey::parse(key).unwrap(),
+        )
     }
 
     #[test]
@@ -119,8 +133,14 @@ mod tests {
         let at = |uri| route(uri, "localhost:9000", &[]).unwrap();
         assert_eq!(at("/"), Target::Service);
         assert_eq!(at("/?x-id=ListBuckets"), Target::Service);
-        assert_eq!(at("/bucket"), Target::Bucket(BucketName::parse("bucket").unwrap()));
-        assert_eq!(at("/bucket/"), Target::Bucket(BucketName::parse("bucket").unwrap()));
+        assert_eq!(
+            at("/bucket"),
+            Target::Bucket(BucketName::parse("bucket").unwrap())
+        );
+        assert_eq!(
+            at("/bucket/"),
+            Target::Bucket(BucketName::parse("bucket").unwrap())
+        );
         assert_eq!(at("/bucket/a/b"), object("bucket", "a/b"));
     }
 
@@ -130,7 +150,10 @@ mod tests {
         assert_eq!(at("/bucket//a//b/"), object("bucket", "/a//b/"));
         assert_eq!(at("/bucket/a/../b/./c"), object("bucket", "a/../b/./c"));
         assert_eq!(at("/bucket/a+b%20c%2Bd%25"), object("bucket", "a+b c+d%"));
-        assert_eq!(at("/bucket/%C3%BC%2F%F0%9F%98%80"), object("bucket", "ü/😀"));
+        assert_eq!(
+            at("/bucket/%C3%BC%2F%F0%9F%98%80"),
+            object("bucket", "ü/😀")
+        );
         assert_eq!(at("/bucket/%2500"), object("bucket", "%00"));
     }
 
@@ -139,7 +162,10 @@ mod tests {
         let domains = ["s3.example", "eu.s3.example"];
         let at = |uri, host| route(uri, host, &domains).unwrap();
         assert_eq!(at("/a/b", "bucket.s3.example"), object("bucket", "a/b"));
-        assert_eq!(at("/a/b", "my.bucket.S3.EXAMPLE:9000"), object("my.bucket", "a/b"));
+        assert_eq!(
+            at("/a/b", "my.bucket.S3.EXAMPLE:9000"),
+            object("my.bucket", "a/b")
+        );
         assert_eq!(at("/a", "bucket.eu.s3.example"), object("bucket", "a"));
         assert_eq!(at("/bucket/a", "eu.s3.example"), object("bucket", "a"));
         assert_eq!(at("/bucket/a", "s3.example:80"), object("bucket", "a"));
@@ -153,6 +179,9 @@ mod tests {
         assert_eq!(code("/Bad_Bucket"), S3Code::InvalidBucketName);
         assert_eq!(code("//bucket"), S3Code::InvalidBucketName);
         assert_eq!(code("/bucket/%ff"), S3Code::InvalidUri);
-        assert_eq!(code(&format!("/bucket/{}", "a".repeat(1025))), S3Code::KeyTooLong);
+        assert_eq!(
+            code(&format!("/bucket/{}", "a".repeat(1025))),
+            S3Code::KeyTooLong
+        );
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     banner::Banner,
     config::Settings,
     credentials::{self, CredentialsError, FILE_NAME, Origin, Root},
+    hash::Md5Lanes,
     http::{Limits, Listener, Service, stopper},
 };
 
@@ -72,7 +73,9 @@ pub enum ServerError {
 /// [`ServerError`]: the server could not start; the operator corrects what it names.
 pub fn run(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), ServerError> {
     logs::start(&settings).map_err(ServerError::LogLevel)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let ran = runtime.block_on(serve(settings, out));
     runtime.shutdown_timeout(RUNTIME_GRACE);
     ran
@@ -87,6 +90,7 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
         domains: settings.domains.clone(),
         clock: Arc::clone(&clock),
         rng: Arc::clone(&rng),
+        md5: Md5Lanes::new()?,
         max_requests: settings.max_requests,
     }));
     let listener = bind(&settings, &app).await?;
@@ -104,13 +108,16 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     stopper.stop();
     let cut = serving.await.unwrap_or(0);
     tracing::info!(connections_cut = cut, "stopped");
-    opened.disks.close().await;
+    opened.disks.close();
     Ok(())
 }
 
 async fn bind(settings: &Settings, app: &Arc<App>) -> Result<Listener, ServerError> {
     let address = settings.listen;
-    let limits = Limits { connections: settings.max_connections, grace: GRACE };
+    let limits = Limits {
+        connections: settings.max_connections,
+        grace: GRACE,
+    };
     let bound = Listener::bind(address, Service::new(Arc::clone(app)), limits).await;
     bound.map_err(|source| ServerError::Listen { address, source })
 }
@@ -147,7 +154,10 @@ fn root_credentials(
     }
     let (root, origin) = match credentials::kept(&settings.data)? {
         Some((root, path)) => (root, Origin::Kept(path)),
-        None => (credentials::make_up(rng, clock.unix_millis()), Origin::MadeUp),
+        None => (
+            credentials::make_up(rng, clock.unix_millis()),
+            Origin::MadeUp,
+        ),
     };
     credentials::keep(&root, &settings.data)?;
     Ok((root, origin))
@@ -183,11 +193,17 @@ fn announce(
 
 /// Written aside and renamed, so that whoever waits for the file never reads half of it.
 fn write_address(path: &Path, address: SocketAddr) -> Result<(), ServerError> {
-    let failed = |source| ServerError::Write { path: path.to_owned(), source };
+    let failed = |source| ServerError::Write {
+        path: path.to_owned(),
+        source,
+    };
     let mut aside = path.as_os_str().to_owned();
     aside.push(".new");
     std::fs::write(&aside, format!("{address}\n")).map_err(failed)?;
-    #[expect(clippy::disallowed_methods, reason = "a hint for scripts need not survive power loss")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a hint for scripts need not survive power loss"
+    )]
     std::fs::rename(&aside, path).map_err(failed)
 }
 

@@ -17,6 +17,10 @@ use crate::{
 /// LARDER_ROOT_SECRET_KEY (or from the files that the same names with _FILE name); without them a
 /// pair is made up at the first start and kept in credentials.json in each data directory.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "the help of the command line is plain text"
+)]
 pub(super) struct ServerArgs {
     /// Address and port to serve S3 on; port 0 takes a free one [default: 127.0.0.1:9000].
     #[arg(long, env = "LARDER_LISTEN", value_name = "ADDRESS:PORT")]
@@ -31,7 +35,12 @@ pub(super) struct ServerArgs {
     #[arg(long, env = "LARDER_REGION")]
     region: Option<String>,
     /// A suffix of host-style addresses: with s3.example, bucket.s3.example is a bucket. Repeatable.
-    #[arg(long = "domain", env = "LARDER_DOMAIN", value_name = "DOMAIN", value_delimiter = ',')]
+    #[arg(
+        long = "domain",
+        env = "LARDER_DOMAIN",
+        value_name = "DOMAIN",
+        value_delimiter = ','
+    )]
     domains: Option<Vec<String>>,
     /// A TOML file with settings, named as the flags with _ for -, and `domains` for --domain.
     #[arg(long, env = "LARDER_CONFIG", value_name = "FILE")]

@@ -1,7 +1,6 @@
 //! `larder status`: asks a running server, signed with the root credentials.
 
 use std::{
-    fmt::Write as _,
     path::PathBuf,
     time::{Duration, UNIX_EPOCH},
 };
@@ -38,9 +37,18 @@ const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495
 /// The root credentials are those of LARDER_ROOT_ACCESS_KEY and LARDER_ROOT_SECRET_KEY (or _FILE),
 /// else those that the server keeps in the directories of --data.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "the help of the command line is plain text"
+)]
 pub(super) struct StatusArgs {
     /// Where the server is.
-    #[arg(long, env = "LARDER_ENDPOINT", default_value = "http://127.0.0.1:9000", value_name = "URL")]
+    #[arg(
+        long,
+        env = "LARDER_ENDPOINT",
+        default_value = "http://127.0.0.1:9000",
+        value_name = "URL"
+    )]
     endpoint: Uri,
     /// The server's region.
     #[arg(long, env = "LARDER_REGION", default_value = DEFAULT_REGION)]
@@ -56,7 +64,9 @@ pub(super) struct StatusArgs {
 /// Why there is no status.
 #[derive(Debug, thiserror::Error)]
 enum StatusError {
-    #[error("no root credentials: set LARDER_ROOT_ACCESS_KEY and LARDER_ROOT_SECRET_KEY, or give the server's --data directories")]
+    #[error(
+        "no root credentials: set LARDER_ROOT_ACCESS_KEY and LARDER_ROOT_SECRET_KEY, or give the server's --data directories"
+    )]
     NoCredentials,
     #[error("the endpoint `{0}` is no http:// address")]
     Endpoint(Uri),
@@ -74,7 +84,9 @@ enum StatusError {
 
 pub(super) fn run(args: &StatusArgs) -> Outcome {
     let root = root(args)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let body = runtime.block_on(ask(args, &root))?;
     if args.json {
         return Ok(print(&String::from_utf8_lossy(&body))?);
@@ -91,7 +103,9 @@ fn root(args: &StatusArgs) -> Result<Root, Box<dyn std::error::Error + Send + Sy
     for pattern in &args.data {
         directories.extend(expand(pattern)?.into_iter().map(PathBuf::from));
     }
-    Ok(credentials::kept(&directories)?.ok_or(StatusError::NoCredentials)?.0)
+    Ok(credentials::kept(&directories)?
+        .ok_or(StatusError::NoCredentials)?
+        .0)
 }
 
 async fn ask(args: &StatusArgs, root: &Root) -> Result<Bytes, StatusError> {
@@ -104,17 +118,32 @@ async fn ask(args: &StatusArgs, root: &Root) -> Result<Bytes, StatusError> {
 }
 
 async fn answered(args: &StatusArgs, request: Request<Empty<Bytes>>) -> Result<Bytes, StatusError> {
-    let unreachable = |reason: String| StatusError::Unreachable { endpoint: args.endpoint.clone(), reason };
-    let client = Client::builder(TokioExecutor::new()).timer(TokioTimer::new()).build_http();
-    let response = client.request(request).await.map_err(|error| unreachable(with_cause(&error)))?;
+    let unreachable = |reason: String| StatusError::Unreachable {
+        endpoint: args.endpoint.clone(),
+        reason,
+    };
+    let client = Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .build_http();
+    let response = client
+        .request(request)
+        .await
+        .map_err(|error| unreachable(with_cause(&error)))?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-    let body = body.map_err(|error| unreachable(error.to_string()))?.to_bytes();
+    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
+        .collect()
+        .await;
+    let body = body
+        .map_err(|error| unreachable(error.to_string()))?
+        .to_bytes();
     if status.is_success() {
         return Ok(body);
     }
     let body = String::from_utf8_lossy(&body).replace('\n', " ");
-    Err(StatusError::Refused { status: status.as_u16(), body })
+    Err(StatusError::Refused {
+        status: status.as_u16(),
+        body,
+    })
 }
 
 fn with_cause(error: &(dyn std::error::Error + 'static)) -> String {
@@ -132,11 +161,14 @@ fn signed(
     let endpoint = || StatusError::Endpoint(args.endpoint.clone());
     let authority = args.endpoint.authority().ok_or_else(endpoint)?;
     let url = format!("http://{authority}{STATUS_PATH}");
-    let headers = [("host", authority.as_str()), ("x-amz-content-sha256", EMPTY_SHA256)];
+    let headers = [
+        ("host", authority.as_str()),
+        ("x-amz-content-sha256", EMPTY_SHA256),
+    ];
     let signing = |error: &dyn std::fmt::Display| StatusError::Sign(error.to_string());
-    let signable =
-        SignableRequest::new("GET", &url, headers.into_iter(), SignableBody::Bytes(&[]));
-    let identity = Credentials::new(&root.access_key, &root.secret_key, None, None, "larder").into();
+    let signable = SignableRequest::new("GET", &url, headers.into_iter(), SignableBody::Bytes(&[]));
+    let identity =
+        Credentials::new(&root.access_key, &root.secret_key, None, None, "larder").into();
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
         .region(&args.region)
@@ -159,14 +191,23 @@ fn signed(
 
 fn table(status: &ServerStatus) -> String {
     let mut out = String::new();
-    let mut line = |text: String| drop(writeln!(out, "{}", text.trim_end()));
+    let mut line = |text: String| {
+        out.push_str(text.trim_end());
+        out.push('\n');
+    };
     line(format!("version   {}", status.version));
     line(format!("region    {}", status.region));
     line(format!("up        {} s", status.uptime_seconds));
     line(format!("profile   {}", status.storage.profile));
-    line(format!("degraded  {} objects", status.storage.degraded_objects));
+    line(format!(
+        "degraded  {} objects",
+        status.storage.degraded_objects
+    ));
     let served = &status.requests;
-    line(format!("requests  {} ({} failed, {} slowed down)", served.requests, served.server_errors, served.slow_downs));
+    line(format!(
+        "requests  {} ({} failed, {} slowed down)",
+        served.requests, served.server_errors, served.slow_downs
+    ));
     line(String::new());
     line(row(["DISK", "STATE", "USED", "FREE", "SIZE"]));
     for disk in &status.storage.disks {
@@ -212,10 +253,17 @@ mod tests {
 
     #[test]
     fn the_table_has_a_row_for_each_disk() {
-        let disk = |directory: &str| DiskStatus { directory: directory.to_owned(), state: "ok".to_owned(), ..DiskStatus::default() };
+        let disk = |directory: &str| DiskStatus {
+            directory: directory.to_owned(),
+            state: "ok".to_owned(),
+            ..DiskStatus::default()
+        };
         let mut status = ServerStatus::default();
         status.storage.disks = vec![disk("/d1"), disk("/d2")];
         let text = table(&status);
-        assert_eq!(text.lines().filter(|line| line.starts_with("/d")).count(), 2);
+        assert_eq!(
+            text.lines().filter(|line| line.starts_with("/d")).count(),
+            2
+        );
     }
 }

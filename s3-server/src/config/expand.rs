@@ -37,7 +37,9 @@ pub fn expand(pattern: &str) -> Result<Vec<String>, ExpandError> {
         expanded = product(&expanded, before, &numbers);
         rest = after;
     }
-    expanded.iter_mut().for_each(|path| path.push_str(rest));
+    for path in &mut expanded {
+        path.push_str(rest);
+    }
     Ok(expanded)
 }
 
@@ -46,7 +48,11 @@ type Braces<'a> = Option<(&'a str, &'a str, &'a str)>;
 fn split_braces<'a>(pattern: &str, rest: &'a str) -> Result<Braces<'a>, ExpandError> {
     let unbalanced = || ExpandError::Unbalanced(pattern.to_owned());
     let Some((before, inner)) = rest.split_once('{') else {
-        return if rest.contains('}') { Err(unbalanced()) } else { Ok(None) };
+        return if rest.contains('}') {
+            Err(unbalanced())
+        } else {
+            Ok(None)
+        };
     };
     let (inside, after) = inner.split_once('}').ok_or_else(unbalanced)?;
     if before.contains('}') || inside.contains('{') {
@@ -56,7 +62,10 @@ fn split_braces<'a>(pattern: &str, rest: &'a str) -> Result<Braces<'a>, ExpandEr
 }
 
 fn range(pattern: &str, inside: &str) -> Result<Vec<String>, ExpandError> {
-    let bad = || ExpandError::NotARange { pattern: pattern.to_owned(), inside: inside.to_owned() };
+    let bad = || ExpandError::NotARange {
+        pattern: pattern.to_owned(),
+        inside: inside.to_owned(),
+    };
     let (from, to) = inside.split_once("...").ok_or_else(bad)?;
     let first: usize = number(from).ok_or_else(bad)?;
     let last: usize = number(to).ok_or_else(bad)?;
@@ -71,12 +80,19 @@ fn range(pattern: &str, inside: &str) -> Result<Vec<String>, ExpandError> {
 }
 
 fn number(digits: &str) -> Option<usize> {
-    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    digits
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| digits.parse().ok())
+        .flatten()
 }
 
 fn product(heads: &[String], middle: &str, tails: &[String]) -> Vec<String> {
     let each = |head: &String| tails.iter().map(|t| format!("{head}{middle}{t}")).collect();
-    heads.iter().flat_map(|head| -> Vec<String> { each(head) }).collect()
+    heads
+        .iter()
+        .flat_map(|head| -> Vec<String> { each(head) })
+        .collect()
 }
 
 #[cfg(test)]
@@ -96,19 +112,36 @@ mod tests {
 
     #[test]
     fn two_ranges_multiply_in_order() {
-        assert_eq!(expand("/a{1...2}/b{1...2}").unwrap(), ["/a1/b1", "/a1/b2", "/a2/b1", "/a2/b2"]);
+        assert_eq!(
+            expand("/a{1...2}/b{1...2}").unwrap(),
+            ["/a1/b1", "/a1/b2", "/a2/b1", "/a2/b2"]
+        );
     }
 
     #[test]
     fn wrong_patterns_are_refused_by_name() {
-        for bad in ["d{1..4}", "d{a...b}", "d{4...1}", "d{}", "d{1...}", "d{+1...2}"] {
+        for bad in [
+            "d{1..4}",
+            "d{a...b}",
+            "d{4...1}",
+            "d{}",
+            "d{1...}",
+            "d{+1...2}",
+        ] {
             let err = expand(bad).unwrap_err();
             assert!(matches!(err, ExpandError::NotARange { .. }), "{bad}: {err}");
         }
         for bad in ["d{1...4", "d1...4}", "d{1...{2}}"] {
-            assert!(matches!(expand(bad), Err(ExpandError::Unbalanced(_))), "{bad}");
+            assert!(
+                matches!(expand(bad), Err(ExpandError::Unbalanced(_))),
+                "{bad}"
+            );
         }
-        for bad in ["d{1...1000}", "d{1...20}/{1...20}", "d{0...18446744073709551615}"] {
+        for bad in [
+            "d{1...1000}",
+            "d{1...20}/{1...20}",
+            "d{0...18446744073709551615}",
+        ] {
             assert!(matches!(expand(bad), Err(ExpandError::TooMany(_))), "{bad}");
         }
     }

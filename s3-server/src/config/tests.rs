@@ -1,7 +1,10 @@
 use super::*;
 
 fn given(data: &[&str]) -> FileSettings {
-    FileSettings { data: Some(data.iter().map(|&d| d.to_owned()).collect()), ..Default::default() }
+    FileSettings {
+        data: Some(data.iter().map(|&d| d.to_owned()).collect()),
+        ..Default::default()
+    }
 }
 
 fn file(text: &str) -> tempfile::NamedTempFile {
@@ -28,7 +31,10 @@ fn flags_win_over_the_file_and_the_file_over_defaults() {
     let settings = Settings::resolve(over, Some(file.path())).unwrap();
     assert_eq!(settings.listen.port(), 2);
     assert_eq!(settings.region, "eu-1");
-    assert_eq!(settings.profile, Some(ProfileSetting { data: 2, parity: 1 }));
+    assert_eq!(
+        settings.profile,
+        Some(ProfileSetting { data: 2, parity: 1 })
+    );
 }
 
 #[test]
@@ -39,7 +45,10 @@ fn printed_settings_can_be_read_back() {
     let settings = Settings::resolve(over, None).unwrap();
     assert_eq!(settings.domains, ["s3.example"]);
     let printed = file(&settings.to_toml());
-    assert_eq!(Settings::resolve(FileSettings::default(), Some(printed.path())).unwrap(), settings);
+    assert_eq!(
+        Settings::resolve(FileSettings::default(), Some(printed.path())).unwrap(),
+        settings
+    );
 }
 
 #[test]
@@ -48,11 +57,29 @@ fn wrong_settings_are_refused_by_name() {
     assert!(refused(FileSettings::default()).contains("--data"));
     assert!(refused(given(&["a", "a"])).contains("twice"));
     let profile = Some(ProfileSetting { data: 2, parity: 2 });
-    assert!(refused(FileSettings { profile, ..given(&["a"]) }).contains("needs 4 disks, 1 given"));
+    assert!(
+        refused(FileSettings {
+            profile,
+            ..given(&["a"])
+        })
+        .contains("needs 4 disks, 1 given")
+    );
     let domains = Some(vec!["http://x".to_owned()]);
-    assert!(refused(FileSettings { domains, ..given(&["a"]) }).starts_with("domain"));
+    assert!(
+        refused(FileSettings {
+            domains,
+            ..given(&["a"])
+        })
+        .starts_with("domain")
+    );
     let max_requests = Some(0);
-    assert!(refused(FileSettings { max_requests, ..given(&["a"]) }).starts_with("max-requests"));
+    assert!(
+        refused(FileSettings {
+            max_requests,
+            ..given(&["a"])
+        })
+        .starts_with("max-requests")
+    );
 }
 
 #[test]
@@ -67,5 +94,8 @@ fn profiles_are_checked() {
     for bad in ["", "2", "2+", "+2", "0+2", "200+56", "2+2+2", "a+b"] {
         assert!(bad.parse::<ProfileSetting>().is_err(), "{bad}");
     }
-    assert_eq!("255+0".parse::<ProfileSetting>().unwrap().to_string(), "255+0");
+    assert_eq!(
+        "255+0".parse::<ProfileSetting>().unwrap().to_string(),
+        "255+0"
+    );
 }

@@ -108,7 +108,9 @@ impl From<String> for Body {
 impl ReadBody {
     /// Starts the next read; a read that needs to wait goes on while the client takes this chunk.
     fn read_ahead(&mut self) {
-        let Some(reading) = &mut self.reading else { return };
+        let Some(reading) = &mut self.reading else {
+            return;
+        };
         let mut cx = Context::from_waker(Waker::noop());
         if let Poll::Ready(done) = reading.as_mut().poll(&mut cx) {
             self.reading = None;
@@ -120,7 +122,9 @@ impl ReadBody {
         if let Some(done) = self.ahead.take() {
             return Poll::Ready(Some(done));
         }
-        let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
+        let Some(reading) = &mut self.reading else {
+            return Poll::Ready(None);
+        };
         let done = ready!(reading.as_mut().poll(cx));
         self.reading = None;
         Poll::Ready(Some(done))
@@ -160,7 +164,9 @@ impl ReadBody {
 
 impl fmt::Debug for ReadBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadBody").field("remaining_bytes", &self.remaining_bytes).finish_non_exhaustive()
+        f.debug_struct("ReadBody")
+            .field("remaining_bytes", &self.remaining_bytes)
+            .finish_non_exhaustive()
     }
 }
 

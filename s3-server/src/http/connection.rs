@@ -25,7 +25,10 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(socket: TcpStream, clock: Arc<dyn Clock>) -> Self {
-        Self { socket, writes: StallGuard::new(clock) }
+        Self {
+            socket,
+            writes: StallGuard::new(clock),
+        }
     }
 
     fn watch(

@@ -34,7 +34,10 @@ pub struct Incoming {
 impl Incoming {
     /// The body, with its deadline on `clock`.
     pub fn new(body: hyper::body::Incoming, clock: Arc<dyn Clock>) -> Self {
-        Self { body, guard: StallGuard::new(clock) }
+        Self {
+            body,
+            guard: StallGuard::new(clock),
+        }
     }
 
     /// Whether there is no body at all, or all of it was read.
@@ -58,7 +61,9 @@ impl Incoming {
             };
             match frame {
                 None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(IncomingError::Connection(error)))),
+                Some(Err(error)) => {
+                    return Poll::Ready(Some(Err(IncomingError::Connection(error))));
+                }
                 Some(Ok(frame)) => {
                     if let Ok(bytes) = frame.into_data() {
                         self.guard.moved(bytes.len());

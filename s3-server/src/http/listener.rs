@@ -76,7 +76,13 @@ impl Listener {
     pub async fn bind(address: SocketAddr, service: Service, limits: Limits) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let permits = Arc::new(Semaphore::new(limits.connections));
-        Ok(Self { socket, service, limits, permits, http: http_builder() })
+        Ok(Self {
+            socket,
+            service,
+            limits,
+            permits,
+            http: http_builder(),
+        })
     }
 
     /// The address that is listened on; its port is never 0.
@@ -108,7 +114,13 @@ impl Listener {
         match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => {
                 let io = Connection::new(socket, Arc::clone(self.service.clock()));
-                tokio::spawn(run(self.http.clone(), io, self.service.clone(), stop.clone(), permit));
+                tokio::spawn(run(
+                    self.http.clone(),
+                    io,
+                    self.service.clone(),
+                    stop.clone(),
+                    permit,
+                ));
             }
             Err(_) => {
                 tokio::spawn(refuse(socket));
@@ -122,7 +134,13 @@ impl Listener {
     }
 
     async fn drain(self) -> usize {
-        let Self { socket, permits, limits, service, .. } = self;
+        let Self {
+            socket,
+            permits,
+            limits,
+            service,
+            ..
+        } = self;
         drop(socket);
         let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
         let finished = pin!(permits.acquire_many(all));
@@ -198,7 +216,10 @@ mod tests {
     fn the_refusal_has_the_length_that_it_says() {
         let text = std::str::from_utf8(TOO_MANY_CONNECTIONS).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "{}",
+            body.len()
+        );
     }
 }
-

@@ -50,7 +50,9 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.digits().iter().try_for_each(|&digit| f.write_char(char::from(digit)))
+        self.digits()
+            .iter()
+            .try_for_each(|&digit| f.write_char(char::from(digit)))
     }
 }
 
@@ -67,6 +69,10 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(a.to_string().len(), 16);
         assert_eq!(a.header().to_str().unwrap(), a.to_string());
-        assert!(a.to_string().bytes().all(|d| d.is_ascii_digit() || (b'A'..=b'F').contains(&d)));
+        assert!(
+            a.to_string()
+                .bytes()
+                .all(|d| d.is_ascii_digit() || (b'A'..=b'F').contains(&d))
+        );
     }
 }

@@ -52,7 +52,8 @@ impl Service {
         }
         let id = self.app.request_ids.next();
         let mut body = Incoming::new(body, Arc::clone(&self.app.clock));
-        let span = tracing::debug_span!("request", %id, method = %parts.method, path = parts.uri.path());
+        let span =
+            tracing::debug_span!("request", %id, method = %parts.method, path = parts.uri.path());
         let answer = if span.is_disabled() {
             self.answer(&parts, &mut body, id).await
         } else {
@@ -89,10 +90,12 @@ impl Service {
     }
 
     fn permit(&self) -> S3Result<OwnedSemaphorePermit> {
-        Arc::clone(&self.app.requests).try_acquire_owned().map_err(|_| {
-            self.app.metrics.slowed_down();
-            S3Error::new(S3Code::SlowDown)
-        })
+        Arc::clone(&self.app.requests)
+            .try_acquire_owned()
+            .map_err(|_| {
+                self.app.metrics.slowed_down();
+                S3Error::new(S3Code::SlowDown)
+            })
     }
 
     async fn dispatch(&self, parts: &Parts, body: &mut Incoming) -> S3Result<Response> {
@@ -107,7 +110,19 @@ impl Service {
         let operation = route::operation(&parts.method, &target, &query, &parts.headers)?;
         tracing::debug!(operation = operation.name(), "dispatched");
         let store = app.store()?;
-        op::run(operation, &target, Call { app, store, parts, query, verified, body }).await
+        op::run(
+            operation,
+            &target,
+            Call {
+                app,
+                store,
+                parts,
+                query,
+                verified,
+                body,
+            },
+        )
+        .await
     }
 
     /// Reads on for a little, since a client that is still sending would lose the answer otherwise.
@@ -135,7 +150,9 @@ impl Service {
         let mut response = reply::error(error, parts.uri.path(), &id.to_string());
         let region = HeaderValue::from_str(&self.app.region);
         if let (true, Ok(region)) = (self.is_head_bucket(parts), region) {
-            response.headers_mut().insert(reply::X_AMZ_BUCKET_REGION, region);
+            response
+                .headers_mut()
+                .insert(reply::X_AMZ_BUCKET_REGION, region);
         }
         if parts.method == Method::HEAD || response.status() == StatusCode::NOT_MODIFIED {
             *response.body_mut() = Body::Empty;
@@ -155,8 +172,11 @@ fn expects_continue(headers: &HeaderMap) -> bool {
 }
 
 fn check_header_size(parts: &Parts) -> S3Result<()> {
-    let of_headers: usize =
-        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let of_headers: usize = parts
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
     let of_uri = parts.uri.path_and_query().map_or(0, |pq| pq.as_str().len());
     if of_headers + of_uri <= MAX_HEADER_BYTES {
         return Ok(());

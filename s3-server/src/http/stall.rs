@@ -24,7 +24,11 @@ pub(super) struct StallGuard {
 
 impl StallGuard {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, sleep: Mutex::new(None), moved_bytes: 0 }
+        Self {
+            clock,
+            sleep: Mutex::new(None),
+            moved_bytes: 0,
+        }
     }
 
     /// The peer moved `bytes`. Enough of them stop the deadline until the next wait.
@@ -44,14 +48,19 @@ impl StallGuard {
     /// Called while waiting for the peer: ready when it has been too slow for too long.
     pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let clock = &self.clock;
-        let sleep = self.sleep.get_mut().get_or_insert_with(|| sleep(Arc::clone(clock)));
+        let sleep = self
+            .sleep
+            .get_mut()
+            .get_or_insert_with(|| sleep(Arc::clone(clock)));
         sleep.as_mut().poll(cx)
     }
 }
 
 impl std::fmt::Debug for StallGuard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StallGuard").field("moved_bytes", &self.moved_bytes).finish_non_exhaustive()
+        f.debug_struct("StallGuard")
+            .field("moved_bytes", &self.moved_bytes)
+            .finish_non_exhaustive()
     }
 }
 

@@ -53,10 +53,14 @@ impl Call<'_> {
     /// # Errors
     /// [`S3Code::InvalidArgument`] if it is not 1 to 10,000.
     pub fn part_number(&self) -> S3Result<Option<PartNumber>> {
-        let Some(text) = self.query.get("partNumber") else { return Ok(None) };
+        let Some(text) = self.query.get("partNumber") else {
+            return Ok(None);
+        };
         let number = text.parse().ok().and_then(PartNumber::new);
         let message = "Part number must be an integer between 1 and 10000, inclusive";
-        number.map(Some).ok_or_else(|| invalid_argument("partNumber", text, message))
+        number
+            .map(Some)
+            .ok_or_else(|| invalid_argument("partNumber", text, message))
     }
 
     /// `uploadId` of the query.
@@ -65,7 +69,8 @@ impl Call<'_> {
     /// [`S3Code::NoSuchUpload`] for what no upload was ever called.
     pub fn upload_id(&self) -> S3Result<UploadId> {
         let text = self.query.get("uploadId").unwrap_or_default();
-        text.parse().map_err(|_| S3Error::new(S3Code::NoSuchUpload).element("UploadId", text))
+        text.parse()
+            .map_err(|_| S3Error::new(S3Code::NoSuchUpload).element("UploadId", text))
     }
 
     /// Refuses a `versionId` that an unversioned bucket cannot have.
@@ -97,7 +102,11 @@ pub(super) fn invalid_argument(name: &str, value: &str, message: &'static str) -
 /// # Errors
 /// [`S3Code::NotImplemented`], [`S3Code::InvalidRequest`], [`S3Code::AccessControlListNotSupported`].
 pub(super) fn check_unbuilt_headers(headers: &HeaderMap) -> S3Result<()> {
-    for name in headers.keys().map(HeaderName::as_str).filter(|n| n.starts_with("x-amz-")) {
+    for name in headers
+        .keys()
+        .map(HeaderName::as_str)
+        .filter(|n| n.starts_with("x-amz-"))
+    {
         if name.starts_with("x-amz-server-side-encryption")
             || name.starts_with("x-amz-copy-source-server-side-encryption")
             || name == "x-amz-write-offset-bytes"

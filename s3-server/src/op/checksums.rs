@@ -5,7 +5,10 @@ use larder_storage::objects::{self as stored, ObjectInfo};
 
 use super::Call;
 use crate::{
-    checksum::{Algorithm, Checksum, ChecksumType, multipart::{self, ObjectChecksum}},
+    checksum::{
+        Algorithm, Checksum, ChecksumType,
+        multipart::{self, ObjectChecksum},
+    },
     reply,
 };
 
@@ -81,9 +84,16 @@ pub(super) fn combine(
 ) -> Option<stored::Checksum> {
     let part = |(checksum, &len_bytes): (&stored::Checksum, &u64)| {
         let checksum = from_stored(checksum)?.value;
-        Some(multipart::Part { checksum, len_bytes })
+        Some(multipart::Part {
+            checksum,
+            len_bytes,
+        })
     };
-    let parts = checksums.iter().zip(sizes).map(part).collect::<Option<Vec<_>>>()?;
+    let parts = checksums
+        .iter()
+        .zip(sizes)
+        .map(part)
+        .collect::<Option<Vec<_>>>()?;
     if parts.len() != sizes.len() {
         return None;
     }
@@ -119,5 +129,6 @@ pub(super) fn describe(call: &Call<'_>, info: &ObjectInfo, headers: &mut HeaderM
 
 /// Whether `x-amz-checksum-mode` asks for checksums.
 pub(super) fn is_wanted(call: &Call<'_>) -> bool {
-    call.header("x-amz-checksum-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"))
+    call.header("x-amz-checksum-mode")
+        .is_some_and(|mode| mode.eq_ignore_ascii_case("enabled"))
 }

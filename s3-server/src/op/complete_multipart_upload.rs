@@ -51,9 +51,7 @@ pub(super) async fn run(
         conditions,
     };
     let chosen = info.and_then(|info| checksums::listed(info.checksum));
-    let combine = |sums: &[StoredChecksum], sizes: &[u64]| {
-        checksums::combine(chosen?, sums, sizes)
-    };
+    let combine = |sums: &[StoredChecksum], sizes: &[u64]| checksums::combine(chosen?, sums, sizes);
     let written = call.store.complete_upload(complete, &combine).await;
     let written = written.map_err(|error| gone(error.into(), upload))?;
     Ok(answer(bucket, key, &call, &written))
@@ -72,14 +70,23 @@ fn part(part: &parse::CompletePart) -> S3Result<CompletePart> {
         Some(Ok(checksum)) => Some(checksums::to_stored(checksum)),
         Some(Err(_)) => return Err(invalid()),
     };
-    Ok(CompletePart { number, etag, checksum })
+    Ok(CompletePart {
+        number,
+        etag,
+        checksum,
+    })
 }
 
 fn expected_size(headers: &HeaderMap) -> S3Result<Option<u64>> {
     const NAME: &str = "x-amz-mp-object-size";
-    let Some(value) = text(headers, NAME) else { return Ok(None) };
+    let Some(value) = text(headers, NAME) else {
+        return Ok(None);
+    };
     let message = "The value of x-amz-mp-object-size must be a number of bytes";
-    value.parse().map(Some).map_err(|_| invalid_argument(NAME, value, message))
+    value
+        .parse()
+        .map(Some)
+        .map_err(|_| invalid_argument(NAME, value, message))
 }
 
 /// The checksum that the whole must have; a composite one may carry its number of parts.
@@ -88,7 +95,9 @@ fn expected_checksum(
     info: Option<&UploadInfo>,
 ) -> S3Result<Option<StoredChecksum>> {
     let sent = |&a: &Algorithm| text(headers, a.header()).map(|value| (a, value));
-    let Some((algorithm, value)) = Algorithm::ALL.iter().find_map(sent) else { return Ok(None) };
+    let Some((algorithm, value)) = Algorithm::ALL.iter().find_map(sent) else {
+        return Ok(None);
+    };
     let kind = kind(headers, algorithm, info)?;
     let (value, parts) = value.split_once('-').unwrap_or((value, "0"));
     let bad = || {
@@ -118,10 +127,17 @@ fn kind(
 }
 
 fn answer(bucket: &BucketName, key: &ObjectKey, call: &Call<'_>, written: &Written) -> Response {
-    let host = call.header(header::HOST).or(call.parts.uri.host()).unwrap_or_default();
+    let host = call
+        .header(header::HOST)
+        .or(call.parts.uri.host())
+        .unwrap_or_default();
     let checksum = written.checksum.as_ref().and_then(checksums::from_stored);
     let document = CompletedUpload {
-        location: &format!("http://{host}/{}/{}", bucket.as_str(), url_encode(key.as_str())),
+        location: &format!(
+            "http://{host}/{}/{}",
+            bucket.as_str(),
+            url_encode(key.as_str())
+        ),
         bucket: bucket.as_str(),
         key: key.as_str(),
         etag: &written.etag.to_string(),
@@ -145,12 +161,18 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-amz-checksum-crc32", "AAAAAQ==-2".parse().unwrap());
         let checksum = expected_checksum(&headers, None).unwrap().unwrap();
-        assert_eq!((checksum.kind, checksum.parts), (ChecksumKind::Composite, 2));
+        assert_eq!(
+            (checksum.kind, checksum.parts),
+            (ChecksumKind::Composite, 2)
+        );
         assert_eq!(checksum.value, [0, 0, 0, 1]);
         headers.insert("x-amz-checksum-type", "FULL_OBJECT".parse().unwrap());
         headers.insert("x-amz-checksum-crc32", "AAAAAQ==".parse().unwrap());
         let checksum = expected_checksum(&headers, None).unwrap().unwrap();
-        assert_eq!((checksum.kind, checksum.parts), (ChecksumKind::FullObject, 0));
+        assert_eq!(
+            (checksum.kind, checksum.parts),
+            (ChecksumKind::FullObject, 0)
+        );
         headers.insert("x-amz-checksum-crc32", "AAAA".parse().unwrap());
         assert!(expected_checksum(&headers, None).is_err());
         assert_eq!(expected_checksum(&HeaderMap::new(), None).unwrap(), None);

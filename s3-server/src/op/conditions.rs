@@ -12,6 +12,10 @@ use crate::{
 };
 
 /// The four headers of a conditional read, or those of a copy's source.
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are those of the headers"
+)]
 struct Names {
     if_match: &'static str,
     if_none_match: &'static str,
@@ -81,15 +85,24 @@ pub(super) fn of_write(headers: &HeaderMap) -> S3Result<WriteConditions> {
         Some(_) => {
             return Err(S3Error::new(S3Code::NotImplemented)
                 .element("Header", "If-None-Match")
-                .element("additionalMessage", "We don't accept the provided value of If-None-Match header for this API"));
+                .element(
+                    "additionalMessage",
+                    "We don't accept the provided value of If-None-Match header for this API",
+                ));
         }
     };
-    Ok(WriteConditions { if_match: of_match(headers), if_none_match_any })
+    Ok(WriteConditions {
+        if_match: of_match(headers),
+        if_none_match_any,
+    })
 }
 
 /// The condition of a delete.
 pub(super) fn of_delete(headers: &HeaderMap) -> WriteConditions {
-    WriteConditions { if_match: of_match(headers), if_none_match_any: false }
+    WriteConditions {
+        if_match: of_match(headers),
+        if_none_match_any: false,
+    }
 }
 
 fn of_match(headers: &HeaderMap) -> Option<IfMatch> {
@@ -117,7 +130,10 @@ mod tests {
         headers.insert(header::IF_NONE_MATCH, "*".parse().unwrap());
         assert!(of_write(&headers).unwrap().if_none_match_any);
         headers.insert(header::IF_NONE_MATCH, "\"x\"".parse().unwrap());
-        assert_eq!(of_write(&headers).unwrap_err().code(), S3Code::NotImplemented);
+        assert_eq!(
+            of_write(&headers).unwrap_err().code(),
+            S3Code::NotImplemented
+        );
         headers.remove(header::IF_NONE_MATCH);
         headers.insert(header::IF_MATCH, "*".parse().unwrap());
         assert_eq!(of_write(&headers).unwrap().if_match, Some(IfMatch::Any));

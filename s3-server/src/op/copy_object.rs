@@ -1,8 +1,7 @@
 //! `CopyObject`.
 
 use larder_storage::objects::{
-    BucketName, ETag, Headers, ObjectInfo, ObjectKey,
-    PutObject, Tags, Written,
+    BucketName, ETag, Headers, ObjectInfo, ObjectKey, PutObject, Tags, UpdateObject, Written,
 };
 
 use super::{
@@ -34,13 +33,29 @@ pub(super) async fn run(
     let info = source.handle.info();
     check_size(info.size)?;
     let replaces = directive(&call, "x-amz-metadata-directive")?;
-    if !replaces && source.bucket == *bucket && source.key == *key {
+    let to_itself = source.bucket == *bucket && source.key == *key;
+    if to_itself && !replaces {
         return Err(S3Error::with_message(S3Code::InvalidRequest, TO_ITSELF));
     }
     let (headers, tags) = described(&call, info, replaces)?;
+    if to_itself && call.header("x-amz-checksum-algorithm").is_none() {
+        let (bucket, key) = (bucket.clone(), key.clone());
+        let update = UpdateObject {
+            bucket,
+            key,
+            headers,
+            tags: Some(tags),
+            conditions,
+        };
+        return Ok(answer(&call.store.update_headers(update).await?));
+    }
     let algorithm = wanted_checksum(&call, info)?;
     let writer = call.store.blob_writer(bucket, Some(info.size)).await?;
-    let Copied { blob, md5, checksum } = source.copy(0..info.size, writer, algorithm).await?;
+    let Copied {
+        blob,
+        md5,
+        checksum,
+    } = source.copy(&call, 0..info.size, writer, algorithm).await?;
     let checksum = checksum.as_ref().map(checksums::to_stored);
     let put = PutObject {
         bucket: bucket.clone(),
@@ -52,7 +67,11 @@ pub(super) async fn run(
         tags,
         conditions,
     };
-    let written = call.store.put_object(put).await.map_err(|e| get_object::missing(e, key))?;
+    let written = call
+        .store
+        .put_object(put)
+        .await
+        .map_err(|e| get_object::missing(e, key))?;
     Ok(answer(&written))
 }
 
@@ -79,7 +98,11 @@ fn directive(call: &Call<'_>, name: &'static str) -> S3Result<bool> {
 
 fn described(call: &Call<'_>, info: &ObjectInfo, replaces: bool) -> S3Result<(Headers, Tags)> {
     let given = metadata::from_request(call.headers())?;
-    let headers = if replaces { given } else { info.headers.clone() };
+    let headers = if replaces {
+        given
+    } else {
+        info.headers.clone()
+    };
     let tags = if directive(call, "x-amz-tagging-directive")? {
         metadata::tags_from_request(call.headers())?
     } else {
@@ -92,7 +115,10 @@ fn described(call: &Call<'_>, info: &ObjectInfo, replaces: bool) -> S3Result<(He
 fn wanted_checksum(call: &Call<'_>, info: &ObjectInfo) -> S3Result<Option<Algorithm>> {
     match call.header("x-amz-checksum-algorithm") {
         Some(name) => Ok(Some(Algorithm::from_name(name)?)),
-        None => Ok(info.checksum.as_ref().map(|c| checksums::algorithm(c.algorithm))),
+        None => Ok(info
+            .checksum
+            .as_ref()
+            .map(|c| checksums::algorithm(c.algorithm))),
     }
 }
 
@@ -117,6 +143,9 @@ mod tests {
     #[test]
     fn copies_have_a_largest_size() {
         assert!(check_size(MAX_COPY_BYTES).is_ok());
-        assert_eq!(check_size(MAX_COPY_BYTES + 1).unwrap_err().code(), S3Code::InvalidRequest);
+        assert_eq!(
+            check_size(MAX_COPY_BYTES + 1).unwrap_err().code(),
+            S3Code::InvalidRequest
+        );
     }
 }

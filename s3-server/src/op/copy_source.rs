@@ -12,7 +12,7 @@ use super::{Call, call::invalid_argument, conditions, get_object};
 use crate::{
     checksum::{Algorithm, Checksum, Hasher},
     error::{S3Code, S3Error, S3Result},
-    hash::Md5,
+    hash::Md5Stream,
     route,
 };
 
@@ -52,7 +52,11 @@ impl Source {
         let handle = call.store.object(&bucket, &key).await;
         let handle = handle.map_err(|error| get_object::missing(error, &key))?;
         conditions::check_copy(call.headers(), handle.info())?;
-        Ok(Self { bucket, key, handle })
+        Ok(Self {
+            bucket,
+            key,
+            handle,
+        })
     }
 
     /// Copies `range` to `writer`; memory is bounded by one chunk and what `writer` holds.
@@ -61,15 +65,16 @@ impl Source {
     /// Those of the store; what was written is removed.
     pub(super) async fn copy(
         &self,
+        call: &Call<'_>,
         range: Range<u64>,
         mut writer: BlobWriter,
         algorithm: Option<Algorithm>,
     ) -> S3Result<Copied> {
-        let (mut md5, mut hasher) = (Md5::new(), algorithm.map(Hasher::new));
+        let (mut md5, mut hasher) = (Md5Stream::new(&call.app.md5), algorithm.map(Hasher::new));
         if !range.is_empty() {
             let mut reader = self.handle.read(range).await?;
             while let Some(chunk) = reader.next().await.transpose()? {
-                md5.update(&chunk);
+                md5.update(chunk.clone()).await;
                 if let Some(hasher) = &mut hasher {
                     hasher.update(&chunk);
                 }
@@ -77,7 +82,11 @@ impl Source {
             }
         }
         let blob = writer.finish().await?;
-        Ok(Copied { blob, md5: md5.finish(), checksum: hasher.map(Hasher::finish) })
+        Ok(Copied {
+            blob,
+            md5: md5.finish().await,
+            checksum: hasher.map(Hasher::finish),
+        })
     }
 }
 
@@ -90,7 +99,9 @@ fn parse(value: &str) -> S3Result<(BucketName, ObjectKey)> {
     let path = decoded.strip_prefix('/').unwrap_or(&decoded);
     let (bucket, key) = path.split_once('/').ok_or_else(bad)?;
     let bucket = BucketName::parse(bucket).map_err(|error| {
-        S3Error::new(S3Code::InvalidBucketName).element("BucketName", bucket).source_of(error)
+        S3Error::new(S3Code::InvalidBucketName)
+            .element("BucketName", bucket)
+            .source_of(error)
     })?;
     if key.is_empty() {
         return Err(bad());
@@ -110,15 +121,29 @@ mod tests {
         let of = |value| parse(value).map(|(b, k)| (b.as_str().to_owned(), k.as_str().to_owned()));
         let pair = |bucket: &str, key: &str| (bucket.to_owned(), key.to_owned());
         assert_eq!(of("bucket/key").unwrap(), pair("bucket", "key"));
-        assert_eq!(of("/bucket/a%20b%2Bc+d").unwrap(), pair("bucket", "a b+c+d"));
+        assert_eq!(
+            of("/bucket/a%20b%2Bc+d").unwrap(),
+            pair("bucket", "a b+c+d")
+        );
         assert_eq!(of("bucket%2Fa%3Fb").unwrap(), pair("bucket", "a?b"));
         assert_eq!(of("bucket//a").unwrap(), pair("bucket", "/a"));
-        assert_eq!(of("bucket/key?versionId=null").unwrap(), pair("bucket", "key"));
+        assert_eq!(
+            of("bucket/key?versionId=null").unwrap(),
+            pair("bucket", "key")
+        );
     }
 
     #[test]
     fn wrong_sources_are_refused() {
-        for bad in ["", "bucket", "bucket/", "/", "bucket/%ff", "B!/key", "bucket/key?versionId=3"] {
+        for bad in [
+            "",
+            "bucket",
+            "bucket/",
+            "/",
+            "bucket/%ff",
+            "B!/key",
+            "bucket/key?versionId=3",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -25,20 +25,29 @@ pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Res
     let body = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
     let region = &call.app.region;
     check_location(create_bucket_configuration(&body)?.as_deref(), region)?;
-    let create = CreateBucket { name: bucket.clone(), region: region.clone() };
+    let create = CreateBucket {
+        name: bucket.clone(),
+        region: region.clone(),
+    };
     match call.store.create_bucket(create).await {
         Ok(_) => Ok(answer(bucket)),
         // AWS's oldest region lets its owner make a bucket again, and scripts rely on it.
         Err(StoreError::BucketExists) if region == DEFAULT_REGION => Ok(answer(bucket)),
-        Err(StoreError::BucketExists) => Err(S3Error::new(S3Code::BucketAlreadyOwnedByYou)
-            .element("BucketName", bucket.as_str())),
+        Err(StoreError::BucketExists) => {
+            Err(S3Error::new(S3Code::BucketAlreadyOwnedByYou)
+                .element("BucketName", bucket.as_str()))
+        }
         Err(error) => Err(error.into()),
     }
 }
 
 fn answer(bucket: &BucketName) -> Response {
     let mut response = reply::empty();
-    reply::set(response.headers_mut(), header::LOCATION, &format!("/{}", bucket.as_str()));
+    reply::set(
+        response.headers_mut(),
+        header::LOCATION,
+        &format!("/{}", bucket.as_str()),
+    );
     response
 }
 
@@ -50,7 +59,9 @@ fn check_location(constraint: Option<&str>, region: &str) -> S3Result<()> {
         Some(constraint) if constraint == region => Ok(()),
         Some(constraint) => Err(S3Error::with_message(
             S3Code::IllegalLocationConstraintException,
-            format!("The {constraint} location constraint is incompatible for the region specific endpoint this request was sent to."),
+            format!(
+                "The {constraint} location constraint is incompatible for the region specific endpoint this request was sent to."
+            ),
         )),
     }
 }

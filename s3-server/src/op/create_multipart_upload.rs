@@ -4,11 +4,7 @@ use larder_storage::objects::{BucketName, CreateUpload, ObjectKey};
 
 use super::{Call, call::check_unbuilt_headers, checksums, metadata};
 use crate::{
-    checksum::multipart,
-    error::S3Result,
-    http::Response,
-    reply,
-    xml::write::InitiatedUpload,
+    checksum::multipart, error::S3Result, http::Response, reply, xml::write::InitiatedUpload,
 };
 
 pub(super) async fn run(
@@ -23,10 +19,15 @@ pub(super) async fn run(
         key: key.clone(),
         headers: metadata::from_request(call.headers())?,
         tags: metadata::tags_from_request(call.headers())?,
-        checksum: checksum.map(|(a, k)| (checksums::stored_algorithm(a), checksums::stored_kind(k))),
+        checksum: checksum
+            .map(|(a, k)| (checksums::stored_algorithm(a), checksums::stored_kind(k))),
     };
     let id = call.store.create_upload(create).await?.to_string();
-    let document = InitiatedUpload { bucket: bucket.as_str(), key: key.as_str(), upload_id: &id };
+    let document = InitiatedUpload {
+        bucket: bucket.as_str(),
+        key: key.as_str(),
+        upload_id: &id,
+    };
     let mut response = reply::xml(document.to_xml());
     if let Some((algorithm, kind)) = checksum {
         let headers = response.headers_mut();

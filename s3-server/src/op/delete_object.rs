@@ -5,7 +5,11 @@ use larder_storage::objects::{BucketName, ObjectKey};
 use super::{Call, conditions, get_object};
 use crate::{error::S3Result, http::Response, reply};
 
-pub(super) async fn run(bucket: &BucketName, key: &ObjectKey, call: Call<'_>) -> S3Result<Response> {
+pub(super) async fn run(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    call: Call<'_>,
+) -> S3Result<Response> {
     call.check_version_id()?;
     let conditions = conditions::of_delete(call.headers());
     let deleted = call.store.delete_object(bucket, key, conditions).await;

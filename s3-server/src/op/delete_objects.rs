@@ -18,12 +18,22 @@ pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Res
     let body = small_body::read(&mut call, MAX_DELETE_BYTES).await?;
     let request = parse::delete(&body)?;
     let checked: Vec<_> = request.objects.iter().map(item).collect();
-    let items = checked.iter().filter_map(|item| item.as_ref().ok()).cloned().collect();
+    let items = checked
+        .iter()
+        .filter_map(|item| item.as_ref().ok())
+        .cloned()
+        .collect();
     let mut results = call.store.delete_objects(bucket, items).await?.into_iter();
-    let outcomes: Vec<_> =
-        checked.into_iter().map(|item| item.and_then(|_| outcome(results.next()))).collect();
-    let pairs: Vec<_> =
-        request.objects.iter().zip(&outcomes).map(|(object, o)| describe(object, o)).collect();
+    let outcomes: Vec<_> = checked
+        .into_iter()
+        .map(|item| item.and_then(|_| outcome(results.next())))
+        .collect();
+    let pairs: Vec<_> = request
+        .objects
+        .iter()
+        .zip(&outcomes)
+        .map(|(object, o)| describe(object, o))
+        .collect();
     Ok(reply::xml(delete_result(&pairs, request.quiet)))
 }
 
@@ -38,23 +48,34 @@ fn item(object: &DeleteObject) -> S3Result<DeleteItem> {
     }
     let etag = object.etag.as_deref().map(str::parse).transpose();
     let if_match = etag.map_err(|_| S3Error::new(S3Code::PreconditionFailed))?;
-    Ok(DeleteItem { key: route::parse_key(&object.key)?, if_match })
+    Ok(DeleteItem {
+        key: route::parse_key(&object.key)?,
+        if_match,
+    })
 }
 
 fn outcome(result: Option<Result<bool, StoreError>>) -> S3Result<()> {
     match result {
         Some(Ok(_)) => Ok(()),
         Some(Err(error)) => Err(error.into()),
-        None => Err(S3Error::internal("the store answered for fewer keys than it was asked")),
+        None => Err(S3Error::internal(
+            "the store answered for fewer keys than it was asked",
+        )),
     }
 }
 
 fn describe<'a>(object: &'a DeleteObject, outcome: &'a S3Result<()>) -> DeleteOutcome<'a> {
     let (key, version_id) = (object.key.as_str(), object.version_id.as_deref());
     match outcome {
-        Ok(()) => {
-            DeleteOutcome::Deleted(DeletedObject { key, version_id, delete_marker_version_id: None })
-        }
-        Err(error) => DeleteOutcome::Failed(FailedDelete { key, version_id, error }),
+        Ok(()) => DeleteOutcome::Deleted(DeletedObject {
+            key,
+            version_id,
+            delete_marker_version_id: None,
+        }),
+        Err(error) => DeleteOutcome::Failed(FailedDelete {
+            key,
+            version_id,
+            error,
+        }),
     }
 }

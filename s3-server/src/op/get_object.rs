@@ -35,12 +35,40 @@ pub(super) enum Selection {
     Part(usize, Range<u64>),
 }
 
-pub(super) async fn run(bucket: &BucketName, key: &ObjectKey, call: Call<'_>) -> S3Result<Response> {
+/// How often a read starts over when the object is replaced between its look-up and its first byte.
+const ATTEMPTS: usize = 8;
+
+pub(super) async fn run(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    call: Call<'_>,
+) -> S3Result<Response> {
     call.check_version_id()?;
-    let (handle, selection) = select(bucket, key, &call).await?;
-    let mut response = head(&call, handle.info(), &selection);
-    *response.body_mut() = body(&handle, selection.bytes(handle.info().size)).await?;
-    Ok(response)
+    for _ in 1..ATTEMPTS {
+        if let Some(response) = attempt(bucket, key, &call).await? {
+            return Ok(response);
+        }
+    }
+    attempt(bucket, key, &call)
+        .await?
+        .ok_or_else(|| StoreError::Replaced.into())
+}
+
+/// `None`: the object was replaced meanwhile.
+async fn attempt(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    call: &Call<'_>,
+) -> S3Result<Option<Response>> {
+    let (handle, selection) = select(bucket, key, call).await?;
+    let mut response = head(call, handle.info(), &selection);
+    describe_part(call, &handle, &selection, response.headers_mut()).await?;
+    match body(&handle, selection.bytes(handle.info().size)).await {
+        Ok(body) => *response.body_mut() = body,
+        Err(StoreError::Replaced) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Some(response))
 }
 
 /// Finds the object, checks the conditions and works out what is asked for. Shared with `HeadObject`.
@@ -49,7 +77,11 @@ pub(super) async fn select(
     key: &ObjectKey,
     call: &Call<'_>,
 ) -> S3Result<(ObjectHandle, Selection)> {
-    let handle = call.store.object(bucket, key).await.map_err(|error| missing(error, key))?;
+    let handle = call
+        .store
+        .object(bucket, key)
+        .await
+        .map_err(|error| missing(error, key))?;
     conditions::check_read(call.headers(), handle.info())?;
     let selection = Selection::of(call, handle.info())?;
     Ok((handle, selection))
@@ -83,7 +115,10 @@ impl Selection {
         if info.parts.is_empty() && number == 1 {
             return Ok(Self::Part(0, 0..info.size));
         }
-        let place = info.parts.iter().position(|part| part.number.get() == number);
+        let place = info
+            .parts
+            .iter()
+            .position(|part| part.number.get() == number);
         let index = place.ok_or_else(|| {
             S3Error::new(S3Code::InvalidPartNumber)
                 .element("PartNumberRequested", number.to_string())
@@ -104,7 +139,9 @@ impl Selection {
 
 /// `If-Range`: a range only of the very object that the client has begun to read.
 fn is_fresh(call: &Call<'_>, info: &ObjectInfo) -> bool {
-    let Some(tag) = call.header(header::IF_RANGE) else { return true };
+    let Some(tag) = call.header(header::IF_RANGE) else {
+        return true;
+    };
     match tag.strip_prefix('"') {
         Some(_) => tag.parse().is_ok_and(|etag| info.etag == etag),
         None => crate::http_date::parse(tag) == Some(info.modified_unix_millis / 1000),
@@ -118,10 +155,8 @@ pub(super) fn head(call: &Call<'_>, info: &ObjectInfo, selection: &Selection) ->
     override_headers(&call.query, response.headers_mut());
     match selection {
         Selection::Whole => checksums::describe(call, info, response.headers_mut()),
-        Selection::Range(range) => partial(&mut response, range, info.size),
-        Selection::Part(index, range) => {
+        Selection::Range(range) | Selection::Part(_, range) => {
             partial(&mut response, range, info.size);
-            describe_part(call, info, *index, response.headers_mut());
         }
     }
     response
@@ -137,26 +172,49 @@ fn partial(response: &mut Response, range: &Range<u64>, size: u64) {
     reply::set(response.headers_mut(), header::CONTENT_RANGE, &value);
 }
 
-fn describe_part(call: &Call<'_>, info: &ObjectInfo, index: usize, headers: &mut HeaderMap) {
-    let Some(part) = info.parts.get(index) else {
-        return checksums::describe(call, info, headers);
+/// What is said only of a part: how many there are, and its own checksum.
+pub(super) async fn describe_part(
+    call: &Call<'_>,
+    handle: &ObjectHandle,
+    selection: &Selection,
+    headers: &mut HeaderMap,
+) -> S3Result<()> {
+    let Selection::Part(index, _) = selection else {
+        return Ok(());
     };
-    reply::set_number(headers, reply::X_AMZ_MP_PARTS_COUNT, info.parts.len() as u64);
-    if checksums::is_wanted(call) {
-        checksums::set_stored(headers, part.checksum.as_ref());
+    let info = handle.info();
+    if info.parts.is_empty() {
+        checksums::describe(call, info, headers);
+        return Ok(());
     }
+    reply::set_number(
+        headers,
+        reply::X_AMZ_MP_PARTS_COUNT,
+        info.parts.len() as u64,
+    );
+    if checksums::is_wanted(call) {
+        let parts = handle.parts().await?;
+        checksums::set_stored(
+            headers,
+            parts.get(*index).and_then(|part| part.checksum.as_ref()),
+        );
+    }
+    Ok(())
 }
 
 fn override_headers(query: &Query, headers: &mut HeaderMap) {
     for (parameter, name) in OVERRIDES {
-        if let Some(value) = query.filled(parameter).and_then(|v| HeaderValue::from_str(v).ok()) {
+        if let Some(value) = query
+            .filled(parameter)
+            .and_then(|v| HeaderValue::from_str(v).ok())
+        {
             headers.insert(name, value);
         }
     }
 }
 
 /// Waits for the first chunk, so that what fails early is still an error with a status.
-async fn body(handle: &ObjectHandle, range: Range<u64>) -> S3Result<Body> {
+async fn body(handle: &ObjectHandle, range: Range<u64>) -> Result<Body, StoreError> {
     let size = range.end - range.start;
     if size == 0 {
         return Ok(Body::Full(Bytes::new()));

@@ -1,7 +1,7 @@
 //! `GetObjectAttributes`.
 
 use http::{HeaderMap, header};
-use larder_storage::objects::{BucketName, ObjectInfo, ObjectKey};
+use larder_storage::objects::{BucketName, ObjectHandle, ObjectKey};
 
 use super::{
     Call,
@@ -17,7 +17,13 @@ use crate::{
 };
 
 const HEADER: &str = "x-amz-object-attributes";
-const KNOWN: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
+const KNOWN: [&str; 5] = [
+    "ETag",
+    "Checksum",
+    "ObjectParts",
+    "StorageClass",
+    "ObjectSize",
+];
 
 pub(super) async fn run(
     bucket: &BucketName,
@@ -32,35 +38,48 @@ pub(super) async fn run(
     conditions::check_read(call.headers(), info)?;
     let asked = |name: &str| wanted.iter().any(|wanted| wanted == name);
     let checksum = info.checksum.as_ref().and_then(checksums::from_stored);
-    let parts = page_of_parts(&call, info)?;
+    let parts = if asked("ObjectParts") {
+        page_of_parts(&call, &handle).await?
+    } else {
+        None
+    };
     let document = ObjectAttributes {
         etag: asked("ETag").then(|| info.etag.to_string()).as_deref(),
         checksum: checksum.as_ref().filter(|_| asked("Checksum")),
-        parts: parts.as_ref().filter(|_| asked("ObjectParts")).map(PartsPage::show),
+        parts: parts.as_ref().map(PartsPage::show),
         storage_class: asked("StorageClass").then_some(STANDARD),
         size_bytes: asked("ObjectSize").then_some(info.size),
     }
     .to_xml();
     let mut response = reply::xml(document);
     let modified = http_date::header(info.modified_unix_millis);
-    response.headers_mut().insert(header::LAST_MODIFIED, modified);
+    response
+        .headers_mut()
+        .insert(header::LAST_MODIFIED, modified);
     Ok(response)
 }
 
 /// The attributes asked for, in one header or several.
 fn wanted(headers: &HeaderMap) -> S3Result<Vec<String>> {
-    let values = headers.get_all(HEADER).iter().filter_map(|value| value.to_str().ok());
-    let names: Vec<_> =
-        values.flat_map(|value| value.split(',')).map(|name| name.trim().to_owned()).collect();
+    let values = headers
+        .get_all(HEADER)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let names: Vec<_> = values
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_owned())
+        .collect();
     match names.iter().find(|name| !KNOWN.contains(&name.as_str())) {
         None if names.is_empty() => {
             let message = "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty";
             Err(S3Error::with_message(S3Code::InvalidRequest, message))
         }
         None => Ok(names),
-        Some(unknown) => {
-            Err(invalid_argument(HEADER, unknown, "Invalid attribute name specified."))
-        }
+        Some(unknown) => Err(invalid_argument(
+            HEADER,
+            unknown,
+            "Invalid attribute name specified.",
+        )),
     }
 }
 
@@ -86,24 +105,37 @@ impl PartsPage {
 }
 
 /// The parts, if the object has any.
-fn page_of_parts(call: &Call<'_>, info: &ObjectInfo) -> S3Result<Option<PartsPage>> {
-    if info.parts.is_empty() {
+async fn page_of_parts(call: &Call<'_>, handle: &ObjectHandle) -> S3Result<Option<PartsPage>> {
+    let all = handle.parts().await?;
+    if all.is_empty() {
         return Ok(None);
     }
-    let limit = text(call.headers(), "x-amz-max-parts").and_then(|n| n.parse().ok()).unwrap_or(1000);
+    let limit = text(call.headers(), "x-amz-max-parts")
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(1000);
     let limit: u32 = u32::min(limit, 1000);
     let marker = list_parts::marker(text(call.headers(), "x-amz-part-number-marker"))?;
-    let rest = info.parts.iter().filter(|part| part.number.get() > marker);
+    let rest = all.iter().filter(|part| part.number.get() > marker);
     let mut parts: Vec<_> = rest
         .take(limit as usize + 1)
         .map(|part| AttributePart {
             number: u32::from(part.number.get()),
             size_bytes: part.size,
-            checksum: part.checksum.as_ref().and_then(checksums::from_stored).map(|c| c.value),
+            checksum: part
+                .checksum
+                .as_ref()
+                .and_then(checksums::from_stored)
+                .map(|c| c.value),
         })
         .collect();
     let is_truncated = parts.len() > limit as usize;
     parts.truncate(limit as usize);
-    let total = u32::try_from(info.parts.len()).unwrap_or(u32::MAX);
-    Ok(Some(PartsPage { total, marker, limit, is_truncated, parts }))
+    let total = u32::try_from(all.len()).unwrap_or(u32::MAX);
+    Ok(Some(PartsPage {
+        total,
+        marker,
+        limit,
+        is_truncated,
+        parts,
+    }))
 }

@@ -27,7 +27,10 @@ pub(super) async fn of_object(
     call: Call<'_>,
 ) -> S3Result<Response> {
     call.check_version_id()?;
-    call.store.object(bucket, key).await.map_err(|error| get_object::missing(error, key))?;
+    call.store
+        .object(bucket, key)
+        .await
+        .map_err(|error| get_object::missing(error, key))?;
     answer(which)
 }
 
@@ -49,9 +52,10 @@ fn answer(which: Configuration) -> S3Result<Response> {
         Configuration::Policy | Configuration::PolicyStatus => missing(S3Code::NoSuchBucketPolicy),
         Configuration::PublicAccessBlock => missing(S3Code::NoSuchPublicAccessBlockConfiguration),
         Configuration::Replication => missing(S3Code::ReplicationConfigurationNotFound),
-        Configuration::RequestPayment => {
-            Ok(document("RequestPaymentConfiguration", "<Payer>BucketOwner</Payer>"))
-        }
+        Configuration::RequestPayment => Ok(document(
+            "RequestPaymentConfiguration",
+            "<Payer>BucketOwner</Payer>",
+        )),
         Configuration::Tagging => missing(S3Code::NoSuchTagSet),
         Configuration::Versioning => Ok(empty("VersioningConfiguration")),
         Configuration::Website => missing(S3Code::NoSuchWebsiteConfiguration),

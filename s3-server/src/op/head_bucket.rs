@@ -11,6 +11,10 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
     let mut response = reply::empty();
     let headers = response.headers_mut();
     reply::set(headers, reply::X_AMZ_BUCKET_REGION, &bucket.region);
-    reply::set(headers, HeaderName::from_static("x-amz-access-point-alias"), "false");
+    reply::set(
+        headers,
+        HeaderName::from_static("x-amz-access-point-alias"),
+        "false",
+    );
     Ok(response)
 }

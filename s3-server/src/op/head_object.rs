@@ -6,11 +6,17 @@ use larder_storage::objects::{BucketName, ObjectKey};
 use super::{Call, get_object};
 use crate::{error::S3Result, http::Response, reply};
 
-pub(super) async fn run(bucket: &BucketName, key: &ObjectKey, call: Call<'_>) -> S3Result<Response> {
+pub(super) async fn run(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    call: Call<'_>,
+) -> S3Result<Response> {
     call.check_version_id()?;
     let (handle, selection) = get_object::select(bucket, key, &call).await?;
     let mut response = get_object::head(&call, handle.info(), &selection);
+    let headers = response.headers_mut();
+    get_object::describe_part(&call, &handle, &selection, headers).await?;
     let range = selection.bytes(handle.info().size);
-    reply::set_number(response.headers_mut(), header::CONTENT_LENGTH, range.end - range.start);
+    reply::set_number(headers, header::CONTENT_LENGTH, range.end - range.start);
     Ok(response)
 }

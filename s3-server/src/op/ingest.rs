@@ -4,7 +4,10 @@
 
 use bytes::Bytes;
 use http::header;
-use larder_storage::{objects::Checksum as StoredChecksum, stripes::{BlobWriter, FinishedBlob}};
+use larder_storage::{
+    objects::Checksum as StoredChecksum,
+    stripes::{BlobWriter, FinishedBlob},
+};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -12,7 +15,7 @@ use super::{Call, checksums};
 use crate::{
     checksum::{Algorithm, Checksum, ContentMd5, Expected, Hasher},
     error::{S3Code, S3Error, S3Result},
-    hash::Md5,
+    hash::Md5Stream,
     http::{Incoming, IncomingError},
     sigv4::{
         Payload,
@@ -47,7 +50,7 @@ pub(super) struct Intake<'a> {
 
 #[derive(Debug)]
 struct Digests {
-    md5: Option<Md5>,
+    md5: Option<Md5Stream>,
     checksum: Option<Hasher>,
     sha256: Option<(Sha256, [u8; 32])>,
 }
@@ -96,7 +99,12 @@ impl Plan {
 
     fn with(call: &Call<'_>, expected: Expected) -> S3Result<Self> {
         let content_md5 = ContentMd5::from_headers(call.headers())?;
-        let plan = Self { size: size(call)?, content_md5, expected, computed: None };
+        let plan = Self {
+            size: size(call)?,
+            content_md5,
+            expected,
+            computed: None,
+        };
         plan.at_most(MAX_BODY_BYTES)
     }
 
@@ -143,7 +151,7 @@ impl<'a> Intake<'a> {
     pub(super) fn new(call: &'a mut Call<'_>, plan: Plan, with_md5: bool) -> Self {
         let payload = call.verified.payload;
         let digests = Digests {
-            md5: (with_md5 || plan.content_md5.is_some()).then(Md5::new),
+            md5: (with_md5 || plan.content_md5.is_some()).then(|| Md5Stream::new(&call.app.md5)),
             checksum: plan.expected.algorithm().or(plan.computed).map(Hasher::new),
             sha256: match payload {
                 Payload::Sha256(expected) => Some((Sha256::new(), expected)),
@@ -151,7 +159,14 @@ impl<'a> Intake<'a> {
             },
         };
         let decoder = Decoder::new(payload, &call.verified.chunks, plan.size);
-        Self { body: call.body, input: Bytes::new(), decoder, digests, plan, received_bytes: 0 }
+        Self {
+            body: call.body,
+            input: Bytes::new(),
+            decoder,
+            digests,
+            plan,
+            received_bytes: 0,
+        }
     }
 
     /// The next bytes, hashed already.
@@ -162,7 +177,7 @@ impl<'a> Intake<'a> {
         while let Some(data) = self.data().await? {
             if !data.is_empty() {
                 self.received_bytes += data.len() as u64;
-                self.digests.update(&data);
+                self.digests.update(&data).await;
                 return Ok(Some(data));
             }
         }
@@ -189,15 +204,26 @@ impl<'a> Intake<'a> {
     /// # Errors
     /// [`S3Code::IncompleteBody`], [`S3Code::BadDigest`], [`S3Code::XAmzContentSha256Mismatch`],
     /// those of the chunks.
-    pub(super) fn finish(self) -> S3Result<Digested> {
-        let trailers = self.decoder.map_or(Ok(Trailers::default()), Decoder::finish)?;
+    pub(super) async fn finish(self) -> S3Result<Digested> {
+        let trailers = self
+            .decoder
+            .map_or(Ok(Trailers::default()), Decoder::finish)?;
         if self.received_bytes != self.plan.size {
             return Err(S3Error::new(S3Code::IncompleteBody));
         }
-        let Digests { md5, checksum, sha256 } = self.digests;
+        let Digests {
+            md5,
+            checksum,
+            sha256,
+        } = self.digests;
         check_sha256(sha256)?;
-        let md5 = md5.map(Md5::finish).unwrap_or_default();
-        self.plan.content_md5.map_or(Ok(()), |expected| expected.check(&md5))?;
+        let md5 = match md5 {
+            Some(md5) => md5.finish().await,
+            None => [0; 16],
+        };
+        self.plan
+            .content_md5
+            .map_or(Ok(()), |expected| expected.check(&md5))?;
         let checksum = checksum.map(Hasher::finish);
         self.plan.expected.check(checksum, &trailers)?;
         Ok(Digested { md5, checksum })
@@ -205,9 +231,10 @@ impl<'a> Intake<'a> {
 }
 
 impl Digests {
-    fn update(&mut self, data: &[u8]) {
+    /// The MD5 is worked out beside what follows; it holds a bounded number of bytes.
+    async fn update(&mut self, data: &Bytes) {
         if let Some(md5) = &mut self.md5 {
-            md5.update(data);
+            md5.update(data.clone()).await;
         }
         if let Some(checksum) = &mut self.checksum {
             checksum.update(data);
@@ -219,7 +246,9 @@ impl Digests {
 }
 
 fn check_sha256(sha256: Option<(Sha256, [u8; 32])>) -> S3Result<()> {
-    let Some((calculated, expected)) = sha256 else { return Ok(()) };
+    let Some((calculated, expected)) = sha256 else {
+        return Ok(());
+    };
     let calculated = calculated.finalize();
     if bool::from(calculated.as_slice().ct_eq(&expected)) {
         return Ok(());
@@ -253,6 +282,10 @@ pub(super) async fn receive(
     while let Some(data) = intake.next().await? {
         writer.write(data).await?;
     }
-    let Digested { md5, checksum } = intake.finish()?;
-    Ok(Received { blob: writer.finish().await?, md5, checksum })
+    let Digested { md5, checksum } = intake.finish().await?;
+    Ok(Received {
+        blob: writer.finish().await?,
+        md5,
+        checksum,
+    })
 }

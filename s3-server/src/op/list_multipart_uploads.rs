@@ -21,20 +21,25 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
     };
     let mut page = call.store.list_uploads(request).await?;
     if limit == 0 {
-        page = UploadsPage { entries: Vec::new(), next: None };
+        page = UploadsPage {
+            entries: Vec::new(),
+            next: None,
+        };
     }
     Ok(reply::xml(document(bucket, &call, limit, &page)?))
 }
 
 /// The upload to go on after, which counts only beside a key.
 fn upload_marker(call: &Call<'_>) -> S3Result<Option<UploadId>> {
-    call.query.filled("key-marker").and_then(|_| call.query.filled("upload-id-marker")).map_or(
-        Ok(None),
-        |text| {
+    call.query
+        .filled("key-marker")
+        .and_then(|_| call.query.filled("upload-id-marker"))
+        .map_or(Ok(None), |text| {
             let message = "Invalid uploadId marker";
-            text.parse().map(Some).map_err(|_| invalid_argument("upload-id-marker", text, message))
-        },
-    )
+            text.parse()
+                .map(Some)
+                .map_err(|_| invalid_argument("upload-id-marker", text, message))
+        })
 }
 
 fn document(
@@ -52,9 +57,19 @@ fn document(
             UploadEntry::CommonPrefix(prefix) => common_prefixes.push(prefix.as_str()),
         }
     }
-    let shown: Vec<_> = uploads.iter().map(|(upload, id)| show(upload, id, &owner)).collect();
-    let next_id = page.next.as_ref().and_then(|(_, id)| *id).map(|id| id.to_string());
-    let next = page.next.as_ref().map(|(key, _)| (key.as_str(), next_id.as_deref().unwrap_or_default()));
+    let shown: Vec<_> = uploads
+        .iter()
+        .map(|(upload, id)| show(upload, id, &owner))
+        .collect();
+    let next_id = page
+        .next
+        .as_ref()
+        .and_then(|(_, id)| *id)
+        .map(|id| id.to_string());
+    let next = page
+        .next
+        .as_ref()
+        .map(|(key, _)| (key.as_str(), next_id.as_deref().unwrap_or_default()));
     let document = write::ListUploads {
         bucket: bucket.as_str(),
         key_marker: query.get("key-marker").unwrap_or_default(),

@@ -2,7 +2,11 @@
 
 use larder_storage::objects::BucketName;
 
-use super::{Call, call::invalid_argument, listing::{self, MAX_KEYS, Page}};
+use super::{
+    Call,
+    call::invalid_argument,
+    listing::{self, MAX_KEYS, Page},
+};
 use crate::{
     error::S3Result,
     http::Response,
@@ -20,11 +24,19 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
     let version_id_marker = query.get("version-id-marker").unwrap_or_default();
     if key_marker.is_empty() && !version_id_marker.is_empty() {
         let message = "A version-id marker cannot be specified without a key marker.";
-        return Err(invalid_argument("version-id-marker", version_id_marker, message));
+        return Err(invalid_argument(
+            "version-id-marker",
+            version_id_marker,
+            message,
+        ));
     }
     let page = Page::read(&call, bucket, key_marker.to_owned(), max_keys).await?;
     let owner = listing::owner();
-    let versions: Vec<_> = page.contents(Some(&owner)).into_iter().map(version).collect();
+    let versions: Vec<_> = page
+        .contents(Some(&owner))
+        .into_iter()
+        .map(version)
+        .collect();
     let document = write::ListVersions {
         bucket: bucket.as_str(),
         prefix: query.get("prefix").unwrap_or_default(),

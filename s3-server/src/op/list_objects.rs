@@ -2,7 +2,10 @@
 
 use larder_storage::objects::BucketName;
 
-use super::{Call, listing::{self, MAX_KEYS, Page}};
+use super::{
+    Call,
+    listing::{self, MAX_KEYS, Page},
+};
 use crate::{error::S3Result, http::Response, reply, xml::write};
 
 pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Response> {

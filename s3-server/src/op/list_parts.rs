@@ -2,7 +2,9 @@
 
 use larder_storage::objects::{BucketName, ListParts, ListedPart, ObjectKey};
 
-use super::{Call, call::invalid_argument, checksums, listing, metadata::STANDARD, upload_part::gone};
+use super::{
+    Call, call::invalid_argument, checksums, listing, metadata::STANDARD, upload_part::gone,
+};
 use crate::{error::S3Result, http::Response, reply, xml::write};
 
 pub(super) async fn run(
@@ -20,12 +22,25 @@ pub(super) async fn run(
         after,
         limit: limit.max(1) as usize,
     };
-    let mut page = call.store.list_parts(request).await.map_err(|e| gone(e.into(), upload))?;
+    let mut page = call
+        .store
+        .list_parts(request)
+        .await
+        .map_err(|e| gone(e.into(), upload))?;
     if limit == 0 {
         (page.parts, page.next) = (Vec::new(), None);
     }
-    let etags: Vec<_> = page.parts.iter().map(|part| part.etag.to_string()).collect();
-    let parts: Vec<_> = page.parts.iter().zip(&etags).map(|(p, etag)| show(p, etag)).collect();
+    let etags: Vec<_> = page
+        .parts
+        .iter()
+        .map(|part| part.etag.to_string())
+        .collect();
+    let parts: Vec<_> = page
+        .parts
+        .iter()
+        .zip(&etags)
+        .map(|(p, etag)| show(p, etag))
+        .collect();
     let document = write::ListParts {
         bucket: bucket.as_str(),
         key: key.as_str(),
@@ -50,8 +65,9 @@ pub(super) async fn run(
 pub(super) fn marker(text: Option<&str>) -> S3Result<u16> {
     let Some(text) = text else { return Ok(0) };
     let message = "Provided part-number-marker not an integer or within integer range";
-    let number: u32 =
-        text.parse().map_err(|_| invalid_argument("part-number-marker", text, message))?;
+    let number: u32 = text
+        .parse()
+        .map_err(|_| invalid_argument("part-number-marker", text, message))?;
     Ok(u16::try_from(number).unwrap_or(u16::MAX - 1))
 }
 
@@ -61,6 +77,10 @@ fn show<'a>(part: &ListedPart, etag: &'a str) -> write::ListedPart<'a> {
         last_modified_ms: listing::millis(part.modified_unix_millis),
         etag,
         size_bytes: part.size,
-        checksum: part.checksum.as_ref().and_then(checksums::from_stored).map(|c| c.value),
+        checksum: part
+            .checksum
+            .as_ref()
+            .and_then(checksums::from_stored)
+            .map(|c| c.value),
     }
 }

@@ -15,7 +15,10 @@ pub(super) const MAX_KEYS: u32 = 1000;
 
 /// The one owner.
 pub(super) fn owner() -> Owner {
-    Owner { id: OWNER_ID.to_owned(), display_name: OWNER_NAME.to_owned() }
+    Owner {
+        id: OWNER_ID.to_owned(),
+        display_name: OWNER_NAME.to_owned(),
+    }
 }
 
 /// A time of the store for XML.
@@ -28,9 +31,15 @@ pub(super) fn millis(unix_millis: u64) -> i64 {
 /// # Errors
 /// `InvalidArgument` if it is no number of 0 or more.
 pub(super) fn page_size(query: &Query, name: &'static str, max: u32) -> S3Result<u32> {
-    let Some(text) = query.filled(name) else { return Ok(max) };
+    let Some(text) = query.filled(name) else {
+        return Ok(max);
+    };
     let message = "Provided page size not an integer or within integer range";
-    match text.parse::<i32>().ok().and_then(|size| u32::try_from(size).ok()) {
+    match text
+        .parse::<i32>()
+        .ok()
+        .and_then(|size| u32::try_from(size).ok())
+    {
         Some(size) => Ok(size.min(max)),
         None => Err(invalid_argument(name, text, message)),
     }
@@ -44,9 +53,11 @@ pub(super) fn url_encode(query: &Query) -> S3Result<bool> {
     match query.filled("encoding-type") {
         None => Ok(false),
         Some("url") => Ok(true),
-        Some(other) => {
-            Err(invalid_argument("encoding-type", other, "Invalid Encoding Method specified in Request"))
-        }
+        Some(other) => Err(invalid_argument(
+            "encoding-type",
+            other,
+            "Invalid Encoding Method specified in Request",
+        )),
     }
 }
 
@@ -90,7 +101,11 @@ impl Page {
     ) -> S3Result<Self> {
         if limit == 0 {
             call.store.bucket(bucket).await?;
-            return Ok(Self { objects: Vec::new(), common_prefixes: Vec::new(), next: None });
+            return Ok(Self {
+                objects: Vec::new(),
+                common_prefixes: Vec::new(),
+                next: None,
+            });
         }
         let request = ListObjects {
             bucket: bucket.clone(),
@@ -134,7 +149,11 @@ impl From<Listing> for Page {
                 ListedEntry::CommonPrefix(prefix) => common_prefixes.push(prefix),
             }
         }
-        Self { objects, common_prefixes, next: listing.next }
+        Self {
+            objects,
+            common_prefixes,
+            next: listing.next,
+        }
     }
 }
 

@@ -43,17 +43,25 @@ pub(super) fn from_request(headers: &HeaderMap) -> S3Result<Headers> {
     if let Some(encoding) = content_encoding(headers) {
         system.push((header::CONTENT_ENCODING.as_str().to_owned(), encoding));
     }
-    Ok(Headers { system, user: user_metadata(headers)? })
+    Ok(Headers {
+        system,
+        user: user_metadata(headers)?,
+    })
 }
 
 fn user_metadata(headers: &HeaderMap) -> S3Result<Vec<(String, String)>> {
     let mut user: Vec<(String, String)> = Vec::new();
     for name in headers.keys() {
-        let Some(short) = name.as_str().strip_prefix(USER_PREFIX) else { continue };
+        let Some(short) = name.as_str().strip_prefix(USER_PREFIX) else {
+            continue;
+        };
         let values: Vec<_> = headers.get_all(name).iter().map(readable).collect();
         user.push((short.to_owned(), values.join(",")));
     }
-    let bytes: usize = user.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes: usize = user
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
     if bytes > MAX_USER_METADATA_BYTES {
         return Err(S3Error::new(S3Code::MetadataTooLarge)
             .element("Size", bytes.to_string())
@@ -75,7 +83,9 @@ fn readable(value: &HeaderValue) -> String {
 /// `Content-Encoding` without `aws-chunked`, which describes the transfer and not the object.
 fn content_encoding(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(header::CONTENT_ENCODING).iter();
-    let tokens = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let tokens = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
     let kept: Vec<_> = tokens
         .map(str::trim)
         .filter(|token| !token.is_empty() && !token.eq_ignore_ascii_case("aws-chunked"))
@@ -97,13 +107,20 @@ fn check_storage_class(headers: &HeaderMap) -> S3Result<()> {
 /// # Errors
 /// [`S3Code::InvalidTag`] and its like.
 pub(super) fn tags_from_request(headers: &HeaderMap) -> S3Result<Tags> {
-    let Some(value) = text(headers, "x-amz-tagging") else { return Ok(Tags::default()) };
+    let Some(value) = text(headers, "x-amz-tagging") else {
+        return Ok(Tags::default());
+    };
     Ok(to_tags(TagSet::from_header(value)?))
 }
 
 /// Checked tags for the store.
 pub(super) fn to_tags(set: TagSet) -> Tags {
-    Tags(set.into_vec().into_iter().map(|tag| (tag.key, tag.value)).collect())
+    Tags(
+        set.into_vec()
+            .into_iter()
+            .map(|tag| (tag.key, tag.value))
+            .collect(),
+    )
 }
 
 /// Stored tags for XML.
@@ -111,13 +128,19 @@ pub(super) fn to_tags(set: TagSet) -> Tags {
 /// # Errors
 /// The store holds tags that were never let in.
 pub(super) fn from_tags(tags: &Tags) -> S3Result<TagSet> {
-    let tag = |(key, value): &(String, String)| Tag { key: key.clone(), value: value.clone() };
+    let tag = |(key, value): &(String, String)| Tag {
+        key: key.clone(),
+        value: value.clone(),
+    };
     TagSet::new(tags.0.iter().map(tag).collect()).map_err(S3Error::internal)
 }
 
 /// Puts what is known of an object onto an answer, its checksum and length left out.
 pub(super) fn describe(info: &ObjectInfo, headers: &mut HeaderMap) {
-    headers.insert(header::LAST_MODIFIED, http_date::header(info.modified_unix_millis));
+    headers.insert(
+        header::LAST_MODIFIED,
+        http_date::header(info.modified_unix_millis),
+    );
     headers.insert(header::ETAG, reply::quoted(&info.etag));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CONTENT_TYPE, DEFAULT_CONTENT_TYPE);
@@ -132,7 +155,11 @@ pub(super) fn describe(info: &ObjectInfo, headers: &mut HeaderMap) {
         }
     }
     if !info.tags.0.is_empty() {
-        reply::set_number(headers, reply::X_AMZ_TAGGING_COUNT, info.tags.0.len() as u64);
+        reply::set_number(
+            headers,
+            reply::X_AMZ_TAGGING_COUNT,
+            info.tags.0.len() as u64,
+        );
     }
     if let Some(version) = &info.version_id {
         reply::set(headers, reply::X_AMZ_VERSION_ID, version);
@@ -161,8 +188,14 @@ mod tests {
             ("x-amz-storage-class", "STANDARD"),
         ]));
         let kept = kept.unwrap();
-        assert_eq!(kept.system, [("content-type".to_owned(), "text/plain".to_owned())]);
-        let user = [("a".to_owned(), "ü".to_owned()), ("b".to_owned(), "2".to_owned())];
+        assert_eq!(
+            kept.system,
+            [("content-type".to_owned(), "text/plain".to_owned())]
+        );
+        let user = [
+            ("a".to_owned(), "ü".to_owned()),
+            ("b".to_owned(), "2".to_owned()),
+        ];
         assert_eq!(kept.user, user);
     }
 

@@ -3,7 +3,9 @@
 use http::header;
 use larder_storage::objects::{BucketName, ETag, ObjectKey, PutObject, Written};
 
-use super::{Call, call::check_unbuilt_headers, checksums, conditions, get_object, ingest, metadata};
+use super::{
+    Call, call::check_unbuilt_headers, checksums, conditions, get_object, ingest, metadata,
+};
 use crate::{error::S3Result, http::Response, reply};
 
 pub(super) async fn run(
@@ -21,14 +23,21 @@ pub(super) async fn run(
     let put = PutObject {
         bucket: bucket.clone(),
         key: key.clone(),
-        etag: ETag { md5: received.md5, parts: 0 },
+        etag: ETag {
+            md5: received.md5,
+            parts: 0,
+        },
         checksum: received.stored_checksum(),
         blob: received.blob,
         headers,
         tags,
         conditions,
     };
-    let written = call.store.put_object(put).await.map_err(|e| get_object::missing(e, key))?;
+    let written = call
+        .store
+        .put_object(put)
+        .await
+        .map_err(|e| get_object::missing(e, key))?;
     Ok(answer(&written))
 }
 

@@ -1,6 +1,9 @@
 //! Bodies that are XML: read whole, within a bound.
 
-use super::{Call, ingest::{Intake, Plan}};
+use super::{
+    Call,
+    ingest::{Intake, Plan},
+};
 use crate::error::{S3Code, S3Error, S3Result};
 
 /// Reads a body whose checksum headers, if any, are its own.
@@ -22,7 +25,9 @@ pub(super) async fn read_unchecked(call: &mut Call<'_>, max_bytes: usize) -> S3R
 }
 
 async fn collect(call: &mut Call<'_>, plan: Plan, max_bytes: usize) -> S3Result<Vec<u8>> {
-    let size = usize::try_from(plan.size).ok().filter(|&size| size <= max_bytes);
+    let size = usize::try_from(plan.size)
+        .ok()
+        .filter(|&size| size <= max_bytes);
     let size = size.ok_or_else(|| S3Error::new(S3Code::MaxMessageLengthExceeded))?;
     let mut all = Vec::with_capacity(size);
     let mut intake = Intake::new(call, plan, false);
@@ -32,6 +37,6 @@ async fn collect(call: &mut Call<'_>, plan: Plan, max_bytes: usize) -> S3Result<
         }
         all.extend_from_slice(&data);
     }
-    intake.finish()?;
+    intake.finish().await?;
     Ok(all)
 }

@@ -41,7 +41,8 @@ fn answer(error: &StoreError) -> S3Error {
         StoreError::InvalidTags(_) => S3Code::InvalidTag.into(),
         StoreError::MetadataTooLarge { .. } => S3Code::MetadataTooLarge.into(),
         StoreError::Stripe(StripeError::LengthMismatch { .. }) => S3Code::IncompleteBody.into(),
-        StoreError::Replaced | StoreError::Conflict => S3Code::ConditionalRequestConflict.into(),
+        StoreError::Conflict => S3Code::ConditionalRequestConflict.into(),
+        StoreError::Replaced => S3Code::ServiceUnavailable.into(),
         other => by_kind(other.kind()).into(),
     }
 }
@@ -78,13 +79,28 @@ mod tests {
             (StoreError::NoSuchBucket, S3Code::NoSuchBucket),
             (StoreError::BucketNotEmpty, S3Code::BucketNotEmpty),
             (StoreError::InvalidPart { number: 3 }, S3Code::InvalidPart),
-            (StoreError::PreconditionFailed { which: "If-Match" }, S3Code::PreconditionFailed),
+            (
+                StoreError::PreconditionFailed { which: "If-Match" },
+                S3Code::PreconditionFailed,
+            ),
             (StoreError::Conflict, S3Code::ConditionalRequestConflict),
-            (StoreError::Unavailable("disks".to_owned()), S3Code::ServiceUnavailable),
+            (
+                StoreError::Unavailable("disks".to_owned()),
+                S3Code::ServiceUnavailable,
+            ),
             (StoreError::Full, S3Code::InsufficientStorage),
-            (StoreError::Stripe(StripeError::Full), S3Code::InsufficientStorage),
-            (StoreError::Unreadable("rot".to_owned()), S3Code::InternalError),
-            (StoreError::Internal("bug".to_owned()), S3Code::InternalError),
+            (
+                StoreError::Stripe(StripeError::Full),
+                S3Code::InsufficientStorage,
+            ),
+            (
+                StoreError::Unreadable("rot".to_owned()),
+                S3Code::InternalError,
+            ),
+            (
+                StoreError::Internal("bug".to_owned()),
+                S3Code::InternalError,
+            ),
         ];
         for (error, code) in table {
             assert_eq!(S3Error::from(error.clone()).code(), code, "{error}");

@@ -28,11 +28,18 @@ pub(super) async fn run(
         key: key.clone(),
         upload,
         number,
-        etag: ETag { md5: received.md5, parts: 0 },
+        etag: ETag {
+            md5: received.md5,
+            parts: 0,
+        },
         checksum: received.stored_checksum(),
         blob: received.blob,
     };
-    let written = call.store.put_part(part).await.map_err(|error| gone(error.into(), upload))?;
+    let written = call
+        .store
+        .put_part(part)
+        .await
+        .map_err(|error| gone(error.into(), upload))?;
     let mut response = put_object::answer(&written);
     // The type is the whole object's and no part has one.
     response.headers_mut().remove(reply::X_AMZ_CHECKSUM_TYPE);
@@ -45,7 +52,9 @@ pub(super) async fn run(
 /// [`S3Code::InvalidArgument`], [`S3Code::NoSuchUpload`].
 pub(super) fn named(call: &Call<'_>) -> S3Result<(UploadId, PartNumber)> {
     let message = "This operation requires a part number";
-    let number = call.part_number()?.ok_or_else(|| invalid_argument("partNumber", "", message))?;
+    let number = call
+        .part_number()?
+        .ok_or_else(|| invalid_argument("partNumber", "", message))?;
     Ok((call.upload_id()?, number))
 }
 
@@ -71,13 +80,17 @@ pub(super) fn algorithm_of(
     info: &UploadInfo,
     sent: Option<Algorithm>,
 ) -> S3Result<Option<Algorithm>> {
-    let wanted = info.checksum.map(|(algorithm, _)| checksums::algorithm(algorithm));
+    let wanted = info
+        .checksum
+        .map(|(algorithm, _)| checksums::algorithm(algorithm));
     match (wanted, sent) {
         (Some(wanted), Some(sent)) if wanted != sent => {
             let (wanted, sent) = (wanted.name().to_lowercase(), sent.name().to_lowercase());
             Err(S3Error::with_message(
                 S3Code::InvalidRequest,
-                format!("Checksum Type mismatch occurred, expected checksum Type: {wanted}, actual checksum Type: {sent}"),
+                format!(
+                    "Checksum Type mismatch occurred, expected checksum Type: {wanted}, actual checksum Type: {sent}"
+                ),
             ))
         }
         _ => Ok(wanted),

@@ -34,8 +34,14 @@ pub(super) async fn run(
         return Err(S3Error::new(S3Code::EntityTooLarge));
     }
     let writer = call.store.blob_writer(bucket, Some(length)).await?;
-    let copied = source.copy(range, writer, algorithm_of(&info, None)?).await?;
-    let Copied { blob, md5, checksum } = copied;
+    let copied = source
+        .copy(&call, range, writer, algorithm_of(&info, None)?)
+        .await?;
+    let Copied {
+        blob,
+        md5,
+        checksum,
+    } = copied;
     let part = PutPart {
         bucket: bucket.clone(),
         key: key.clone(),
@@ -45,7 +51,11 @@ pub(super) async fn run(
         etag: ETag { md5, parts: 0 },
         checksum: checksum.as_ref().map(checksums::to_stored),
     };
-    let written = call.store.put_part(part).await.map_err(|error| gone(error.into(), upload))?;
+    let written = call
+        .store
+        .put_part(part)
+        .await
+        .map_err(|error| gone(error.into(), upload))?;
     let modified = listing::millis(written.modified_unix_millis);
     let document = copy_part_result(modified, &written.etag.to_string(), checksum.as_ref());
     Ok(reply::xml(document))

@@ -223,11 +223,17 @@ fn configuration(
 
 fn not_built(query: &Query) -> S3Result<()> {
     let known = |name: &&str| NOT_BUILT.contains(name);
-    query.names().find(known).map_or(Ok(()), |name| Err(not_implemented(name)))
+    query
+        .names()
+        .find(known)
+        .map_or(Ok(()), |name| Err(not_implemented(name)))
 }
 
 fn not_implemented(what: &str) -> S3Error {
-    S3Error::with_message(S3Code::NotImplemented, format!("Larder does not implement {what} yet."))
+    S3Error::with_message(
+        S3Code::NotImplemented,
+        format!("Larder does not implement {what} yet."),
+    )
 }
 
 impl Operation {
@@ -271,7 +277,9 @@ mod tests {
     use super::*;
 
     fn find(method: &str, path: &str, copies: bool) -> S3Result<Operation> {
-        let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
+        let (path, query) = path
+            .split_once('?')
+            .map_or((path, None), |(p, q)| (p, Some(q)));
         let bucket = BucketName::parse("bucket").unwrap();
         let target = match path {
             "/" => Target::Service,
@@ -282,7 +290,12 @@ mod tests {
         if copies {
             headers.insert("x-amz-copy-source", "b/k".parse().unwrap());
         }
-        operation(&method.parse().unwrap(), &target, &Query::parse(query).unwrap(), &headers)
+        operation(
+            &method.parse().unwrap(),
+            &target,
+            &Query::parse(query).unwrap(),
+            &headers,
+        )
     }
 
     #[test]
@@ -295,7 +308,11 @@ mod tests {
             ("DELETE", "/b", O::DeleteBucket),
             ("GET", "/b?location", O::GetBucketLocation),
             ("GET", "/b?acl", O::GetUnset(Configuration::Acl)),
-            ("GET", "/b?versioning=", O::GetUnset(Configuration::Versioning)),
+            (
+                "GET",
+                "/b?versioning=",
+                O::GetUnset(Configuration::Versioning),
+            ),
             ("GET", "/b", O::ListObjects),
             ("GET", "/b?list-type=2&metadata=true", O::ListObjectsV2),
             ("GET", "/b?versions", O::ListObjectVersions),
@@ -316,10 +333,17 @@ mod tests {
             ("GET", "/b/k?uploadId=x", O::ListParts),
         ];
         for (method, path, expected) in table {
-            assert_eq!(find(method, path, false).unwrap(), expected, "{method} {path}");
+            assert_eq!(
+                find(method, path, false).unwrap(),
+                expected,
+                "{method} {path}"
+            );
         }
         assert_eq!(find("PUT", "/b/k", true).unwrap(), O::CopyObject);
-        assert_eq!(find("PUT", "/b/k?partNumber=1&uploadId=x", true).unwrap(), O::UploadPartCopy);
+        assert_eq!(
+            find("PUT", "/b/k?partNumber=1&uploadId=x", true).unwrap(),
+            O::UploadPartCopy
+        );
     }
 
     #[test]
@@ -345,7 +369,12 @@ mod tests {
 
     #[test]
     fn methods_that_nobody_has_are_refused() {
-        for (method, path) in [("PUT", "/"), ("PATCH", "/b"), ("POST", "/b/k"), ("PATCH", "/b/k?uploadId=x")] {
+        for (method, path) in [
+            ("PUT", "/"),
+            ("PATCH", "/b"),
+            ("POST", "/b/k"),
+            ("PATCH", "/b/k?uploadId=x"),
+        ] {
             let code = find(method, path, false).unwrap_err().code();
             assert_eq!(code, S3Code::MethodNotAllowed, "{method} {path}");
         }

@@ -14,13 +14,19 @@ impl Query {
     /// # Errors
     /// [`S3Code::InvalidUri`] where it is no UTF-8 once decoded.
     pub fn parse(raw: Option<&str>) -> S3Result<Self> {
-        let pairs = raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let pairs = raw
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty());
         pairs.map(parse_pair).collect::<S3Result<_>>().map(Self)
     }
 
     /// The value of the first parameter `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The value of `name` unless it is missing or empty.
@@ -40,7 +46,9 @@ impl Query {
 
     /// All pairs, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
@@ -59,7 +67,9 @@ fn decode(raw: &str) -> S3Result<String> {
     };
     let decoded = percent_decode_str(raw).decode_utf8();
     decoded.map(std::borrow::Cow::into_owned).map_err(|error| {
-        S3Error::new(S3Code::InvalidUri).element("URI", raw).source_of(error)
+        S3Error::new(S3Code::InvalidUri)
+            .element("URI", raw)
+            .source_of(error)
     })
 }
 
@@ -73,9 +83,15 @@ mod tests {
         assert!(query.has("uploads"));
         assert_eq!(query.get("prefix"), Some("a/b c+"));
         assert_eq!(query.get("x"), Some("a=b"));
-        assert_eq!((query.get("empty"), query.filled("empty")), (Some(""), None));
+        assert_eq!(
+            (query.get("empty"), query.filled("empty")),
+            (Some(""), None)
+        );
         assert_eq!(query.get("none"), None);
         assert_eq!(Query::parse(None).unwrap(), Query::default());
-        assert_eq!(Query::parse(Some("a=%ff")).unwrap_err().code(), S3Code::InvalidUri);
+        assert_eq!(
+            Query::parse(Some("a=%ff")).unwrap_err().code(),
+            S3Code::InvalidUri
+        );
     }
 }

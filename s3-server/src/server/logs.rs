@@ -1,5 +1,7 @@
 //! Log lines on stderr.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{LogFormat, Settings};
@@ -10,7 +12,10 @@ use crate::config::{LogFormat, Settings};
 /// The filter is not one.
 pub(super) fn start(settings: &Settings) -> Result<(), String> {
     let filter = EnvFilter::try_new(&settings.log_level).map_err(|error| error.to_string())?;
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let started = match settings.log_format {
         LogFormat::Human => lines.try_init(),
         LogFormat::Json => lines.json().try_init(),
