@@ -1,6 +1,8 @@
 //! What the layer costs over its metadata engine. Prints, so it is run by hand:
 //! `cargo test -p larder-storage --release costs -- --ignored --nocapture`.
 
+use std::time::Duration;
+
 use crate::{
     clock::{Clock, SystemClock},
     objects::{testing::*, *},
@@ -22,10 +24,10 @@ async fn costs_of_listing_looking_and_putting() {
         });
     }
     let clock = SystemClock;
-    let report = |what: &str, since: std::time::Duration| {
+    let report = |what: &str, since: Duration| {
         println!(
             "{what}: {} ns each",
-            (clock.monotonic() - since).as_nanos() / u128::from(OBJECTS)
+            clock.monotonic().saturating_sub(since).as_nanos() / u128::from(OBJECTS)
         );
     };
     let start = clock.monotonic();
