@@ -22,7 +22,7 @@ const PARTS_IN_ONE_COMMIT: usize = 40;
 
 /// Computes the whole's checksum from the parts' checksums and sizes. The parts' checksums come with the kind that the
 /// whole is to have; `None` if there is no way.
-pub type CombineChecksums = dyn Fn(&[Checksum], &[u64]) -> Option<Checksum> + Sync;
+pub type CombineChecksums<'a> = dyn Fn(&[Checksum], &[u64]) -> Option<Checksum> + Sync + 'a;
 
 /// A part as the client believes it to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Store {
     pub async fn complete_upload(
         &self,
         request: CompleteUpload,
-        combine: &CombineChecksums,
+        combine: &CombineChecksums<'_>,
     ) -> Result<Written, StoreError> {
         check_order(&request.parts)?;
         let mut turn = None;
@@ -108,7 +108,7 @@ impl Store {
         bucket: &OpenBucket,
         upload: FoundUpload,
         request: &CompleteUpload,
-        combine: &CombineChecksums,
+        combine: &CombineChecksums<'_>,
     ) -> Result<Option<Written>, StoreError> {
         let in_one_commit = request.parts.len() <= PARTS_IN_ONE_COMMIT;
         let upload = if in_one_commit {
@@ -202,7 +202,7 @@ impl Store {
         upload: &UploadRecord,
         request: &CompleteUpload,
         parts: &[&FoundPart],
-        combine: &CombineChecksums,
+        combine: &CombineChecksums<'_>,
     ) -> Result<ObjectRecord, StoreError> {
         self.check_sizes(request, parts)?;
         let manifest = manifest(request.upload, parts);
@@ -318,7 +318,7 @@ fn whole_checksum(
     upload: &UploadRecord,
     request: &CompleteUpload,
     parts: &[&FoundPart],
-    combine: &CombineChecksums,
+    combine: &CombineChecksums<'_>,
 ) -> Result<Option<Checksum>, StoreError> {
     let said = request.checksum.as_ref();
     let wanted = upload

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 
 use super::{
     BucketName, ETag, ObjectKey, Store, StoreError, WriteConditions,
@@ -100,9 +100,9 @@ impl Store {
         items: Vec<DeleteItem>,
     ) -> Result<Vec<Result<bool, StoreError>>, StoreError> {
         let bucket = &self.open_bucket(bucket).await?;
-        let batches = stream::iter(batches(&items))
-            .map(|batch| self.delete_batch(bucket, batch))
-            .buffered(BATCHES_AT_ONCE);
+        let batches: Vec<_> =
+            batches(&items).into_iter().map(|batch| self.delete_batch(bucket, batch).boxed()).collect();
+        let batches = stream::iter(batches).buffered(BATCHES_AT_ONCE);
         Ok(batches
             .collect::<Vec<_>>()
             .await
@@ -147,11 +147,13 @@ impl Store {
         bucket: &OpenBucket,
         items: &[DeleteItem],
     ) -> Vec<Result<bool, StoreError>> {
-        let deletes = stream::iter(items).map(|item| async move {
-            self.delete_from(bucket, &item.key, &item.conditions())
-                .await
-        });
-        deletes.buffered(BATCHES_AT_ONCE).collect().await
+        let delete = |item| self.delete_one_of(bucket, item).boxed();
+        let deletes: Vec<_> = items.iter().map(delete).collect();
+        stream::iter(deletes).buffered(BATCHES_AT_ONCE).collect().await
+    }
+
+    async fn delete_one_of(&self, bucket: &OpenBucket, item: &DeleteItem) -> Result<bool, StoreError> {
+        self.delete_from(bucket, &item.key, &item.conditions()).await
     }
 }
 

@@ -164,6 +164,7 @@ fn stripe_kind(error: &StripeError) -> ErrorKind {
         StripeError::Full => ErrorKind::Full,
         StripeError::Unreadable { .. } => ErrorKind::Corrupt,
         StripeError::LengthMismatch { .. } => ErrorKind::Invalid,
+        StripeError::Coding(_) => ErrorKind::Internal,
         StripeError::TooFewDisks { .. } | StripeError::Disk(_) => ErrorKind::Unavailable,
     }
 }
@@ -202,7 +203,7 @@ impl From<StripeError> for StoreError {
                 expected_bytes,
                 got_bytes,
             },
-            StripeError::Disk(_) => Self::Stripe(error),
+            StripeError::Disk(_) | StripeError::Coding(_) => Self::Stripe(error),
         }
     }
 }

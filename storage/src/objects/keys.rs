@@ -62,6 +62,16 @@ pub(super) fn uploads(bucket_id: u64, prefix: &str) -> Vec<u8> {
     key
 }
 
+/// The range of all objects of all buckets.
+pub(super) fn all_objects() -> (Vec<u8>, Vec<u8>) {
+    (vec![OBJECT], vec![OBJECT + 1])
+}
+
+/// The range of all parts of all uploads.
+pub(super) fn all_parts() -> (Vec<u8>, Vec<u8>) {
+    (vec![PART], vec![PART + 1])
+}
+
 /// The range of all uploads of all buckets.
 pub(super) fn all_uploads() -> (Vec<u8>, Vec<u8>) {
     (vec![UPLOAD], vec![UPLOAD + 1])

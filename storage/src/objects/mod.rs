@@ -25,6 +25,7 @@ mod list_uploads;
 mod listing;
 mod names;
 mod object;
+mod orphans;
 mod pages;
 mod pins;
 mod read;

@@ -1,0 +1,117 @@
+//! What every request shares: the store once it is open, credentials, settings of the protocol.
+
+use std::sync::{Arc, OnceLock};
+
+use larder_storage::{
+    clock::Clock,
+    objects::Store,
+    rng::Rng,
+};
+
+use crate::{
+    admin::StatusSource,
+    credentials::Root,
+    error::{S3Code, S3Error, S3Result},
+    http::RequestIds,
+    metrics::Metrics,
+    sigv4::{Request, Secret, Verified, Verifier},
+};
+
+/// What an [`App`] is made of.
+#[derive(Debug)]
+pub struct AppParts {
+    /// The region that requests are signed for.
+    pub region: String,
+    /// Suffixes of host-style addresses.
+    pub domains: Vec<String>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// Requests in progress at most.
+    pub max_requests: usize,
+}
+
+/// Shared by all requests. Serves health checks from the start, S3 once [`App::open`] was called.
+#[derive(Debug)]
+pub struct App {
+    pub(crate) region: String,
+    pub(crate) domains: Vec<String>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) request_ids: RequestIds,
+    pub(crate) requests: Arc<tokio::sync::Semaphore>,
+    pub(crate) metrics: Metrics,
+    verifier: Verifier,
+    opened: OnceLock<Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    store: Store,
+    access_key: String,
+    secret: Secret,
+    status: Arc<dyn StatusSource>,
+}
+
+impl App {
+    /// An app without a store.
+    pub fn new(parts: AppParts) -> Self {
+        Self {
+            request_ids: RequestIds::new(&*parts.rng),
+            requests: Arc::new(tokio::sync::Semaphore::new(parts.max_requests)),
+            metrics: Metrics::default(),
+            verifier: Verifier::new(parts.region.clone()),
+            region: parts.region,
+            domains: parts.domains,
+            clock: parts.clock,
+            opened: OnceLock::new(),
+        }
+    }
+
+    /// Starts serving S3 from `store`. Only the first call counts.
+    pub fn open(&self, store: Store, root: &Root, status: Arc<dyn StatusSource>) {
+        let secret = Secret::new(root.secret_key.as_str());
+        let access_key = root.access_key.clone();
+        drop(self.opened.set(Opened { store, access_key, secret, status }));
+    }
+
+    /// The store.
+    ///
+    /// # Errors
+    /// [`S3Code::ServiceUnavailable`] while it is not open yet.
+    pub fn store(&self) -> S3Result<&Store> {
+        self.opened().map(|opened| &opened.store)
+    }
+
+    /// The state of the disks.
+    ///
+    /// # Errors
+    /// As [`App::store`].
+    pub fn status(&self) -> S3Result<&dyn StatusSource> {
+        self.opened().map(|opened| &*opened.status)
+    }
+
+    /// Who sent this request.
+    ///
+    /// # Errors
+    /// That of the signature, or [`S3Code::ServiceUnavailable`] while no credentials are known.
+    pub fn authenticate(&self, parts: &http::request::Parts) -> S3Result<Verified> {
+        let opened = self.opened()?;
+        let request = Request { method: &parts.method, uri: &parts.uri, headers: &parts.headers };
+        let now = i64::try_from(self.clock.unix_millis() / 1000).unwrap_or(i64::MAX);
+        let secret_of = |key: &str| (key == opened.access_key).then(|| opened.secret.clone());
+        let verified = self.verifier.verify(&request, now, secret_of)?;
+        match verified.session_token {
+            None => Ok(verified),
+            // Nobody has been given temporary credentials, so no token can be right.
+            Some(_) => Err(S3Error::new(S3Code::InvalidToken)),
+        }
+    }
+
+    fn opened(&self) -> S3Result<&Opened> {
+        let starting = "The server is still starting. Please try again.";
+        self.opened
+            .get()
+            .ok_or_else(|| S3Error::with_message(S3Code::ServiceUnavailable, starting))
+    }
+}

@@ -1,0 +1,103 @@
+//! The command line.
+//!
+//! Invariant: the only place that prints. Results go to stdout; an error is one line on stderr and
+//! a non-zero exit.
+
+mod server;
+mod status;
+
+use std::{error::Error, io::Write as _, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// An S3 server that keeps its objects erasure-coded on local directories.
+#[derive(Debug, Parser)]
+#[command(name = "larder", version, about, long_about = LONG_ABOUT, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const LONG_ABOUT: &str = "\
+Larder is an S3 server that keeps its objects erasure-coded on local directories, one a disk.
+What it has acknowledged survives power cuts and the loss of as many disks as the profile has parity.
+
+Start one on four directories of which any two may be lost:
+
+    larder server --data /srv/disk{1...4}
+
+and ask how it is:
+
+    larder status";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve S3 from local directories.
+    Server(Box<server::ServerArgs>),
+    /// Show disks, space and degraded objects of a running server.
+    Status(status::StatusArgs),
+    /// Measure an S3 endpoint: throughput, latency, and what the machine can do at best.
+    Bench(Box<crate::bench::BenchArgs>),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let ran = match Cli::parse().command {
+        Command::Server(args) => server::run(*args),
+        Command::Status(args) => status::run(&args),
+        Command::Bench(args) => run_bench(*args),
+    };
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&*error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_bench(args: crate::bench::BenchArgs) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(crate::bench::run(args))?)
+}
+
+/// Everything that may go wrong ends up here as one line.
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+fn complain(error: &(dyn Error + Send + Sync)) {
+    let text = error.to_string().replace('\n', " ");
+    drop(writeln!(std::io::stderr(), "larder: {text}"));
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_the_server_has_its_variable() {
+        let command = Cli::command();
+        let server = command.find_subcommand("server").unwrap();
+        for flag in server.get_arguments().filter(|a| a.get_long().is_some()) {
+            let name = flag.get_long().unwrap();
+            if matches!(name, "help" | "version" | "check-config") {
+                continue;
+            }
+            let variable = flag.get_env().unwrap().to_str().unwrap();
+            let expected = format!("LARDER_{}", name.to_uppercase().replace('-', "_"));
+            assert_eq!(variable, expected);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `larder server`.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+
+use super::{Outcome, print};
+use crate::{
+    config::{FileSettings, LogFormat, MetaEngine, ProfileSetting, Settings},
+    server,
+};
+
+/// Serve S3 from local directories.
+///
+/// Each setting is taken from its flag, else from its LARDER_* variable, else from the file of
+/// --config, else from its default. Root credentials come from LARDER_ROOT_ACCESS_KEY and
+/// LARDER_ROOT_SECRET_KEY (or from the files that the same names with _FILE name); without them a
+/// pair is made up at the first start and kept in credentials.json in each data directory.
+#[derive(Debug, Args)]
+pub(super) struct ServerArgs {
+    /// Address and port to serve S3 on; port 0 takes a free one [default: 127.0.0.1:9000].
+    #[arg(long, env = "LARDER_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Directories to keep data in, one for each disk; /srv/disk{1...4} names four.
+    #[arg(long, env = "LARDER_DATA", value_name = "DIR", num_args = 1.., value_delimiter = ',')]
+    data: Option<Vec<String>>,
+    /// Data and parity shards, such as 2+2: any two disks may be lost [default: by number of disks].
+    #[arg(long, env = "LARDER_PROFILE", value_name = "K+M")]
+    profile: Option<ProfileSetting>,
+    /// The region that clients sign for [default: us-east-1].
+    #[arg(long, env = "LARDER_REGION")]
+    region: Option<String>,
+    /// A suffix of host-style addresses: with s3.example, bucket.s3.example is a bucket. Repeatable.
+    #[arg(long = "domain", env = "LARDER_DOMAIN", value_name = "DOMAIN", value_delimiter = ',')]
+    domains: Option<Vec<String>>,
+    /// A TOML file with settings, named as the flags with _ for -, and `domains` for --domain.
+    #[arg(long, env = "LARDER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Write the address listened on to this file once requests are served.
+    #[arg(long, env = "LARDER_ADDRESS_FILE", value_name = "FILE")]
+    address_file: Option<PathBuf>,
+    /// How log lines look, on stderr [default: human].
+    #[arg(long, env = "LARDER_LOG_FORMAT", value_enum)]
+    log_format: Option<LogFormat>,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as larder_server=debug [default: info].
+    #[arg(long, env = "LARDER_LOG_LEVEL", value_name = "FILTER")]
+    log_level: Option<String>,
+    /// The engine of the metadata view, which is a cache of what the disks hold [default: fjall].
+    #[arg(long, env = "LARDER_META_ENGINE", value_enum)]
+    meta_engine: Option<MetaEngine>,
+    /// Open connections at most; one more gets 503 SlowDown [default: 1024].
+    #[arg(long, env = "LARDER_MAX_CONNECTIONS", value_name = "COUNT")]
+    max_connections: Option<usize>,
+    /// Requests in progress at most; one more gets 503 SlowDown [default: 256].
+    #[arg(long, env = "LARDER_MAX_REQUESTS", value_name = "COUNT")]
+    max_requests: Option<usize>,
+    /// Print the settings in effect as TOML, secrets left out, and stop.
+    #[arg(long)]
+    check_config: bool,
+}
+
+pub(super) fn run(args: ServerArgs) -> Outcome {
+    let check_only = args.check_config;
+    let file = args.config.clone();
+    let settings = Settings::resolve(args.into(), file.as_deref())?;
+    if check_only {
+        return Ok(print(&settings.to_toml())?);
+    }
+    Ok(server::run(settings, &mut std::io::stdout())?)
+}
+
+impl From<ServerArgs> for FileSettings {
+    fn from(args: ServerArgs) -> Self {
+        Self {
+            listen: args.listen,
+            data: args.data,
+            profile: args.profile,
+            region: args.region,
+            domains: args.domains,
+            address_file: args.address_file,
+            log_format: args.log_format,
+            log_level: args.log_level,
+            meta_engine: args.meta_engine,
+            max_connections: args.max_connections,
+            max_requests: args.max_requests,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Settings: plain values, put together from flags, `LARDER_*` variables, a TOML file and defaults.
+//!
+//! Precedence, highest first: flag, environment variable, file, default. Secrets are not settings
+//! (see [`crate::credentials`]), so [`Settings`] may be printed whole.
+
+mod expand;
+mod file;
+
+use std::{
+    fmt, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use serde::{Deserialize, Serialize};
+
+pub use expand::{ExpandError, expand};
+pub use file::FileSettings;
+
+/// Where S3 is served unless set.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
+/// The region unless set; the one that every client assumes.
+pub const DEFAULT_REGION: &str = "us-east-1";
+/// Open connections unless set.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 1024;
+/// Requests in progress unless set.
+pub const DEFAULT_MAX_REQUESTS: usize = 256;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The embedded key-value store that holds the view of the metadata.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum MetaEngine {
+    /// fjall: log-structured merge trees.
+    #[default]
+    Fjall,
+    /// sled: a Bw-tree.
+    Sled,
+}
+
+/// `k+m`: data and parity shards of a stripe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProfileSetting {
+    /// k: shards that hold data.
+    pub data: u8,
+    /// m: shards that may be lost.
+    pub parity: u8,
+}
+
+impl FromStr for ProfileSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is no profile: write data+parity shards, such as 2+2");
+        let (data, parity) = text.split_once('+').ok_or_else(bad)?;
+        let data: u8 = data.trim().parse().map_err(|_| bad())?;
+        let parity: u8 = parity.trim().parse().map_err(|_| bad())?;
+        let fits = data >= 1 && data.checked_add(parity).is_some();
+        fits.then_some(Self { data, parity }).ok_or_else(bad)
+    }
+}
+
+impl TryFrom<String> for ProfileSetting {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<ProfileSetting> for String {
+    fn from(profile: ProfileSetting) -> Self {
+        profile.to_string()
+    }
+}
+
+impl fmt::Display for ProfileSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}+{}", self.data, self.parity)
+    }
+}
+
+/// What `larder server` runs with. Every field has its value here; nothing is looked up later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Settings {
+    /// Where S3 is served. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// One directory a disk, in order.
+    pub data: Vec<PathBuf>,
+    /// `None`: chosen by the number of disks.
+    pub profile: Option<ProfileSetting>,
+    /// The region that requests must be signed for.
+    pub region: String,
+    /// Suffixes of host-style addresses, lower-case.
+    pub domains: Vec<String>,
+    /// Where to write the address that is listened on, once it is.
+    pub address_file: Option<PathBuf>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// A `tracing` filter, such as `info` or `larder_server=debug`.
+    pub log_level: String,
+    /// The engine of the metadata view.
+    pub meta_engine: MetaEngine,
+    /// Open connections; one more is answered `503 SlowDown` and closed.
+    pub max_connections: usize,
+    /// Requests in progress; one more is answered `503 SlowDown`.
+    pub max_requests: usize,
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("configuration file {}: {}", path.display(), source.message())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<toml::de::Error>,
+    },
+    /// A `{1...4}` pattern is wrong.
+    #[error(transparent)]
+    Expand(#[from] ExpandError),
+    /// No directory to keep data in.
+    #[error("no data directories: give at least one with --data, LARDER_DATA or `data` in the file")]
+    NoData,
+    /// A directory is there twice.
+    #[error("data directory {} is given twice", .0.display())]
+    DuplicateData(PathBuf),
+    /// More shards than disks.
+    #[error("profile {profile} needs {} disks, {disks} given", u16::from(profile.data) + u16::from(profile.parity))]
+    TooFewDisks {
+        /// The profile.
+        profile: ProfileSetting,
+        /// Directories given.
+        disks: usize,
+    },
+    /// A setting has a value that it cannot have.
+    #[error("{setting}: {reason}")]
+    Invalid {
+        /// Its name.
+        setting: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Settings {
+    /// Puts settings together: what flags and environment gave in `over`, then the file, then defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the operator corrects the setting that it names.
+    pub fn resolve(over: FileSettings, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let under = file.map_or_else(|| Ok(FileSettings::default()), read_file)?;
+        let settings = over.or(under).into_settings()?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The settings as TOML, which a file may hold again.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.check_data()?;
+        check_region(&self.region)?;
+        self.domains.iter().try_for_each(|domain| check_domain(domain))?;
+        at_least_one("max-connections", self.max_connections)?;
+        at_least_one("max-requests", self.max_requests)
+    }
+
+    fn check_data(&self) -> Result<(), ConfigError> {
+        if self.data.is_empty() {
+            return Err(ConfigError::NoData);
+        }
+        for (i, dir) in self.data.iter().enumerate() {
+            if self.data[..i].contains(dir) {
+                return Err(ConfigError::DuplicateData(dir.clone()));
+            }
+        }
+        let disks = self.data.len();
+        match self.profile {
+            Some(profile) if usize::from(profile.data) + usize::from(profile.parity) > disks => {
+                Err(ConfigError::TooFewDisks { profile, disks })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn at_least_one(setting: &'static str, value: usize) -> Result<(), ConfigError> {
+    match value {
+        0 => Err(ConfigError::Invalid { setting, reason: "must be at least 1".to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+fn check_region(region: &str) -> Result<(), ConfigError> {
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if !region.is_empty() && region.bytes().all(good) {
+        return Ok(());
+    }
+    let reason = format!("`{region}` may hold only a-z, 0-9 and -");
+    Err(ConfigError::Invalid { setting: "region", reason })
+}
+
+fn check_domain(domain: &str) -> Result<(), ConfigError> {
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+    let dotted = domain.starts_with('.') || domain.ends_with('.');
+    if !domain.is_empty() && !dotted && domain.bytes().all(good) {
+        return Ok(());
+    }
+    let reason = format!("`{domain}` is no host name (leave scheme, port and dots at the ends out)");
+    Err(ConfigError::Invalid { setting: "domain", reason })
+}
+
+fn read_file(path: &Path) -> Result<FileSettings, ConfigError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|source| ConfigError::Malformed {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+#[cfg(test)]
+mod tests;

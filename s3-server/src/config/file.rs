@@ -1,0 +1,87 @@
+//! Settings that may be missing: what a TOML file, or flags and environment, say.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::Deserialize;
+
+use super::{
+    ConfigError, DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS, DEFAULT_REGION,
+    LogFormat, MetaEngine, ProfileSetting, Settings, expand,
+};
+
+/// Settings of one source. Names in TOML are those of the flags, with `_` for `-`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSettings {
+    /// See [`Settings::listen`].
+    pub listen: Option<SocketAddr>,
+    /// Directories, `{1...4}` not expanded yet.
+    pub data: Option<Vec<String>>,
+    /// See [`Settings::profile`].
+    pub profile: Option<ProfileSetting>,
+    /// See [`Settings::region`].
+    pub region: Option<String>,
+    /// See [`Settings::domains`].
+    pub domains: Option<Vec<String>>,
+    /// See [`Settings::address_file`].
+    pub address_file: Option<PathBuf>,
+    /// See [`Settings::log_format`].
+    pub log_format: Option<LogFormat>,
+    /// See [`Settings::log_level`].
+    pub log_level: Option<String>,
+    /// See [`Settings::meta_engine`].
+    pub meta_engine: Option<MetaEngine>,
+    /// See [`Settings::max_connections`].
+    pub max_connections: Option<usize>,
+    /// See [`Settings::max_requests`].
+    pub max_requests: Option<usize>,
+}
+
+impl FileSettings {
+    /// These settings, with gaps filled from `under`.
+    #[must_use]
+    pub fn or(self, under: Self) -> Self {
+        Self {
+            listen: self.listen.or(under.listen),
+            data: self.data.or(under.data),
+            profile: self.profile.or(under.profile),
+            region: self.region.or(under.region),
+            domains: self.domains.or(under.domains),
+            address_file: self.address_file.or(under.address_file),
+            log_format: self.log_format.or(under.log_format),
+            log_level: self.log_level.or(under.log_level),
+            meta_engine: self.meta_engine.or(under.meta_engine),
+            max_connections: self.max_connections.or(under.max_connections),
+            max_requests: self.max_requests.or(under.max_requests),
+        }
+    }
+
+    /// Fills gaps with defaults and expands the patterns of directories.
+    pub(super) fn into_settings(self) -> Result<Settings, ConfigError> {
+        let mut data = Vec::new();
+        for pattern in self.data.unwrap_or_default() {
+            data.extend(expand(&pattern)?.into_iter().map(PathBuf::from));
+        }
+        let domains = self.domains.unwrap_or_default();
+        Ok(Settings {
+            listen: self.listen.map_or_else(default_listen, Ok)?,
+            data,
+            profile: self.profile,
+            region: self.region.unwrap_or_else(|| DEFAULT_REGION.to_owned()),
+            domains: domains.iter().map(|d| d.to_ascii_lowercase()).collect(),
+            address_file: self.address_file,
+            log_format: self.log_format.unwrap_or_default(),
+            log_level: self.log_level.unwrap_or_else(|| "info".to_owned()),
+            meta_engine: self.meta_engine.unwrap_or_default(),
+            max_connections: self.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
+            max_requests: self.max_requests.unwrap_or(DEFAULT_MAX_REQUESTS),
+        })
+    }
+}
+
+fn default_listen() -> Result<SocketAddr, ConfigError> {
+    DEFAULT_LISTEN.parse().map_err(|_| ConfigError::Invalid {
+        setting: "listen",
+        reason: "the default is no address".to_owned(),
+    })
+}

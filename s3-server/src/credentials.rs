@@ -1,0 +1,274 @@
+//! The root credentials: from the environment, or made up once and kept on the disks.
+//!
+//! Invariants: the secret is never logged, printed or part of a `Debug` text; a file that holds it
+//! is made with mode 0600 before the secret is written to it.
+
+use std::{
+    fmt, fs,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use larder_storage::rng::Rng;
+use serde::{Deserialize, Serialize};
+
+/// The file that holds made-up credentials, in each data directory.
+pub const FILE_NAME: &str = "credentials.json";
+const ACCESS_KEY: &str = "LARDER_ROOT_ACCESS_KEY";
+const SECRET_KEY: &str = "LARDER_ROOT_SECRET_KEY";
+/// As AWS: 20 characters and 40.
+const ACCESS_KEY_CHARS: usize = 20;
+const SECRET_KEY_CHARS: usize = 40;
+const MIN_SECRET_CHARS: usize = 8;
+
+/// A key pair that may do everything.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Root {
+    /// Who.
+    pub access_key: String,
+    /// The proof.
+    pub secret_key: String,
+    /// When it was made, in milliseconds since 1970; 0 for a pair of the environment.
+    #[serde(default)]
+    pub created_unix_millis: u64,
+}
+
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Root").field("access_key", &self.access_key).finish_non_exhaustive()
+    }
+}
+
+/// Where the root credentials come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The environment, or files that it names.
+    Environment,
+    /// Made at an earlier start and kept in this file.
+    Kept(PathBuf),
+    /// Made now.
+    MadeUp,
+}
+
+/// Why there are no root credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// One half of a pair is missing.
+    #[error("{0} is set but {1} is not: set both or neither")]
+    HalfSet(&'static str, &'static str),
+    /// A value is set directly and by file.
+    #[error("{0} and {0}_FILE are both set: set one")]
+    SetTwice(&'static str),
+    /// A value cannot be used.
+    #[error("{0} {1}")]
+    Invalid(&'static str, &'static str),
+    /// A file cannot be read or written.
+    #[error("credentials file {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("credentials file {} is damaged: remove it to use another disk's copy", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+    },
+}
+
+/// The root credentials of the environment; `variable` looks one up.
+///
+/// # Errors
+/// [`CredentialsError`]: the operator corrects the variable or file that it names.
+pub fn from_environment(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Root>, CredentialsError> {
+    let access_key = value_or_file(&variable, ACCESS_KEY)?;
+    let secret_key = value_or_file(&variable, SECRET_KEY)?;
+    match (access_key, secret_key) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(CredentialsError::HalfSet(ACCESS_KEY, SECRET_KEY)),
+        (None, Some(_)) => Err(CredentialsError::HalfSet(SECRET_KEY, ACCESS_KEY)),
+        (Some(access_key), Some(secret_key)) => {
+            check(&access_key, &secret_key)?;
+            Ok(Some(Root { access_key, secret_key, created_unix_millis: 0 }))
+        }
+    }
+}
+
+/// The newest pair kept in `directories`, and where it is.
+///
+/// # Errors
+/// [`CredentialsError::File`], [`CredentialsError::Damaged`] when no directory has a readable pair
+/// and one has an unreadable one.
+pub fn kept(directories: &[PathBuf]) -> Result<Option<(Root, PathBuf)>, CredentialsError> {
+    let (mut newest, mut failed) = (None::<(Root, PathBuf)>, None);
+    for path in directories.iter().map(|d| d.join(FILE_NAME)) {
+        match read(&path) {
+            Ok(Some(root)) if newest.as_ref().is_none_or(|(n, _)| is_newer(&root, n)) => {
+                newest = Some((root, path));
+            }
+            Ok(_) => {}
+            Err(error) => failed = Some(error),
+        }
+    }
+    match (newest, failed) {
+        (None, Some(error)) => Err(error),
+        (newest, _) => Ok(newest),
+    }
+}
+
+/// Makes a pair up.
+pub fn make_up(rng: &dyn Rng, now_unix_millis: u64) -> Root {
+    const UPPER: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    const ALL: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    Root {
+        access_key: characters(rng, UPPER, ACCESS_KEY_CHARS),
+        secret_key: characters(rng, ALL, SECRET_KEY_CHARS),
+        created_unix_millis: now_unix_millis,
+    }
+}
+
+/// Writes `root` to every directory that has no copy of it. On `Ok` each copy survives power loss.
+///
+/// # Errors
+/// [`CredentialsError::File`] when not one directory has a copy.
+pub fn keep(root: &Root, directories: &[PathBuf]) -> Result<(), CredentialsError> {
+    let (mut copies, mut failed) = (0_usize, None);
+    for directory in directories {
+        match keep_one(root, directory) {
+            Ok(()) => copies += 1,
+            Err(source) => {
+                let path = directory.join(FILE_NAME);
+                tracing::warn!(path = %path.display(), error = %source, "credentials not kept here");
+                failed = Some(CredentialsError::File { path, source });
+            }
+        }
+    }
+    failed.filter(|_| copies == 0).map_or(Ok(()), Err)
+}
+
+fn keep_one(root: &Root, directory: &Path) -> io::Result<()> {
+    let path = directory.join(FILE_NAME);
+    if matches!(read(&path), Ok(Some(kept)) if kept == *root) {
+        return Ok(());
+    }
+    let temporary = directory.join("credentials.json.new");
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    file.write_all(&serde_json::to_vec(root)?)?;
+    file.sync_all()?;
+    #[expect(clippy::disallowed_methods, reason = "the file is synced above, its directory below")]
+    fs::rename(&temporary, &path)?;
+    fs::File::open(directory)?.sync_all()
+}
+
+fn is_newer(root: &Root, than: &Root) -> bool {
+    root.created_unix_millis > than.created_unix_millis
+}
+
+fn read(path: &Path) -> Result<Option<Root>, CredentialsError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(CredentialsError::File { path: path.to_owned(), source }),
+    };
+    let damaged = |_| CredentialsError::Damaged { path: path.to_owned() };
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+}
+
+fn value_or_file(
+    variable: &impl Fn(&str) -> Option<String>,
+    name: &'static str,
+) -> Result<Option<String>, CredentialsError> {
+    let file = variable(&format!("{name}_FILE"));
+    match (variable(name), file) {
+        (Some(_), Some(_)) => Err(CredentialsError::SetTwice(name)),
+        (value, None) => Ok(value),
+        (None, Some(path)) => {
+            let path = PathBuf::from(path);
+            let read = fs::read_to_string(&path);
+            let text = read.map_err(|source| CredentialsError::File { path, source })?;
+            Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+    }
+}
+
+fn check(access_key: &str, secret_key: &str) -> Result<(), CredentialsError> {
+    let plain = |b: u8| b.is_ascii_graphic() && b != b'/' && b != b',' && b != b'=';
+    if access_key.len() < 3 || !access_key.bytes().all(plain) {
+        let reason = "must be at least 3 printable characters without `/`, `,` and `=`";
+        return Err(CredentialsError::Invalid(ACCESS_KEY, reason));
+    }
+    if secret_key.len() < MIN_SECRET_CHARS {
+        return Err(CredentialsError::Invalid(SECRET_KEY, "must be at least 8 characters"));
+    }
+    Ok(())
+}
+
+/// `count` characters of `alphabet`, whose length divides 2^64: each is as likely.
+fn characters(rng: &dyn Rng, alphabet: &[u8], count: usize) -> String {
+    let pick = |_| {
+        let index = rng.next_u64() % (alphabet.len() as u64);
+        char::from(alphabet[usize::try_from(index).unwrap_or(0)])
+    };
+    (0..count).map(pick).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use larder_storage::rng::SeededRng;
+
+    use super::*;
+
+    fn environment(pairs: &'static [(&'static str, &'static str)]) -> impl Fn(&str) -> Option<String> {
+        move |name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+    }
+
+    #[test]
+    fn a_pair_of_the_environment_is_taken() {
+        let root = from_environment(environment(&[(ACCESS_KEY, "admin"), (SECRET_KEY, "12345678")]));
+        assert_eq!(root.unwrap().unwrap().access_key, "admin");
+        assert_eq!(from_environment(environment(&[])).unwrap(), None);
+    }
+
+    #[test]
+    fn half_a_pair_or_a_bad_one_is_refused() {
+        assert!(from_environment(environment(&[(ACCESS_KEY, "admin")])).is_err());
+        assert!(from_environment(environment(&[(SECRET_KEY, "12345678")])).is_err());
+        assert!(from_environment(environment(&[(ACCESS_KEY, "a/b"), (SECRET_KEY, "12345678")])).is_err());
+        assert!(from_environment(environment(&[(ACCESS_KEY, "admin"), (SECRET_KEY, "123")])).is_err());
+    }
+
+    #[test]
+    fn made_up_pairs_are_kept_privately_on_each_disk_and_the_newest_wins() {
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let paths: Vec<_> = dirs.iter().map(|d| d.path().to_owned()).collect();
+        let old = make_up(&SeededRng::new(1), 1);
+        let new = make_up(&SeededRng::new(2), 2);
+        keep(&old, &paths).unwrap();
+        keep(&new, &paths[1..]).unwrap();
+        let (root, path) = kept(&paths).unwrap().unwrap();
+        assert_eq!((root, path.as_path()), (new.clone(), paths[1].join(FILE_NAME).as_path()));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(&path, b"{").unwrap();
+        assert_eq!(kept(&paths).unwrap().unwrap().0, old);
+        assert!(kept(&paths[1..]).is_err());
+    }
+
+    #[test]
+    fn the_secret_is_in_no_debug_text() {
+        let root = make_up(&SeededRng::new(3), 1);
+        assert_eq!((root.access_key.len(), root.secret_key.len()), (20, 40));
+        assert!(!format!("{root:?}").contains(&root.secret_key));
+    }
+}

@@ -1,0 +1,71 @@
+//! The body of a request as frames of bytes, with a deadline on a client that stops sending.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::Body as _;
+use larder_storage::clock::Clock;
+
+use super::stall::StallGuard;
+
+/// What a body could not be read for.
+#[derive(Debug, thiserror::Error)]
+pub enum IncomingError {
+    /// The client sent too little for too long.
+    #[error("the client stopped sending")]
+    Stalled,
+    /// The connection broke, or its framing is wrong.
+    #[error("the connection failed")]
+    Connection(#[source] hyper::Error),
+}
+
+/// The body of a request. Nothing is read (and no `100 Continue` sent) before [`Incoming::next`].
+#[derive(Debug)]
+pub struct Incoming {
+    body: hyper::body::Incoming,
+    guard: StallGuard,
+}
+
+impl Incoming {
+    /// The body, with its deadline on `clock`.
+    pub fn new(body: hyper::body::Incoming, clock: Arc<dyn Clock>) -> Self {
+        Self { body, guard: StallGuard::new(clock) }
+    }
+
+    /// Whether there is no body at all, or all of it was read.
+    pub fn is_end(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    /// The next bytes; `None` after the last. HTTP trailers are skipped.
+    ///
+    /// # Errors
+    /// [`IncomingError`]: the request failed, the connection is of no more use.
+    pub async fn next(&mut self) -> Option<Result<Bytes, IncomingError>> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, IncomingError>>> {
+        loop {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+                ready!(self.guard.poll_stalled(cx));
+                return Poll::Ready(Some(Err(IncomingError::Stalled)));
+            };
+            match frame {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(IncomingError::Connection(error)))),
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        self.guard.moved(bytes.len());
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
+                }
+            }
+        }
+    }
+}

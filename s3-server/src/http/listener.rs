@@ -1,0 +1,204 @@
+//! Accepts connections, within bounds, until told to stop.
+
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+};
+
+use super::{HEADER_TIMEOUT, MAX_HEADER_BYTES, Service, connection::Connection};
+
+/// What hyper may hold of one connection in either direction.
+const CONNECTION_BUFFER_BYTES: usize = 128 << 10;
+/// Requests in progress on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+/// HTTP/2 windows: of a stream and of its connection.
+const STREAM_WINDOW_BYTES: u32 = 512 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// How often an idle HTTP/2 connection is asked whether it lives.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long to wait after a failed accept (out of file descriptors).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    server: Larder\r\nconnection: close\r\ncontent-type: application/xml\r\nretry-after: 1\r\n\
+    content-length: 132\r\n\r\n<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+    <Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>     ";
+
+/// Bounds of a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open connections.
+    pub connections: usize,
+    /// How long requests in progress may take to finish after the stop.
+    pub grace: Duration,
+}
+
+/// Tells listeners to stop.
+#[derive(Debug)]
+pub struct Stopper(watch::Sender<bool>);
+
+impl Stopper {
+    /// Stops accepting; requests in progress go on.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+/// A stopper and what a listener watches.
+pub fn stopper() -> (Stopper, watch::Receiver<bool>) {
+    let (sender, receiver) = watch::channel(false);
+    (Stopper(sender), receiver)
+}
+
+/// A bound socket that serves a [`Service`].
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    service: Service,
+    limits: Limits,
+    permits: Arc<Semaphore>,
+    http: auto::Builder<TokioExecutor>,
+}
+
+impl Listener {
+    /// Binds `address`.
+    ///
+    /// # Errors
+    /// The address is in use or not this machine's.
+    pub async fn bind(address: SocketAddr, service: Service, limits: Limits) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        let permits = Arc::new(Semaphore::new(limits.connections));
+        Ok(Self { socket, service, limits, permits, http: http_builder() })
+    }
+
+    /// The address that is listened on; its port is never 0.
+    ///
+    /// # Errors
+    /// The socket is gone.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Serves until `stop`, then lets requests in progress finish within the grace period.
+    /// Answers how many connections had to be cut.
+    pub async fn serve(self, mut stop: watch::Receiver<bool>) -> usize {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = told(&mut stop) => break,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, _)) => self.take(socket, &stop),
+                Err(error) => self.pause(&error).await,
+            }
+        }
+        self.drain().await
+    }
+
+    fn take(&self, socket: TcpStream, stop: &watch::Receiver<bool>) {
+        match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => {
+                let io = Connection::new(socket, Arc::clone(self.service.clock()));
+                tokio::spawn(run(self.http.clone(), io, self.service.clone(), stop.clone(), permit));
+            }
+            Err(_) => {
+                tokio::spawn(refuse(socket));
+            }
+        }
+    }
+
+    async fn pause(&self, error: &io::Error) {
+        tracing::warn!(%error, "cannot accept a connection");
+        self.service.clock().sleep(ACCEPT_PAUSE).await;
+    }
+
+    async fn drain(self) -> usize {
+        let Self { socket, permits, limits, service, .. } = self;
+        drop(socket);
+        let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+        let finished = pin!(permits.acquire_many(all));
+        tokio::select! {
+            _ = finished => 0,
+            () = service.clock().sleep(limits.grace) => limits.connections - permits.available_permits(),
+        }
+    }
+}
+
+/// Resolves once the listener is to stop, also when nobody is left to say so.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|&stop| stop).await);
+}
+
+fn http_builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(CONNECTION_BUFFER_BYTES)
+        .keep_alive(true)
+        .half_close(false);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(CONNECTION_BUFFER_BYTES)
+        .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_INTERVAL);
+    builder
+}
+
+async fn run(
+    http: auto::Builder<TokioExecutor>,
+    io: Connection,
+    service: Service,
+    mut stop: watch::Receiver<bool>,
+    permit: OwnedSemaphorePermit,
+) {
+    // HTTP/2 runs its requests as tasks of their own, so that each needs a handle of its own.
+    let answer = service_fn(move |request| service.clone().call(request));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(io), answer));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = told(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended early");
+    }
+    drop(permit);
+}
+
+/// One connection too many: says so in as few bytes as possible.
+async fn refuse(mut socket: TcpStream) {
+    if socket.write_all(TOO_MANY_CONNECTIONS).await.is_ok() {
+        drop(socket.shutdown().await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TOO_MANY_CONNECTIONS;
+
+    #[test]
+    fn the_refusal_has_the_length_that_it_says() {
+        let text = std::str::from_utf8(TOO_MANY_CONNECTIONS).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+    }
+}
+

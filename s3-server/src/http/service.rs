@@ -1,0 +1,178 @@
+//! One request in, one answer out: limits, health, authentication, dispatch, and what every answer carries.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use larder_storage::clock::Clock;
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument as _;
+
+use super::{Body, Incoming, MAX_HEADER_BYTES, RequestId, Response};
+use crate::{
+    admin,
+    app::App,
+    error::{S3Code, S3Error, S3Result},
+    op::{self, Call},
+    reply,
+    route::{self, Query, Target},
+};
+
+/// What is read of a body that nobody wants, so that the client gets to see why.
+const DRAIN_MAX_BYTES: usize = 8 << 20;
+/// How long that may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Answers requests. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Service {
+    app: Arc<App>,
+}
+
+impl Service {
+    /// A service of `app`.
+    pub fn new(app: Arc<App>) -> Self {
+        Self { app }
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.app.clock
+    }
+
+    /// Answers one request; errors are answers too.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn call(
+        self,
+        request: http::Request<hyper::body::Incoming>,
+    ) -> Result<Response, Infallible> {
+        let (parts, body) = request.into_parts();
+        if let Some(answer) = admin::health(&self.app, &parts) {
+            return Ok(answer);
+        }
+        let id = self.app.request_ids.next();
+        let mut body = Incoming::new(body, Arc::clone(&self.app.clock));
+        let span = tracing::debug_span!("request", %id, method = %parts.method, path = parts.uri.path());
+        let answer = if span.is_disabled() {
+            self.answer(&parts, &mut body, id).await
+        } else {
+            self.answer(&parts, &mut body, id).instrument(span).await
+        };
+        Ok(answer)
+    }
+
+    async fn answer(&self, parts: &Parts, body: &mut Incoming, id: RequestId) -> Response {
+        let mut response = match self.admitted(parts, body).await {
+            Ok(response) => response,
+            Err(error) => {
+                log(&error, id);
+                if !expects_continue(&parts.headers) {
+                    self.drain(body).await;
+                }
+                self.refusal(parts, &error, id)
+            }
+        };
+        let head = response.headers_mut();
+        head.insert(reply::X_AMZ_REQUEST_ID, id.header());
+        head.insert(reply::X_AMZ_ID_2, id.header());
+        head.insert(header::SERVER, HeaderValue::from_static("Larder"));
+        self.app.metrics.answered(response.status());
+        tracing::debug!(status = response.status().as_u16(), "answered");
+        response
+    }
+
+    async fn admitted(&self, parts: &Parts, body: &mut Incoming) -> S3Result<Response> {
+        let permit = self.permit()?;
+        let mut response = self.dispatch(parts, body).await?;
+        response.body_mut().hold(permit);
+        Ok(response)
+    }
+
+    fn permit(&self) -> S3Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.app.requests).try_acquire_owned().map_err(|_| {
+            self.app.metrics.slowed_down();
+            S3Error::new(S3Code::SlowDown)
+        })
+    }
+
+    async fn dispatch(&self, parts: &Parts, body: &mut Incoming) -> S3Result<Response> {
+        let app = &*self.app;
+        check_header_size(parts)?;
+        let verified = app.authenticate(parts)?;
+        if admin::is_admin(&parts.uri) {
+            return admin::answer(app, parts).await;
+        }
+        let target = route::target(&parts.uri, &parts.headers, &app.domains)?;
+        let query = Query::parse(parts.uri.query())?;
+        let operation = route::operation(&parts.method, &target, &query, &parts.headers)?;
+        tracing::debug!(operation = operation.name(), "dispatched");
+        let store = app.store()?;
+        op::run(operation, &target, Call { app, store, parts, query, verified, body }).await
+    }
+
+    /// Reads on for a little, since a client that is still sending would lose the answer otherwise.
+    async fn drain(&self, body: &mut Incoming) {
+        if body.is_end() {
+            return;
+        }
+        let read = async {
+            let mut left = DRAIN_MAX_BYTES;
+            while let Some(Ok(bytes)) = body.next().await {
+                left = left.saturating_sub(bytes.len());
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        let clock = Arc::clone(&self.app.clock);
+        tokio::select! {
+            () = read => {}
+            () = clock.sleep(DRAIN_TIMEOUT) => {}
+        }
+    }
+
+    fn refusal(&self, parts: &Parts, error: &S3Error, id: RequestId) -> Response {
+        let mut response = reply::error(error, parts.uri.path(), &id.to_string());
+        let region = HeaderValue::from_str(&self.app.region);
+        if let (true, Ok(region)) = (self.is_head_bucket(parts), region) {
+            response.headers_mut().insert(reply::X_AMZ_BUCKET_REGION, region);
+        }
+        if parts.method == Method::HEAD || response.status() == StatusCode::NOT_MODIFIED {
+            *response.body_mut() = Body::Empty;
+        }
+        response
+    }
+
+    fn is_head_bucket(&self, parts: &Parts) -> bool {
+        let target = || route::target(&parts.uri, &parts.headers, &self.app.domains);
+        parts.method == Method::HEAD && matches!(target(), Ok(Target::Bucket(_)))
+    }
+}
+
+fn expects_continue(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::EXPECT).map(HeaderValue::as_bytes);
+    value.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"))
+}
+
+fn check_header_size(parts: &Parts) -> S3Result<()> {
+    let of_headers: usize =
+        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let of_uri = parts.uri.path_and_query().map_or(0, |pq| pq.as_str().len());
+    if of_headers + of_uri <= MAX_HEADER_BYTES {
+        return Ok(());
+    }
+    Err(S3Error::new(S3Code::RequestHeaderSectionTooLarge)
+        .element("MaxSizeAllowed", MAX_HEADER_BYTES.to_string()))
+}
+
+/// Faults of the server are for the operator, those of clients only for whoever looks closely.
+fn log(error: &S3Error, id: RequestId) {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    match error.code() {
+        S3Code::InternalError => tracing::error!(%id, %error, source, "request failed"),
+        S3Code::ServiceUnavailable | S3Code::InsufficientStorage => {
+            tracing::warn!(%id, %error, source, "request refused");
+        }
+        _ => tracing::debug!(%id, %error, source, "request refused"),
+    }
+}

@@ -1,0 +1,24 @@
+//! Larder's S3 server: protocol, operations and command line.
+//!
+//! The protocol modules (errors, signatures, checksums, XML, hashes) are pure: they know
+//! no HTTP framework, no clock and no storage.
+
+pub mod admin;
+pub mod app;
+pub mod banner;
+pub mod bench;
+pub mod checksum;
+pub mod cli;
+pub mod config;
+pub mod credentials;
+pub mod error;
+pub mod hash;
+pub mod http;
+pub mod http_date;
+pub mod metrics;
+pub mod op;
+pub mod reply;
+pub mod route;
+pub mod server;
+pub mod sigv4;
+pub mod xml;

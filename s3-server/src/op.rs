@@ -1,0 +1,129 @@
+//! The S3 operations, a file each. They turn headers and XML into calls of the store and back.
+//!
+//! Invariant: nothing of a body is asked for before everything that can be refused without it has
+//! been checked, so that `Expect: 100-continue` saves the transfer.
+
+mod abort_multipart_upload;
+mod call;
+mod checksums;
+mod complete_multipart_upload;
+mod conditions;
+mod copy_object;
+mod copy_source;
+mod create_bucket;
+mod create_multipart_upload;
+mod delete_bucket;
+mod delete_object;
+mod delete_object_tagging;
+mod delete_objects;
+mod get_bucket_location;
+mod get_object;
+mod get_object_attributes;
+mod get_object_tagging;
+mod get_unset;
+mod head_bucket;
+mod head_object;
+mod ingest;
+mod list_buckets;
+mod list_multipart_uploads;
+mod list_object_versions;
+mod list_objects;
+mod list_objects_v2;
+mod list_parts;
+mod listing;
+mod metadata;
+mod put_object;
+mod put_object_tagging;
+mod range;
+mod small_body;
+mod store_error;
+mod upload_part;
+mod upload_part_copy;
+
+use larder_storage::objects::{BucketName, ObjectKey};
+
+pub use call::Call;
+
+use crate::{
+    error::{S3Code, S3Error, S3Result},
+    http::Response,
+    route::{Operation, Target},
+};
+
+/// The one account that there is, as `Owner` and `Initiator` show it.
+const OWNER_ID: &str = "6c61726465720000000000000000000000000000000000000000000000000001";
+const OWNER_NAME: &str = "larder";
+
+/// Runs `operation` on `target`.
+///
+/// # Errors
+/// Those of the operation.
+pub async fn run(operation: Operation, target: &Target, call: Call<'_>) -> S3Result<Response> {
+    match target {
+        Target::Service => list_buckets::run(call).await,
+        Target::Bucket(bucket) => Box::pin(on_bucket(operation, bucket, call)).await,
+        Target::Object(bucket, key) => on_object(operation, bucket, key, call).await,
+    }
+}
+
+async fn on_bucket(operation: Operation, bucket: &BucketName, call: Call<'_>) -> S3Result<Response> {
+    match operation {
+        Operation::CreateBucket => create_bucket::run(bucket, call).await,
+        Operation::HeadBucket => head_bucket::run(bucket, call).await,
+        Operation::DeleteBucket => delete_bucket::run(bucket, call).await,
+        Operation::GetBucketLocation => get_bucket_location::run(bucket, call).await,
+        Operation::GetUnset(configuration) => get_unset::of_bucket(configuration, bucket, call).await,
+        Operation::ListObjects => list_objects::run(bucket, call).await,
+        Operation::ListObjectsV2 => list_objects_v2::run(bucket, call).await,
+        Operation::ListObjectVersions => list_object_versions::run(bucket, call).await,
+        Operation::ListMultipartUploads => list_multipart_uploads::run(bucket, call).await,
+        Operation::DeleteObjects => delete_objects::run(bucket, call).await,
+        _ => Err(misrouted(operation)),
+    }
+}
+
+/// The three operations that are asked for most stay off the heap.
+async fn on_object(
+    operation: Operation,
+    bucket: &BucketName,
+    key: &ObjectKey,
+    call: Call<'_>,
+) -> S3Result<Response> {
+    match operation {
+        Operation::HeadObject => head_object::run(bucket, key, call).await,
+        Operation::GetObject => get_object::run(bucket, key, call).await,
+        Operation::PutObject => Box::pin(put_object::run(bucket, key, call)).await,
+        _ => Box::pin(on_object_rarely(operation, bucket, key, call)).await,
+    }
+}
+
+async fn on_object_rarely(
+    operation: Operation,
+    bucket: &BucketName,
+    key: &ObjectKey,
+    call: Call<'_>,
+) -> S3Result<Response> {
+    match operation {
+        Operation::CopyObject => copy_object::run(bucket, key, call).await,
+        Operation::DeleteObject => delete_object::run(bucket, key, call).await,
+        Operation::GetUnset(which) => get_unset::of_object(which, bucket, key, call).await,
+        Operation::GetObjectAttributes => get_object_attributes::run(bucket, key, call).await,
+        Operation::GetObjectTagging => get_object_tagging::run(bucket, key, call).await,
+        Operation::PutObjectTagging => put_object_tagging::run(bucket, key, call).await,
+        Operation::DeleteObjectTagging => delete_object_tagging::run(bucket, key, call).await,
+        Operation::CreateMultipartUpload => create_multipart_upload::run(bucket, key, call).await,
+        Operation::UploadPart => upload_part::run(bucket, key, call).await,
+        Operation::UploadPartCopy => upload_part_copy::run(bucket, key, call).await,
+        Operation::CompleteMultipartUpload => {
+            complete_multipart_upload::run(bucket, key, call).await
+        }
+        Operation::AbortMultipartUpload => abort_multipart_upload::run(bucket, key, call).await,
+        Operation::ListParts => list_parts::run(bucket, key, call).await,
+        _ => Err(misrouted(operation)),
+    }
+}
+
+fn misrouted(operation: Operation) -> S3Error {
+    let reason = format!("{} was routed to the wrong kind of target", operation.name());
+    S3Error::new(S3Code::InternalError).source_of(reason)
+}

@@ -1,0 +1,123 @@
+//! One request on its way to an operation.
+
+use http::{
+    HeaderMap, HeaderName,
+    header::{self, AsHeaderName},
+    request::Parts,
+};
+use larder_storage::objects::{PartNumber, Store, UploadId};
+
+use crate::{
+    app::App,
+    error::{S3Code, S3Error, S3Result},
+    http::Incoming,
+    route::Query,
+    sigv4::Verified,
+};
+
+/// A request whose signature is right, with all that an operation needs.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// What all requests share.
+    pub app: &'a App,
+    /// The store.
+    pub store: &'a Store,
+    /// Method, URI and headers.
+    pub parts: &'a Parts,
+    /// The query, decoded.
+    pub query: Query,
+    /// Who asks, and how the body is protected.
+    pub verified: Verified,
+    /// The body, not asked for yet.
+    pub body: &'a mut Incoming,
+}
+
+impl Call<'_> {
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// A header's value, trimmed; `None` where it is missing or not text.
+    pub fn header(&self, name: impl AsHeaderName) -> Option<&str> {
+        text(&self.parts.headers, name)
+    }
+
+    /// `Content-Length`; `None` where the body comes in HTTP chunks.
+    pub fn content_length(&self) -> Option<u64> {
+        self.header(header::CONTENT_LENGTH)?.parse().ok()
+    }
+
+    /// `partNumber` of the query.
+    ///
+    /// # Errors
+    /// [`S3Code::InvalidArgument`] if it is not 1 to 10,000.
+    pub fn part_number(&self) -> S3Result<Option<PartNumber>> {
+        let Some(text) = self.query.get("partNumber") else { return Ok(None) };
+        let number = text.parse().ok().and_then(PartNumber::new);
+        let message = "Part number must be an integer between 1 and 10000, inclusive";
+        number.map(Some).ok_or_else(|| invalid_argument("partNumber", text, message))
+    }
+
+    /// `uploadId` of the query.
+    ///
+    /// # Errors
+    /// [`S3Code::NoSuchUpload`] for what no upload was ever called.
+    pub fn upload_id(&self) -> S3Result<UploadId> {
+        let text = self.query.get("uploadId").unwrap_or_default();
+        text.parse().map_err(|_| S3Error::new(S3Code::NoSuchUpload).element("UploadId", text))
+    }
+
+    /// Refuses a `versionId` that an unversioned bucket cannot have.
+    ///
+    /// # Errors
+    /// [`S3Code::NoSuchVersion`].
+    pub fn check_version_id(&self) -> S3Result<()> {
+        match self.query.filled("versionId") {
+            None | Some("null") => Ok(()),
+            Some(other) => Err(S3Error::new(S3Code::NoSuchVersion).element("VersionId", other)),
+        }
+    }
+}
+
+/// A header's value, trimmed.
+pub(super) fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// `InvalidArgument` with what was wrong.
+pub(super) fn invalid_argument(name: &str, value: &str, message: &'static str) -> S3Error {
+    S3Error::with_message(S3Code::InvalidArgument, message)
+        .element("ArgumentName", name)
+        .element("ArgumentValue", value)
+}
+
+/// Refuses headers that ask for what is not built, rather than quietly doing less.
+///
+/// # Errors
+/// [`S3Code::NotImplemented`], [`S3Code::InvalidRequest`], [`S3Code::AccessControlListNotSupported`].
+pub(super) fn check_unbuilt_headers(headers: &HeaderMap) -> S3Result<()> {
+    for name in headers.keys().map(HeaderName::as_str).filter(|n| n.starts_with("x-amz-")) {
+        if name.starts_with("x-amz-server-side-encryption")
+            || name.starts_with("x-amz-copy-source-server-side-encryption")
+            || name == "x-amz-write-offset-bytes"
+        {
+            return Err(S3Error::new(S3Code::NotImplemented).element("Header", name));
+        }
+        if name.starts_with("x-amz-object-lock-") {
+            let message = "Bucket is missing Object Lock Configuration";
+            return Err(S3Error::with_message(S3Code::InvalidRequest, message));
+        }
+        if name.starts_with("x-amz-grant-") {
+            return Err(S3Error::new(S3Code::AccessControlListNotSupported));
+        }
+    }
+    check_acl(headers)
+}
+
+fn check_acl(headers: &HeaderMap) -> S3Result<()> {
+    match text(headers, "x-amz-acl") {
+        None | Some("private" | "bucket-owner-full-control") => Ok(()),
+        Some(_) => Err(S3Error::new(S3Code::AccessControlListNotSupported)),
+    }
+}

@@ -1,0 +1,125 @@
+//! Where a copy comes from: `x-amz-copy-source`, its conditions, and its bytes.
+
+use std::ops::Range;
+
+use larder_storage::{
+    objects::{BucketName, ObjectHandle, ObjectKey},
+    stripes::{BlobWriter, FinishedBlob},
+};
+use percent_encoding::percent_decode_str;
+
+use super::{Call, call::invalid_argument, conditions, get_object};
+use crate::{
+    checksum::{Algorithm, Checksum, Hasher},
+    error::{S3Code, S3Error, S3Result},
+    hash::Md5,
+    route,
+};
+
+const HEADER: &str = "x-amz-copy-source";
+
+/// The object to copy from.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// Its bucket.
+    pub(super) bucket: BucketName,
+    /// Its key.
+    pub(super) key: ObjectKey,
+    /// A hold on it that outlives overwrites.
+    pub(super) handle: ObjectHandle,
+}
+
+/// What a copy's bytes turned out to be.
+#[derive(Debug)]
+pub(super) struct Copied {
+    /// The bytes, stored though nothing names them yet.
+    pub(super) blob: FinishedBlob,
+    /// Their MD5.
+    pub(super) md5: [u8; 16],
+    /// Their checksum, where one was wanted.
+    pub(super) checksum: Option<Checksum>,
+}
+
+impl Source {
+    /// Finds the object that the request names, and checks the conditions on it.
+    ///
+    /// # Errors
+    /// [`S3Code::InvalidArgument`], [`S3Code::NoSuchBucket`], [`S3Code::NoSuchKey`],
+    /// [`S3Code::PreconditionFailed`].
+    pub(super) async fn find(call: &Call<'_>) -> S3Result<Self> {
+        let value = call.header(HEADER).unwrap_or_default();
+        let (bucket, key) = parse(value)?;
+        let handle = call.store.object(&bucket, &key).await;
+        let handle = handle.map_err(|error| get_object::missing(error, &key))?;
+        conditions::check_copy(call.headers(), handle.info())?;
+        Ok(Self { bucket, key, handle })
+    }
+
+    /// Copies `range` to `writer`; memory is bounded by one chunk and what `writer` holds.
+    ///
+    /// # Errors
+    /// Those of the store; what was written is removed.
+    pub(super) async fn copy(
+        &self,
+        range: Range<u64>,
+        mut writer: BlobWriter,
+        algorithm: Option<Algorithm>,
+    ) -> S3Result<Copied> {
+        let (mut md5, mut hasher) = (Md5::new(), algorithm.map(Hasher::new));
+        if !range.is_empty() {
+            let mut reader = self.handle.read(range).await?;
+            while let Some(chunk) = reader.next().await.transpose()? {
+                md5.update(&chunk);
+                if let Some(hasher) = &mut hasher {
+                    hasher.update(&chunk);
+                }
+                writer.write(chunk).await?;
+            }
+        }
+        let blob = writer.finish().await?;
+        Ok(Copied { blob, md5: md5.finish(), checksum: hasher.map(Hasher::finish) })
+    }
+}
+
+/// `[/]bucket/key[?versionId=null]`, URL-encoded.
+fn parse(value: &str) -> S3Result<(BucketName, ObjectKey)> {
+    let message = "Copy Source must mention the source bucket and key: sourcebucket/sourcekey";
+    let bad = || invalid_argument(HEADER, value, message);
+    let (path, query) = value.split_once('?').unwrap_or((value, ""));
+    let decoded = percent_decode_str(path).decode_utf8().map_err(|_| bad())?;
+    let path = decoded.strip_prefix('/').unwrap_or(&decoded);
+    let (bucket, key) = path.split_once('/').ok_or_else(bad)?;
+    let bucket = BucketName::parse(bucket).map_err(|error| {
+        S3Error::new(S3Code::InvalidBucketName).element("BucketName", bucket).source_of(error)
+    })?;
+    if key.is_empty() {
+        return Err(bad());
+    }
+    match query.strip_prefix("versionId=") {
+        None | Some("" | "null") => Ok((bucket, route::parse_key(key)?)),
+        Some(version) => Err(S3Error::new(S3Code::NoSuchVersion).element("VersionId", version)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_decoded_once() {
+        let of = |value| parse(value).map(|(b, k)| (b.as_str().to_owned(), k.as_str().to_owned()));
+        let pair = |bucket: &str, key: &str| (bucket.to_owned(), key.to_owned());
+        assert_eq!(of("bucket/key").unwrap(), pair("bucket", "key"));
+        assert_eq!(of("/bucket/a%20b%2Bc+d").unwrap(), pair("bucket", "a b+c+d"));
+        assert_eq!(of("bucket%2Fa%3Fb").unwrap(), pair("bucket", "a?b"));
+        assert_eq!(of("bucket//a").unwrap(), pair("bucket", "/a"));
+        assert_eq!(of("bucket/key?versionId=null").unwrap(), pair("bucket", "key"));
+    }
+
+    #[test]
+    fn wrong_sources_are_refused() {
+        for bad in ["", "bucket", "bucket/", "/", "bucket/%ff", "B!/key", "bucket/key?versionId=3"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `CreateMultipartUpload`.
+
+use larder_storage::objects::{BucketName, CreateUpload, ObjectKey};
+
+use super::{Call, call::check_unbuilt_headers, checksums, metadata};
+use crate::{
+    checksum::multipart,
+    error::S3Result,
+    http::Response,
+    reply,
+    xml::write::InitiatedUpload,
+};
+
+pub(super) async fn run(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    call: Call<'_>,
+) -> S3Result<Response> {
+    check_unbuilt_headers(call.headers())?;
+    let checksum = multipart::upload_algorithm(call.headers())?;
+    let create = CreateUpload {
+        bucket: bucket.clone(),
+        key: key.clone(),
+        headers: metadata::from_request(call.headers())?,
+        tags: metadata::tags_from_request(call.headers())?,
+        checksum: checksum.map(|(a, k)| (checksums::stored_algorithm(a), checksums::stored_kind(k))),
+    };
+    let id = call.store.create_upload(create).await?.to_string();
+    let document = InitiatedUpload { bucket: bucket.as_str(), key: key.as_str(), upload_id: &id };
+    let mut response = reply::xml(document.to_xml());
+    if let Some((algorithm, kind)) = checksum {
+        let headers = response.headers_mut();
+        reply::set(headers, reply::X_AMZ_CHECKSUM_ALGORITHM, algorithm.name());
+        reply::set(headers, reply::X_AMZ_CHECKSUM_TYPE, kind.as_str());
+    }
+    Ok(response)
+}

@@ -1,0 +1,60 @@
+//! `DeleteObjects`: up to a thousand keys at a time, each with an outcome of its own.
+
+use larder_storage::objects::{BucketName, DeleteItem, StoreError};
+
+use super::{Call, small_body};
+use crate::{
+    error::{S3Code, S3Error, S3Result},
+    http::Response,
+    reply, route,
+    xml::{
+        parse::{self, DeleteObject, MAX_DELETE_BYTES},
+        write::{DeleteOutcome, DeletedObject, FailedDelete, delete_result},
+    },
+};
+
+pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Response> {
+    call.store.bucket(bucket).await?;
+    let body = small_body::read(&mut call, MAX_DELETE_BYTES).await?;
+    let request = parse::delete(&body)?;
+    let checked: Vec<_> = request.objects.iter().map(item).collect();
+    let items = checked.iter().filter_map(|item| item.as_ref().ok()).cloned().collect();
+    let mut results = call.store.delete_objects(bucket, items).await?.into_iter();
+    let outcomes: Vec<_> =
+        checked.into_iter().map(|item| item.and_then(|_| outcome(results.next()))).collect();
+    let pairs: Vec<_> =
+        request.objects.iter().zip(&outcomes).map(|(object, o)| describe(object, o)).collect();
+    Ok(reply::xml(delete_result(&pairs, request.quiet)))
+}
+
+fn item(object: &DeleteObject) -> S3Result<DeleteItem> {
+    match object.version_id.as_deref() {
+        None | Some("null") => {}
+        Some(_) => return Err(S3Error::new(S3Code::NoSuchVersion)),
+    }
+    // To ignore a condition would delete what the client meant to keep.
+    if object.last_modified_time.is_some() || object.size.is_some() {
+        return Err(S3Error::new(S3Code::NotImplemented));
+    }
+    let etag = object.etag.as_deref().map(str::parse).transpose();
+    let if_match = etag.map_err(|_| S3Error::new(S3Code::PreconditionFailed))?;
+    Ok(DeleteItem { key: route::parse_key(&object.key)?, if_match })
+}
+
+fn outcome(result: Option<Result<bool, StoreError>>) -> S3Result<()> {
+    match result {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(error.into()),
+        None => Err(S3Error::internal("the store answered for fewer keys than it was asked")),
+    }
+}
+
+fn describe<'a>(object: &'a DeleteObject, outcome: &'a S3Result<()>) -> DeleteOutcome<'a> {
+    let (key, version_id) = (object.key.as_str(), object.version_id.as_deref());
+    match outcome {
+        Ok(()) => {
+            DeleteOutcome::Deleted(DeletedObject { key, version_id, delete_marker_version_id: None })
+        }
+        Err(error) => DeleteOutcome::Failed(FailedDelete { key, version_id, error }),
+    }
+}

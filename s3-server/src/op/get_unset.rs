@@ -1,0 +1,84 @@
+//! Reading configurations that cannot be set yet: what AWS answers where none is set.
+
+use larder_storage::objects::{BucketName, ObjectKey};
+
+use super::{Call, OWNER_ID, OWNER_NAME, get_object};
+use crate::{
+    error::{S3Code, S3Error, S3Result},
+    http::Response,
+    reply,
+    route::Configuration,
+};
+
+pub(super) async fn of_bucket(
+    which: Configuration,
+    bucket: &BucketName,
+    call: Call<'_>,
+) -> S3Result<Response> {
+    call.store.bucket(bucket).await?;
+    let name = bucket.as_str();
+    answer(which).map_err(|error| error.element("BucketName", name))
+}
+
+pub(super) async fn of_object(
+    which: Configuration,
+    bucket: &BucketName,
+    key: &ObjectKey,
+    call: Call<'_>,
+) -> S3Result<Response> {
+    call.check_version_id()?;
+    call.store.object(bucket, key).await.map_err(|error| get_object::missing(error, key))?;
+    answer(which)
+}
+
+fn answer(which: Configuration) -> S3Result<Response> {
+    let missing = |code| Err(S3Error::new(code));
+    match which {
+        Configuration::Accelerate => Ok(empty("AccelerateConfiguration")),
+        Configuration::Acl => Ok(acl()),
+        Configuration::Cors => missing(S3Code::NoSuchCorsConfiguration),
+        Configuration::Encryption => missing(S3Code::ServerSideEncryptionConfigurationNotFound),
+        Configuration::LegalHold | Configuration::Retention => {
+            missing(S3Code::NoSuchObjectLockConfiguration)
+        }
+        Configuration::Lifecycle => missing(S3Code::NoSuchLifecycleConfiguration),
+        Configuration::Logging => Ok(empty("BucketLoggingStatus")),
+        Configuration::Notification => Ok(empty("NotificationConfiguration")),
+        Configuration::ObjectLock => missing(S3Code::ObjectLockConfigurationNotFound),
+        Configuration::OwnershipControls => missing(S3Code::OwnershipControlsNotFound),
+        Configuration::Policy | Configuration::PolicyStatus => missing(S3Code::NoSuchBucketPolicy),
+        Configuration::PublicAccessBlock => missing(S3Code::NoSuchPublicAccessBlockConfiguration),
+        Configuration::Replication => missing(S3Code::ReplicationConfigurationNotFound),
+        Configuration::RequestPayment => {
+            Ok(document("RequestPaymentConfiguration", "<Payer>BucketOwner</Payer>"))
+        }
+        Configuration::Tagging => missing(S3Code::NoSuchTagSet),
+        Configuration::Versioning => Ok(empty("VersioningConfiguration")),
+        Configuration::Website => missing(S3Code::NoSuchWebsiteConfiguration),
+    }
+}
+
+fn empty(root: &str) -> Response {
+    document(root, "")
+}
+
+fn document(root: &str, content: &str) -> Response {
+    reply::xml(format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <{root} xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{content}</{root}>"
+    ))
+}
+
+/// The owner may do everything, and nobody else anything.
+fn acl() -> Response {
+    let owner = format!("<ID>{OWNER_ID}</ID><DisplayName>{OWNER_NAME}</DisplayName>");
+    document(
+        "AccessControlPolicy",
+        &format!(
+            "<Owner>{owner}</Owner><AccessControlList><Grant>\
+             <Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
+             xsi:type=\"CanonicalUser\">{owner}</Grantee>\
+             <Permission>FULL_CONTROL</Permission></Grant></AccessControlList>"
+        ),
+    )
+}

@@ -1,0 +1,258 @@
+//! Reading a body: limits, decoding of aws-chunked, and every hash that it must have.
+//!
+//! Invariant: bytes that were handed on count for nothing until [`Intake::finish`] said `Ok`.
+
+use bytes::Bytes;
+use http::header;
+use larder_storage::{objects::Checksum as StoredChecksum, stripes::{BlobWriter, FinishedBlob}};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::{Call, checksums};
+use crate::{
+    checksum::{Algorithm, Checksum, ContentMd5, Expected, Hasher},
+    error::{S3Code, S3Error, S3Result},
+    hash::Md5,
+    http::{Incoming, IncomingError},
+    sigv4::{
+        Payload,
+        chunked::{Decoder, Trailers, decoded_length},
+    },
+};
+
+/// The largest body of one PUT or part.
+pub(super) const MAX_BODY_BYTES: u64 = 5 << 30;
+
+/// What is known of a body before its first byte.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Its length, decoded.
+    pub(super) size: u64,
+    content_md5: Option<ContentMd5>,
+    expected: Expected,
+    /// A checksum to work out though the client sent none.
+    computed: Option<Algorithm>,
+}
+
+/// A body on its way in.
+#[derive(Debug)]
+pub(super) struct Intake<'a> {
+    body: &'a mut Incoming,
+    input: Bytes,
+    decoder: Option<Decoder>,
+    digests: Digests,
+    plan: Plan,
+    received_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Digests {
+    md5: Option<Md5>,
+    checksum: Option<Hasher>,
+    sha256: Option<(Sha256, [u8; 32])>,
+}
+
+/// What a body turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Digested {
+    /// Its MD5; zero where none was wanted.
+    pub(super) md5: [u8; 16],
+    /// Its checksum, sent by the client or asked for.
+    pub(super) checksum: Option<Checksum>,
+}
+
+/// A body that is stored, though nothing names it yet.
+#[derive(Debug)]
+pub(super) struct Received {
+    /// The bytes.
+    pub(super) blob: FinishedBlob,
+    /// Their MD5.
+    pub(super) md5: [u8; 16],
+    /// Their checksum.
+    pub(super) checksum: Option<Checksum>,
+}
+
+impl Received {
+    /// The checksum for the store.
+    pub(super) fn stored_checksum(&self) -> Option<StoredChecksum> {
+        self.checksum.as_ref().map(checksums::to_stored)
+    }
+}
+
+impl Plan {
+    /// Reads the headers of a request whose body is data.
+    ///
+    /// # Errors
+    /// [`S3Code::MissingContentLength`], [`S3Code::EntityTooLarge`], and those of the checksums.
+    pub(super) fn of(call: &Call<'_>) -> S3Result<Self> {
+        let expected = Expected::from_headers(call.headers(), call.verified.payload.has_trailer())?;
+        Self::with(call, expected)
+    }
+
+    /// As [`Plan::of`], for a body whose request has checksums that are not those of the body.
+    pub(super) fn without_checksum(call: &Call<'_>) -> S3Result<Self> {
+        Self::with(call, Expected::None)
+    }
+
+    fn with(call: &Call<'_>, expected: Expected) -> S3Result<Self> {
+        let content_md5 = ContentMd5::from_headers(call.headers())?;
+        let plan = Self { size: size(call)?, content_md5, expected, computed: None };
+        plan.at_most(MAX_BODY_BYTES)
+    }
+
+    /// Works a checksum of this algorithm out, unless the client sends one.
+    pub(super) fn computing(self, computed: Option<Algorithm>) -> Self {
+        Self { computed, ..self }
+    }
+
+    /// The algorithm that the client chose.
+    pub(super) fn algorithm(&self) -> Option<Algorithm> {
+        self.expected.algorithm()
+    }
+
+    /// Refuses a longer body.
+    ///
+    /// # Errors
+    /// [`S3Code::EntityTooLarge`].
+    pub(super) fn at_most(self, max_bytes: u64) -> S3Result<Self> {
+        if self.size <= max_bytes {
+            return Ok(self);
+        }
+        Err(S3Error::new(S3Code::EntityTooLarge)
+            .element("ProposedSize", self.size.to_string())
+            .element("MaxSizeAllowed", max_bytes.to_string()))
+    }
+}
+
+/// The length of the data, whatever it is wrapped in.
+fn size(call: &Call<'_>) -> S3Result<u64> {
+    if call.verified.payload.is_chunked() {
+        return Ok(decoded_length(call.headers())?);
+    }
+    match call.content_length() {
+        Some(size) => Ok(size),
+        None if call.body.is_end() && !call.headers().contains_key(header::TRANSFER_ENCODING) => {
+            Ok(0)
+        }
+        None => Err(S3Error::new(S3Code::MissingContentLength)),
+    }
+}
+
+impl<'a> Intake<'a> {
+    /// Begins to read; `with_md5` says whether the MD5 is wanted where the client sent none.
+    pub(super) fn new(call: &'a mut Call<'_>, plan: Plan, with_md5: bool) -> Self {
+        let payload = call.verified.payload;
+        let digests = Digests {
+            md5: (with_md5 || plan.content_md5.is_some()).then(Md5::new),
+            checksum: plan.expected.algorithm().or(plan.computed).map(Hasher::new),
+            sha256: match payload {
+                Payload::Sha256(expected) => Some((Sha256::new(), expected)),
+                _ => None,
+            },
+        };
+        let decoder = Decoder::new(payload, &call.verified.chunks, plan.size);
+        Self { body: call.body, input: Bytes::new(), decoder, digests, plan, received_bytes: 0 }
+    }
+
+    /// The next bytes, hashed already.
+    ///
+    /// # Errors
+    /// [`S3Code::RequestTimeout`], [`S3Code::IncompleteBody`], those of the chunks.
+    pub(super) async fn next(&mut self) -> S3Result<Option<Bytes>> {
+        while let Some(data) = self.data().await? {
+            if !data.is_empty() {
+                self.received_bytes += data.len() as u64;
+                self.digests.update(&data);
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn data(&mut self) -> S3Result<Option<Bytes>> {
+        loop {
+            if let Some(decoder) = &mut self.decoder
+                && let Some(data) = decoder.push(&mut self.input)?
+            {
+                return Ok(Some(data));
+            }
+            match self.body.next().await.transpose().map_err(cut)? {
+                None => return Ok(None),
+                Some(bytes) if self.decoder.is_some() => self.input = bytes,
+                Some(bytes) => return Ok(Some(bytes)),
+            }
+        }
+    }
+
+    /// Ends the body and compares everything that was said about it.
+    ///
+    /// # Errors
+    /// [`S3Code::IncompleteBody`], [`S3Code::BadDigest`], [`S3Code::XAmzContentSha256Mismatch`],
+    /// those of the chunks.
+    pub(super) fn finish(self) -> S3Result<Digested> {
+        let trailers = self.decoder.map_or(Ok(Trailers::default()), Decoder::finish)?;
+        if self.received_bytes != self.plan.size {
+            return Err(S3Error::new(S3Code::IncompleteBody));
+        }
+        let Digests { md5, checksum, sha256 } = self.digests;
+        check_sha256(sha256)?;
+        let md5 = md5.map(Md5::finish).unwrap_or_default();
+        self.plan.content_md5.map_or(Ok(()), |expected| expected.check(&md5))?;
+        let checksum = checksum.map(Hasher::finish);
+        self.plan.expected.check(checksum, &trailers)?;
+        Ok(Digested { md5, checksum })
+    }
+}
+
+impl Digests {
+    fn update(&mut self, data: &[u8]) {
+        if let Some(md5) = &mut self.md5 {
+            md5.update(data);
+        }
+        if let Some(checksum) = &mut self.checksum {
+            checksum.update(data);
+        }
+        if let Some((sha256, _)) = &mut self.sha256 {
+            sha256.update(data);
+        }
+    }
+}
+
+fn check_sha256(sha256: Option<(Sha256, [u8; 32])>) -> S3Result<()> {
+    let Some((calculated, expected)) = sha256 else { return Ok(()) };
+    let calculated = calculated.finalize();
+    if bool::from(calculated.as_slice().ct_eq(&expected)) {
+        return Ok(());
+    }
+    Err(S3Error::new(S3Code::XAmzContentSha256Mismatch)
+        .element("ClientComputedContentSHA256", hex::encode(expected))
+        .element("S3ComputedContentSHA256", hex::encode(calculated)))
+}
+
+fn cut(error: IncomingError) -> S3Error {
+    let code = match error {
+        IncomingError::Stalled => S3Code::RequestTimeout,
+        IncomingError::Connection(_) => S3Code::IncompleteBody,
+    };
+    S3Error::new(code).source_of(error)
+}
+
+/// Stores a body. Memory is bounded by what `writer` holds.
+///
+/// # Errors
+/// Those of [`Intake`] and of the store; what was written is removed.
+///
+/// # Cancel safety
+/// Dropping the future removes what was written.
+pub(super) async fn receive(
+    call: &mut Call<'_>,
+    plan: Plan,
+    mut writer: BlobWriter,
+) -> S3Result<Received> {
+    let mut intake = Intake::new(call, plan, true);
+    while let Some(data) = intake.next().await? {
+        writer.write(data).await?;
+    }
+    let Digested { md5, checksum } = intake.finish()?;
+    Ok(Received { blob: writer.finish().await?, md5, checksum })
+}

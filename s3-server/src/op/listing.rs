@@ -1,0 +1,176 @@
+//! What all listings have in common.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use larder_storage::objects::{BucketName, ListObjects, ListedEntry, ListedObject, Listing};
+
+use super::{Call, OWNER_ID, OWNER_NAME, call::invalid_argument, checksums, metadata::STANDARD};
+use crate::{
+    error::S3Result,
+    route::Query,
+    xml::write::{self, Owner},
+};
+
+/// Entries of a page at most.
+pub(super) const MAX_KEYS: u32 = 1000;
+
+/// The one owner.
+pub(super) fn owner() -> Owner {
+    Owner { id: OWNER_ID.to_owned(), display_name: OWNER_NAME.to_owned() }
+}
+
+/// A time of the store for XML.
+pub(super) fn millis(unix_millis: u64) -> i64 {
+    i64::try_from(unix_millis).unwrap_or(i64::MAX)
+}
+
+/// A page size: what is asked for, at most `max`.
+///
+/// # Errors
+/// `InvalidArgument` if it is no number of 0 or more.
+pub(super) fn page_size(query: &Query, name: &'static str, max: u32) -> S3Result<u32> {
+    let Some(text) = query.filled(name) else { return Ok(max) };
+    let message = "Provided page size not an integer or within integer range";
+    match text.parse::<i32>().ok().and_then(|size| u32::try_from(size).ok()) {
+        Some(size) => Ok(size.min(max)),
+        None => Err(invalid_argument(name, text, message)),
+    }
+}
+
+/// Whether names are to be URL-encoded in the answer.
+///
+/// # Errors
+/// `InvalidArgument` for an encoding other than `url`.
+pub(super) fn url_encode(query: &Query) -> S3Result<bool> {
+    match query.filled("encoding-type") {
+        None => Ok(false),
+        Some("url") => Ok(true),
+        Some(other) => {
+            Err(invalid_argument("encoding-type", other, "Invalid Encoding Method specified in Request"))
+        }
+    }
+}
+
+/// A continuation token: the key to go on after, in letters that need no escaping.
+pub(super) fn encode_token(after: &str) -> String {
+    URL_SAFE_NO_PAD.encode(after)
+}
+
+/// The reverse of [`encode_token`].
+///
+/// # Errors
+/// `InvalidArgument`.
+pub(super) fn decode_token(token: &str) -> S3Result<String> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    let message = "The continuation token provided is incorrect";
+    text.ok_or_else(|| invalid_argument("continuation-token", token, message))
+}
+
+/// One page of the objects of a bucket.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// Objects and their entity tags as text.
+    pub(super) objects: Vec<(ListedObject, String)>,
+    /// Prefixes that end in the delimiter.
+    pub(super) common_prefixes: Vec<String>,
+    /// Where the next page starts, if there is one.
+    pub(super) next: Option<String>,
+}
+
+impl Page {
+    /// Asks the store for a page after `after`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn read(
+        call: &Call<'_>,
+        bucket: &BucketName,
+        after: String,
+        limit: u32,
+    ) -> S3Result<Self> {
+        if limit == 0 {
+            call.store.bucket(bucket).await?;
+            return Ok(Self { objects: Vec::new(), common_prefixes: Vec::new(), next: None });
+        }
+        let request = ListObjects {
+            bucket: bucket.clone(),
+            prefix: call.query.get("prefix").unwrap_or_default().to_owned(),
+            delimiter: call.query.get("delimiter").unwrap_or_default().to_owned(),
+            after,
+            limit: limit as usize,
+        };
+        Ok(Self::from(call.store.list_objects(request).await?))
+    }
+
+    /// The objects for XML.
+    pub(super) fn contents<'a>(&'a self, owner: Option<&'a Owner>) -> Vec<write::ListedObject<'a>> {
+        let show = |(object, etag): &'a (ListedObject, String)| write::ListedObject {
+            key: object.key.as_str(),
+            last_modified_ms: millis(object.modified_unix_millis),
+            etag,
+            checksum: checksums::listed(object.checksum),
+            size_bytes: object.size,
+            owner,
+            storage_class: STANDARD,
+        };
+        self.objects.iter().map(show).collect()
+    }
+
+    /// The prefixes for XML.
+    pub(super) fn prefixes(&self) -> Vec<&str> {
+        self.common_prefixes.iter().map(String::as_str).collect()
+    }
+}
+
+impl From<Listing> for Page {
+    fn from(listing: Listing) -> Self {
+        let (mut objects, mut common_prefixes) = (Vec::new(), Vec::new());
+        for entry in listing.entries {
+            match entry {
+                ListedEntry::Object(object) => {
+                    let etag = object.etag.to_string();
+                    objects.push((object, etag));
+                }
+                ListedEntry::CommonPrefix(prefix) => common_prefixes.push(prefix),
+            }
+        }
+        Self { objects, common_prefixes, next: listing.next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(raw: &str) -> Query {
+        Query::parse(Some(raw)).unwrap()
+    }
+
+    #[test]
+    fn page_sizes_are_bounded() {
+        let size = |raw| page_size(&query(raw), "max-keys", MAX_KEYS);
+        assert_eq!(size("").unwrap(), 1000);
+        assert_eq!(size("max-keys=").unwrap(), 1000);
+        assert_eq!(size("max-keys=0").unwrap(), 0);
+        assert_eq!(size("max-keys=7").unwrap(), 7);
+        assert_eq!(size("max-keys=5000").unwrap(), 1000);
+        for bad in ["max-keys=-1", "max-keys=x", "max-keys=99999999999"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tokens_carry_any_key_and_wrong_ones_are_refused() {
+        for key in ["a", "ü//😀", "a b+c%"] {
+            assert_eq!(decode_token(&encode_token(key)).unwrap(), key);
+        }
+        assert!(decode_token("not a token").is_err());
+    }
+
+    #[test]
+    fn only_url_is_an_encoding() {
+        assert!(url_encode(&query("encoding-type=url")).unwrap());
+        assert!(!url_encode(&query("")).unwrap());
+        assert!(url_encode(&query("encoding-type=base64")).is_err());
+    }
+}

@@ -1,0 +1,45 @@
+//! `PutObject`.
+
+use http::header;
+use larder_storage::objects::{BucketName, ETag, ObjectKey, PutObject, Written};
+
+use super::{Call, call::check_unbuilt_headers, checksums, conditions, get_object, ingest, metadata};
+use crate::{error::S3Result, http::Response, reply};
+
+pub(super) async fn run(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    mut call: Call<'_>,
+) -> S3Result<Response> {
+    check_unbuilt_headers(call.headers())?;
+    let conditions = conditions::of_write(call.headers())?;
+    let headers = metadata::from_request(call.headers())?;
+    let tags = metadata::tags_from_request(call.headers())?;
+    let plan = ingest::Plan::of(&call)?;
+    let writer = call.store.blob_writer(bucket, Some(plan.size)).await?;
+    let received = ingest::receive(&mut call, plan, writer).await?;
+    let put = PutObject {
+        bucket: bucket.clone(),
+        key: key.clone(),
+        etag: ETag { md5: received.md5, parts: 0 },
+        checksum: received.stored_checksum(),
+        blob: received.blob,
+        headers,
+        tags,
+        conditions,
+    };
+    let written = call.store.put_object(put).await.map_err(|e| get_object::missing(e, key))?;
+    Ok(answer(&written))
+}
+
+/// What every write of a body answers with.
+pub(super) fn answer(written: &Written) -> Response {
+    let mut response = reply::empty();
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, reply::quoted(&written.etag));
+    checksums::set_stored(headers, written.checksum.as_ref());
+    if let Some(version) = &written.version_id {
+        reply::set(headers, reply::X_AMZ_VERSION_ID, version);
+    }
+    response
+}

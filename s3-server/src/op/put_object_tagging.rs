@@ -1,0 +1,24 @@
+//! `PutObjectTagging`: replaces all tags.
+
+use larder_storage::objects::{BucketName, ObjectKey};
+
+use super::{Call, get_object, metadata, small_body};
+use crate::{
+    error::S3Result,
+    http::Response,
+    reply,
+    xml::parse::{MAX_SMALL_BYTES, tagging},
+};
+
+pub(super) async fn run(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    mut call: Call<'_>,
+) -> S3Result<Response> {
+    call.check_version_id()?;
+    let body = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
+    let tags = metadata::to_tags(tagging(&body)?);
+    let set = call.store.set_tags(bucket, key, tags).await;
+    set.map_err(|error| get_object::missing(error, key))?;
+    Ok(reply::empty())
+}

@@ -1,0 +1,353 @@
+//! Method and subresource to operation.
+
+use http::{HeaderMap, Method};
+
+use super::{Query, Target};
+use crate::error::{S3Code, S3Error, S3Result};
+
+/// An S3 operation that is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each variant is an S3 operation of that name")]
+pub enum Operation {
+    ListBuckets,
+    CreateBucket,
+    HeadBucket,
+    DeleteBucket,
+    GetBucketLocation,
+    /// Reading a configuration that Larder cannot set: answered as AWS does where none is set.
+    GetUnset(Configuration),
+    ListObjects,
+    ListObjectsV2,
+    ListObjectVersions,
+    ListMultipartUploads,
+    DeleteObjects,
+    PutObject,
+    CopyObject,
+    GetObject,
+    HeadObject,
+    DeleteObject,
+    GetObjectAttributes,
+    GetObjectTagging,
+    PutObjectTagging,
+    DeleteObjectTagging,
+    CreateMultipartUpload,
+    UploadPart,
+    UploadPartCopy,
+    CompleteMultipartUpload,
+    AbortMultipartUpload,
+    ListParts,
+}
+
+/// A configuration that buckets and objects do not have yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each variant is a subresource of that name")]
+pub enum Configuration {
+    Accelerate,
+    Acl,
+    Cors,
+    Encryption,
+    LegalHold,
+    Lifecycle,
+    Logging,
+    Notification,
+    ObjectLock,
+    OwnershipControls,
+    Policy,
+    PolicyStatus,
+    PublicAccessBlock,
+    Replication,
+    RequestPayment,
+    Retention,
+    Tagging,
+    Versioning,
+    Website,
+}
+
+/// Subresources of a bucket that can be read though never set.
+const BUCKET_CONFIGURATIONS: &[(&str, Configuration)] = &[
+    ("accelerate", Configuration::Accelerate),
+    ("acl", Configuration::Acl),
+    ("cors", Configuration::Cors),
+    ("encryption", Configuration::Encryption),
+    ("lifecycle", Configuration::Lifecycle),
+    ("logging", Configuration::Logging),
+    ("notification", Configuration::Notification),
+    ("object-lock", Configuration::ObjectLock),
+    ("ownershipControls", Configuration::OwnershipControls),
+    ("policy", Configuration::Policy),
+    ("policyStatus", Configuration::PolicyStatus),
+    ("publicAccessBlock", Configuration::PublicAccessBlock),
+    ("replication", Configuration::Replication),
+    ("requestPayment", Configuration::RequestPayment),
+    ("tagging", Configuration::Tagging),
+    ("versioning", Configuration::Versioning),
+    ("website", Configuration::Website),
+];
+
+/// Subresources of an object that can be read though never set.
+const OBJECT_CONFIGURATIONS: &[(&str, Configuration)] = &[
+    ("acl", Configuration::Acl),
+    ("legal-hold", Configuration::LegalHold),
+    ("retention", Configuration::Retention),
+];
+
+/// Subresources that Larder knows and has not built.
+const NOT_BUILT: &[&str] = &[
+    "abac",
+    "analytics",
+    "annotation",
+    "encryption",
+    "intelligent-tiering",
+    "inventory",
+    "metadataConfiguration",
+    "metadataInventoryTable",
+    "metadataJournalTable",
+    "metadataTable",
+    "metrics",
+    "renameObject",
+    "restore",
+    "select",
+    "session",
+    "torrent",
+];
+
+/// The operation that a request asks for.
+///
+/// # Errors
+/// [`S3Code::NotImplemented`] for what AWS has and Larder has not, [`S3Code::MethodNotAllowed`] for
+/// what nobody has.
+pub fn operation(
+    method: &Method,
+    target: &Target,
+    query: &Query,
+    headers: &HeaderMap,
+) -> S3Result<Operation> {
+    let found = match target {
+        Target::Service => service(method),
+        Target::Bucket(_) => bucket(method, query)?,
+        Target::Object(..) => object(method, query, headers.contains_key("x-amz-copy-source"))?,
+    };
+    found.ok_or_else(|| S3Error::new(S3Code::MethodNotAllowed).element("Method", method.as_str()))
+}
+
+type Found = Option<Operation>;
+
+fn service(method: &Method) -> Found {
+    (method == Method::GET).then_some(Operation::ListBuckets)
+}
+
+fn bucket(method: &Method, query: &Query) -> S3Result<Found> {
+    if let Some(found) = configuration(BUCKET_CONFIGURATIONS, method, query) {
+        return found;
+    }
+    not_built(query)?;
+    let has = |name| query.has(name);
+    Ok(match method.as_str() {
+        "GET" if has("location") => Some(Operation::GetBucketLocation),
+        "GET" if has("versions") => Some(Operation::ListObjectVersions),
+        "GET" if has("uploads") => Some(Operation::ListMultipartUploads),
+        "GET" if query.get("list-type") == Some("2") => Some(Operation::ListObjectsV2),
+        "GET" => Some(Operation::ListObjects),
+        "HEAD" => Some(Operation::HeadBucket),
+        "PUT" => Some(Operation::CreateBucket),
+        "DELETE" => Some(Operation::DeleteBucket),
+        "POST" if has("delete") => Some(Operation::DeleteObjects),
+        "POST" => return Err(not_implemented("POST Object")),
+        _ => None,
+    })
+}
+
+fn object(method: &Method, query: &Query, copies: bool) -> S3Result<Found> {
+    if let Some(found) = configuration(OBJECT_CONFIGURATIONS, method, query) {
+        return found;
+    }
+    not_built(query)?;
+    Ok(match () {
+        () if query.has("tagging") => tagging(method),
+        () if query.has("attributes") && method == Method::GET => {
+            Some(Operation::GetObjectAttributes)
+        }
+        () if query.has("uploads") && method == Method::POST => {
+            Some(Operation::CreateMultipartUpload)
+        }
+        () if query.has("uploadId") => upload(method, copies),
+        () => plain_object(method, copies),
+    })
+}
+
+fn tagging(method: &Method) -> Found {
+    match method.as_str() {
+        "GET" => Some(Operation::GetObjectTagging),
+        "PUT" => Some(Operation::PutObjectTagging),
+        "DELETE" => Some(Operation::DeleteObjectTagging),
+        _ => None,
+    }
+}
+
+fn upload(method: &Method, copies: bool) -> Found {
+    match method.as_str() {
+        "PUT" if copies => Some(Operation::UploadPartCopy),
+        "PUT" => Some(Operation::UploadPart),
+        "POST" => Some(Operation::CompleteMultipartUpload),
+        "DELETE" => Some(Operation::AbortMultipartUpload),
+        "GET" => Some(Operation::ListParts),
+        _ => None,
+    }
+}
+
+fn plain_object(method: &Method, copies: bool) -> Found {
+    match method.as_str() {
+        "GET" => Some(Operation::GetObject),
+        "HEAD" => Some(Operation::HeadObject),
+        "PUT" if copies => Some(Operation::CopyObject),
+        "PUT" => Some(Operation::PutObject),
+        "DELETE" => Some(Operation::DeleteObject),
+        _ => None,
+    }
+}
+
+/// `Some` when the query names one of `table`.
+fn configuration(
+    table: &[(&str, Configuration)],
+    method: &Method,
+    query: &Query,
+) -> Option<S3Result<Found>> {
+    let find = |name: &str| table.iter().find(|(n, _)| *n == name);
+    let &(name, configuration) = query.names().find_map(find)?;
+    Some(match method.as_str() {
+        "GET" => Ok(Some(Operation::GetUnset(configuration))),
+        "PUT" | "POST" | "DELETE" => Err(not_implemented(name)),
+        _ => Ok(None),
+    })
+}
+
+fn not_built(query: &Query) -> S3Result<()> {
+    let known = |name: &&str| NOT_BUILT.contains(name);
+    query.names().find(known).map_or(Ok(()), |name| Err(not_implemented(name)))
+}
+
+fn not_implemented(what: &str) -> S3Error {
+    S3Error::with_message(S3Code::NotImplemented, format!("Larder does not implement {what} yet."))
+}
+
+impl Operation {
+    /// AWS's name, for logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ListBuckets => "ListBuckets",
+            Self::CreateBucket => "CreateBucket",
+            Self::HeadBucket => "HeadBucket",
+            Self::DeleteBucket => "DeleteBucket",
+            Self::GetBucketLocation => "GetBucketLocation",
+            Self::GetUnset(_) => "GetConfiguration",
+            Self::ListObjects => "ListObjects",
+            Self::ListObjectsV2 => "ListObjectsV2",
+            Self::ListObjectVersions => "ListObjectVersions",
+            Self::ListMultipartUploads => "ListMultipartUploads",
+            Self::DeleteObjects => "DeleteObjects",
+            Self::PutObject => "PutObject",
+            Self::CopyObject => "CopyObject",
+            Self::GetObject => "GetObject",
+            Self::HeadObject => "HeadObject",
+            Self::DeleteObject => "DeleteObject",
+            Self::GetObjectAttributes => "GetObjectAttributes",
+            Self::GetObjectTagging => "GetObjectTagging",
+            Self::PutObjectTagging => "PutObjectTagging",
+            Self::DeleteObjectTagging => "DeleteObjectTagging",
+            Self::CreateMultipartUpload => "CreateMultipartUpload",
+            Self::UploadPart => "UploadPart",
+            Self::UploadPartCopy => "UploadPartCopy",
+            Self::CompleteMultipartUpload => "CompleteMultipartUpload",
+            Self::AbortMultipartUpload => "AbortMultipartUpload",
+            Self::ListParts => "ListParts",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use larder_storage::objects::{BucketName, ObjectKey};
+
+    use super::*;
+
+    fn find(method: &str, path: &str, copies: bool) -> S3Result<Operation> {
+        let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
+        let bucket = BucketName::parse("bucket").unwrap();
+        let target = match path {
+            "/" => Target::Service,
+            "/b" => Target::Bucket(bucket),
+            _ => Target::Object(bucket, ObjectKey::parse("key").unwrap()),
+        };
+        let mut headers = HeaderMap::new();
+        if copies {
+            headers.insert("x-amz-copy-source", "b/k".parse().unwrap());
+        }
+        operation(&method.parse().unwrap(), &target, &Query::parse(query).unwrap(), &headers)
+    }
+
+    #[test]
+    fn every_operation_is_found() {
+        use Operation as O;
+        let table = [
+            ("GET", "/", O::ListBuckets),
+            ("PUT", "/b", O::CreateBucket),
+            ("HEAD", "/b", O::HeadBucket),
+            ("DELETE", "/b", O::DeleteBucket),
+            ("GET", "/b?location", O::GetBucketLocation),
+            ("GET", "/b?acl", O::GetUnset(Configuration::Acl)),
+            ("GET", "/b?versioning=", O::GetUnset(Configuration::Versioning)),
+            ("GET", "/b", O::ListObjects),
+            ("GET", "/b?list-type=2&metadata=true", O::ListObjectsV2),
+            ("GET", "/b?versions", O::ListObjectVersions),
+            ("GET", "/b?uploads", O::ListMultipartUploads),
+            ("POST", "/b?delete", O::DeleteObjects),
+            ("PUT", "/b/k?x-id=PutObject", O::PutObject),
+            ("GET", "/b/k?versionId=null", O::GetObject),
+            ("HEAD", "/b/k?partNumber=1", O::HeadObject),
+            ("DELETE", "/b/k", O::DeleteObject),
+            ("GET", "/b/k?attributes", O::GetObjectAttributes),
+            ("GET", "/b/k?tagging", O::GetObjectTagging),
+            ("PUT", "/b/k?tagging", O::PutObjectTagging),
+            ("DELETE", "/b/k?tagging", O::DeleteObjectTagging),
+            ("POST", "/b/k?uploads", O::CreateMultipartUpload),
+            ("PUT", "/b/k?partNumber=1&uploadId=x", O::UploadPart),
+            ("POST", "/b/k?uploadId=x", O::CompleteMultipartUpload),
+            ("DELETE", "/b/k?uploadId=x", O::AbortMultipartUpload),
+            ("GET", "/b/k?uploadId=x", O::ListParts),
+        ];
+        for (method, path, expected) in table {
+            assert_eq!(find(method, path, false).unwrap(), expected, "{method} {path}");
+        }
+        assert_eq!(find("PUT", "/b/k", true).unwrap(), O::CopyObject);
+        assert_eq!(find("PUT", "/b/k?partNumber=1&uploadId=x", true).unwrap(), O::UploadPartCopy);
+    }
+
+    #[test]
+    fn what_is_not_built_says_so() {
+        let table = [
+            ("PUT", "/b?policy"),
+            ("PUT", "/b?versioning"),
+            ("DELETE", "/b?lifecycle"),
+            ("GET", "/b?inventory"),
+            ("GET", "/b?session"),
+            ("POST", "/b"),
+            ("PUT", "/b/k?acl"),
+            ("PUT", "/b/k?retention"),
+            ("GET", "/b/k?torrent"),
+            ("POST", "/b/k?select&select-type=2"),
+            ("POST", "/b/k?restore"),
+        ];
+        for (method, path) in table {
+            let code = find(method, path, false).unwrap_err().code();
+            assert_eq!(code, S3Code::NotImplemented, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn methods_that_nobody_has_are_refused() {
+        for (method, path) in [("PUT", "/"), ("PATCH", "/b"), ("POST", "/b/k"), ("PATCH", "/b/k?uploadId=x")] {
+            let code = find(method, path, false).unwrap_err().code();
+            assert_eq!(code, S3Code::MethodNotAllowed, "{method} {path}");
+        }
+    }
+}

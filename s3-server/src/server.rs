@@ -1,0 +1,202 @@
+//! `larder server` from settings to the last connection.
+//!
+//! Order: credentials of the environment, socket, store, credentials of the disks, then S3 is
+//! served. Health checks are answered from the moment the socket is bound.
+
+mod logs;
+mod storage;
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use larder_storage::{
+    clock::{Clock, SystemClock},
+    rng::{Rng, SystemRng},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    app::{App, AppParts},
+    banner::Banner,
+    config::Settings,
+    credentials::{self, CredentialsError, FILE_NAME, Origin, Root},
+    http::{Limits, Listener, Service, stopper},
+};
+
+/// How long requests in progress may go on after SIGTERM.
+const GRACE: Duration = Duration::from_secs(25);
+/// How long tasks that are left may take to end.
+const RUNTIME_GRACE: Duration = Duration::from_secs(5);
+
+/// Why the server cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The log filter is wrong.
+    #[error("log-level: {0}")]
+    LogLevel(String),
+    /// The socket cannot be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The disks cannot be opened.
+    #[error("{0}")]
+    Open(String),
+    /// There are no root credentials.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The operating system refuses something else.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT. The banner goes to `out`.
+///
+/// # Errors
+/// [`ServerError`]: the server could not start; the operator corrects what it names.
+pub fn run(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), ServerError> {
+    logs::start(&settings).map_err(ServerError::LogLevel)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ran = runtime.block_on(serve(settings, out));
+    runtime.shutdown_timeout(RUNTIME_GRACE);
+    ran
+}
+
+async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), ServerError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let rng: Arc<dyn Rng> = Arc::new(SystemRng);
+    let given = credentials::from_environment(|name| std::env::var(name).ok())?;
+    let app = Arc::new(App::new(AppParts {
+        region: settings.region.clone(),
+        domains: settings.domains.clone(),
+        clock: Arc::clone(&clock),
+        rng: Arc::clone(&rng),
+        max_requests: settings.max_requests,
+    }));
+    let listener = bind(&settings, &app).await?;
+    let address = listener.address()?;
+    let (stopper, told) = stopper();
+    let serving = tokio::spawn(listener.serve(told));
+    let opening = open(&settings, given, &app, clock, rng);
+    let opened = tokio::select! {
+        opened = opening => opened?,
+        signalled = signalled() => return signalled,
+    };
+    announce(&settings, address, &opened, out)?;
+    signalled().await?;
+    tracing::info!("stopping: requests in progress may finish");
+    stopper.stop();
+    let cut = serving.await.unwrap_or(0);
+    tracing::info!(connections_cut = cut, "stopped");
+    opened.disks.close().await;
+    Ok(())
+}
+
+async fn bind(settings: &Settings, app: &Arc<App>) -> Result<Listener, ServerError> {
+    let address = settings.listen;
+    let limits = Limits { connections: settings.max_connections, grace: GRACE };
+    let bound = Listener::bind(address, Service::new(Arc::clone(app)), limits).await;
+    bound.map_err(|source| ServerError::Listen { address, source })
+}
+
+/// What is known once the disks are open.
+#[derive(Debug)]
+struct Opened {
+    disks: storage::Disks,
+    origin: Origin,
+}
+
+async fn open(
+    settings: &Settings,
+    given: Option<Root>,
+    app: &App,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+) -> Result<Opened, ServerError> {
+    let disks = storage::open(settings, Arc::clone(&clock), Arc::clone(&rng)).await?;
+    let (root, origin) = root_credentials(settings, given, &*clock, &*rng)?;
+    app.open(disks.store.clone(), &root, disks.status());
+    Ok(Opened { disks, origin })
+}
+
+/// Kept only once the disks are open: a directory that is empty until then may be a new disk.
+fn root_credentials(
+    settings: &Settings,
+    given: Option<Root>,
+    clock: &dyn Clock,
+    rng: &dyn Rng,
+) -> Result<(Root, Origin), ServerError> {
+    if let Some(root) = given {
+        return Ok((root, Origin::Environment));
+    }
+    let (root, origin) = match credentials::kept(&settings.data)? {
+        Some((root, path)) => (root, Origin::Kept(path)),
+        None => (credentials::make_up(rng, clock.unix_millis()), Origin::MadeUp),
+    };
+    credentials::keep(&root, &settings.data)?;
+    Ok((root, origin))
+}
+
+fn announce(
+    settings: &Settings,
+    address: SocketAddr,
+    opened: &Opened,
+    out: &mut (dyn Write + Send),
+) -> Result<(), ServerError> {
+    let credentials_file = match &opened.origin {
+        Origin::Environment => None,
+        Origin::Kept(path) => Some(path.clone()),
+        Origin::MadeUp => settings.data.first().map(|dir| dir.join(FILE_NAME)),
+    };
+    let banner = Banner {
+        address,
+        profile: &opened.disks.profile.to_string(),
+        parity: opened.disks.profile.parity,
+        region: &settings.region,
+        disks: &settings.data,
+        origin: &opened.origin,
+        credentials_file,
+    };
+    out.write_all(banner.text().as_bytes())?;
+    out.flush()?;
+    match &settings.address_file {
+        Some(path) => write_address(path, address),
+        None => Ok(()),
+    }
+}
+
+/// Written aside and renamed, so that whoever waits for the file never reads half of it.
+fn write_address(path: &Path, address: SocketAddr) -> Result<(), ServerError> {
+    let failed = |source| ServerError::Write { path: path.to_owned(), source };
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".new");
+    std::fs::write(&aside, format!("{address}\n")).map_err(failed)?;
+    #[expect(clippy::disallowed_methods, reason = "a hint for scripts need not survive power loss")]
+    std::fs::rename(&aside, path).map_err(failed)
+}
+
+async fn signalled() -> Result<(), ServerError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

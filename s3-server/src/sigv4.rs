@@ -1,0 +1,364 @@
+//! AWS Signature Version 4 for S3: who sent this request, and was it changed on the way?
+//!
+//! [`Verifier::verify`] takes a request's method, URI and headers, the time, and a look-up of
+//! secrets, and answers with the access key and how the body is protected. aws-chunked bodies are
+//! then read with [`chunked::Decoder`].
+//!
+//! Invariants: signatures are compared in constant time; an error never holds a secret or the
+//! expected signature; the clock is an argument; bytes from the network never panic.
+
+mod authorization;
+mod canonical;
+pub mod chunked;
+mod error;
+mod key;
+mod payload;
+mod timestamp;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+
+use http::header::{AUTHORIZATION, DATE, HOST};
+use http::{HeaderMap, Method, Uri};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use authorization::{Claim, PresignedClaim};
+use canonical::{Encoding, Parts};
+use key::{KeyCache, Scope};
+
+pub use error::{Carrier, Mismatch, SigError};
+pub use key::{Secret, SigningKey};
+pub use payload::Payload;
+pub use timestamp::Timestamp;
+
+/// How far a client's clock may be off, in seconds.
+const MAX_SKEW_SECONDS: i64 = 15 * 60;
+
+const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
+const CONTENT_SHA256: &str = "x-amz-content-sha256";
+
+/// The parts of a request that a signature covers.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The URI as it came in: path and query raw; over HTTP/2 also the authority.
+    pub uri: &'a Uri,
+    /// The headers as they came in.
+    pub headers: &'a HeaderMap,
+}
+
+/// A request whose signature was right.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Who signed it.
+    pub access_key: String,
+    /// Header or presigned query.
+    pub carrier: Carrier,
+    /// How the body is protected.
+    pub payload: Payload,
+    /// The session token of temporary credentials, not checked yet.
+    pub session_token: Option<String>,
+    /// What signed chunks are verified with.
+    pub chunks: ChunkSigner,
+}
+
+/// The start of the chain of chunk signatures.
+#[derive(Clone, Debug)]
+pub struct ChunkSigner {
+    key: SigningKey,
+    timestamp: Timestamp,
+    scope: String,
+    seed: [u8; 32],
+}
+
+/// Verifies requests for one region. Cheap to share; holds the cache of signing keys.
+#[derive(Debug)]
+pub struct Verifier {
+    region: String,
+    keys: KeyCache,
+}
+
+/// A claim with its time and payload hash worked out, ready to be checked.
+struct Candidate<'a> {
+    claim: Claim<'a>,
+    timestamp: Timestamp,
+    payload_hash: Cow<'a, str>,
+    session_token: Option<Cow<'a, str>>,
+}
+
+impl Verifier {
+    /// A verifier for requests signed for `region`.
+    pub fn new(region: impl Into<String>) -> Self {
+        Self {
+            region: region.into(),
+            keys: KeyCache::default(),
+        }
+    }
+
+    /// The region that requests must be signed for.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// Checks a request's signature.
+    ///
+    /// `now` is in seconds since 1970; `secret_of` looks an access key up.
+    ///
+    /// # Errors
+    /// Any [`SigError`]; each becomes the S3 error that AWS answers. The caller refuses the request.
+    pub fn verify(
+        &self,
+        request: &Request<'_>,
+        now: i64,
+        secret_of: impl FnOnce(&str) -> Option<Secret>,
+    ) -> Result<Verified, SigError> {
+        let candidate = candidate(request, now)?;
+        self.check_scope(&candidate)?;
+        let access_key = &*candidate.claim.scope.access_key;
+        let secret = secret_of(access_key).ok_or_else(|| SigError::UnknownAccessKey {
+            access_key: access_key.to_owned(),
+        })?;
+        check_signed_headers(request, &candidate.claim.signed_headers)?;
+        let payload = Payload::parse(&candidate.payload_hash)?;
+        let chunks = self.check_signature(request, &candidate, &secret)?;
+        let Candidate {
+            claim,
+            session_token,
+            ..
+        } = candidate;
+        Ok(Verified {
+            access_key: claim.scope.access_key.into_owned(),
+            carrier: claim.carrier,
+            payload,
+            session_token: session_token.map(Cow::into_owned),
+            chunks,
+        })
+    }
+
+    fn check_scope(&self, candidate: &Candidate<'_>) -> Result<(), SigError> {
+        let Claim { carrier, scope, .. } = &candidate.claim;
+        if scope.region != self.region {
+            let (expected, got) = (self.region.clone(), scope.region.clone().into_owned());
+            return Err(SigError::WrongRegion {
+                carrier: *carrier,
+                expected,
+                got,
+            });
+        }
+        if scope.date != candidate.timestamp.date() {
+            return Err(SigError::CredentialDateMismatch {
+                carrier: *carrier,
+                credential: scope.date.clone().into_owned(),
+                request: candidate.timestamp.date().to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn check_signature(
+        &self,
+        request: &Request<'_>,
+        candidate: &Candidate<'_>,
+        secret: &Secret,
+    ) -> Result<ChunkSigner, SigError> {
+        let claimed = &candidate.claim.scope;
+        let scope = Scope {
+            date: &claimed.date,
+            region: &claimed.region,
+        };
+        let key = self.keys.get(&claimed.access_key, secret, scope);
+        let (scope, timestamp) = (scope.text(), candidate.timestamp);
+        let parts = Parts {
+            method: request.method,
+            uri: request.uri,
+            headers: request.headers,
+            signed_headers: &candidate.claim.signed_headers,
+            payload_hash: &candidate.payload_hash,
+        };
+        let normalised = canonical::request(&parts, Encoding::Normalised);
+        let signer = ChunkSigner {
+            key,
+            timestamp,
+            scope,
+            seed: [0; 32],
+        };
+        if let Some(seed) = signer.matches(&normalised, &candidate.claim.signature) {
+            return Ok(ChunkSigner { seed, ..signer });
+        }
+        let as_sent = canonical::request(&parts, Encoding::AsSent);
+        match signer.matches(&as_sent, &candidate.claim.signature) {
+            Some(seed) => Ok(ChunkSigner { seed, ..signer }),
+            None => Err(signer.mismatch(&normalised, &candidate.claim)),
+        }
+    }
+}
+
+impl ChunkSigner {
+    fn string_to_sign(&self, canonical_request: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(160);
+        for part in [
+            authorization::ALGORITHM,
+            self.timestamp.as_str(),
+            &self.scope,
+        ] {
+            out.extend_from_slice(part.as_bytes());
+            out.push(b'\n');
+        }
+        push_hex(&mut out, &Sha256::digest(canonical_request));
+        out
+    }
+
+    /// The signature, if it is the right one.
+    fn matches(&self, canonical_request: &[u8], signature: &str) -> Option<[u8; 32]> {
+        let expected = self.key.sign(&self.string_to_sign(canonical_request));
+        same_signature(&expected, signature.as_bytes()).then_some(expected)
+    }
+
+    fn mismatch(&self, canonical_request: &[u8], claim: &Claim<'_>) -> SigError {
+        let string_to_sign = self.string_to_sign(canonical_request);
+        SigError::Mismatch(Box::new(Mismatch {
+            access_key: claim.scope.access_key.clone().into_owned(),
+            signature_provided: claim.signature.clone().into_owned(),
+            string_to_sign: String::from_utf8_lossy(&string_to_sign).into_owned(),
+            canonical_request: String::from_utf8_lossy(canonical_request).into_owned(),
+        }))
+    }
+}
+
+/// Compares in constant time with 64 hex digits.
+fn same_signature(expected: &[u8; 32], hex_digits: &[u8]) -> bool {
+    let mut got = [0; 32];
+    hex::decode_to_slice(hex_digits, &mut got).is_ok() && bool::from(expected.ct_eq(&got))
+}
+
+fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    }
+}
+
+fn candidate<'a>(request: &Request<'a>, now: i64) -> Result<Candidate<'a>, SigError> {
+    let query = request.uri.query().unwrap_or_default();
+    let presigned = authorization::is_presigned(query);
+    match request.headers.get(AUTHORIZATION) {
+        Some(_) if presigned || authorization::is_presigned_v2(query) => {
+            Err(SigError::MultipleMechanisms)
+        }
+        Some(value) => from_header(request, value.to_str().unwrap_or_default(), now),
+        None if presigned => from_query(request, query, now),
+        None if authorization::is_presigned_v2(query) => Err(SigError::UnsupportedAlgorithm),
+        None => Err(SigError::Anonymous),
+    }
+}
+
+fn from_header<'a>(
+    request: &Request<'a>,
+    value: &'a str,
+    now: i64,
+) -> Result<Candidate<'a>, SigError> {
+    let claim = authorization::parse_header(value)?;
+    let timestamp = header_time(request.headers).ok_or(SigError::MissingDate)?;
+    let skew = -MAX_SKEW_SECONDS..=MAX_SKEW_SECONDS;
+    if !within(&skew, now, timestamp) {
+        let request_time = timestamp.as_str().to_owned();
+        return Err(SigError::TimeTooSkewed {
+            request_time,
+            server_time: now,
+        });
+    }
+    let hash = text(request.headers, CONTENT_SHA256).ok_or(SigError::MissingContentSha256)?;
+    let session_token = text(request.headers, "x-amz-security-token").map(Cow::Borrowed);
+    Ok(Candidate {
+        claim,
+        timestamp,
+        payload_hash: Cow::Borrowed(hash),
+        session_token,
+    })
+}
+
+fn from_query<'a>(
+    request: &Request<'a>,
+    query: &'a str,
+    now: i64,
+) -> Result<Candidate<'a>, SigError> {
+    let presigned = authorization::parse_query(query)?;
+    let timestamp = Timestamp::parse_iso(&presigned.date).ok_or(SigError::QueryDate)?;
+    check_lifetime(&presigned, timestamp, now)?;
+    let header = text(request.headers, CONTENT_SHA256).map(Cow::Borrowed);
+    let payload_hash = header
+        .or(presigned.content_sha256)
+        .unwrap_or(Cow::Borrowed(UNSIGNED_PAYLOAD));
+    let PresignedClaim {
+        claim,
+        session_token,
+        ..
+    } = presigned;
+    Ok(Candidate {
+        claim,
+        timestamp,
+        payload_hash,
+        session_token,
+    })
+}
+
+fn check_lifetime(
+    presigned: &PresignedClaim<'_>,
+    timestamp: Timestamp,
+    now: i64,
+) -> Result<(), SigError> {
+    let expires_seconds = presigned.expires_seconds;
+    let age = now.saturating_sub(timestamp.unix_seconds());
+    if age < -MAX_SKEW_SECONDS {
+        return Err(SigError::NotYetValid { server_time: now });
+    }
+    if age > expires_seconds {
+        let expired_at = timestamp.unix_seconds() + expires_seconds;
+        return Err(SigError::Expired {
+            expires_seconds,
+            expired_at,
+            server_time: now,
+        });
+    }
+    Ok(())
+}
+
+fn within(skew: &RangeInclusive<i64>, now: i64, timestamp: Timestamp) -> bool {
+    skew.contains(&now.saturating_sub(timestamp.unix_seconds()))
+}
+
+fn header_time(headers: &HeaderMap) -> Option<Timestamp> {
+    match text(headers, "x-amz-date") {
+        Some(date) => Timestamp::parse_date_header(date),
+        None => Timestamp::parse_date_header(headers.get(DATE)?.to_str().ok()?),
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Refuses a request whose `host` or one of whose `x-amz-` headers the signature does not cover.
+fn check_signed_headers(request: &Request<'_>, signed: &str) -> Result<(), SigError> {
+    let is_signed = |name: &str| signed.split(';').any(|s| s == name);
+    let mut missing = Vec::new();
+    if !is_signed(HOST.as_str()) {
+        missing.push(HOST.as_str());
+    }
+    for name in request.headers.keys().map(http::HeaderName::as_str) {
+        if name.starts_with("x-amz-") && !is_signed(name) {
+            missing.push(name);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(SigError::HeadersNotSigned {
+        names: missing.join(", "),
+    })
+}

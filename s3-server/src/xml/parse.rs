@@ -1,0 +1,142 @@
+//! Parsers of request bodies. Element names count without their namespace; elements that Larder
+//! does not know are skipped, so that newer clients keep working.
+
+mod complete;
+mod cursor;
+mod delete;
+
+pub use complete::{CompletePart, MAX_COMPLETE_BYTES, complete_multipart_upload};
+pub use delete::{DeleteObject, DeleteRequest, MAX_DELETE_BYTES, MAX_DELETE_KEYS, delete};
+
+use cursor::Cursor;
+
+use crate::error::{S3Code, S3Error};
+
+use super::{Tag, TagError, TagSet};
+
+/// Largest body of the small requests (location, tagging), in bytes.
+pub const MAX_SMALL_BYTES: usize = 64 * 1024;
+
+/// Why a body was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum XmlError {
+    /// Larger than its kind may be.
+    #[error("body is too large, at most {max_bytes} bytes, got {got_bytes}")]
+    TooLarge {
+        /// Limit in bytes.
+        max_bytes: usize,
+        /// Length in bytes.
+        got_bytes: usize,
+    },
+    /// Not well-formed, not the schema, or something that is never accepted (a DTD, an entity).
+    #[error("xml is malformed: {what}")]
+    Malformed {
+        /// What was wrong.
+        what: &'static str,
+    },
+    /// A part number outside of 1 to 10,000.
+    #[error("part number is out of range: {value}")]
+    PartNumber {
+        /// What stood there.
+        value: String,
+    },
+    /// Part numbers that don't ascend.
+    #[error("parts are not in ascending order")]
+    PartOrder,
+    /// The tags break a rule.
+    #[error("tags are invalid")]
+    Tags(#[from] TagError),
+}
+
+impl From<XmlError> for S3Error {
+    fn from(error: XmlError) -> Self {
+        let answer = match error.clone() {
+            XmlError::TooLarge { .. } => S3Error::new(S3Code::MaxMessageLengthExceeded),
+            XmlError::Malformed { .. } => S3Error::new(S3Code::MalformedXml),
+            XmlError::PartNumber { value } => S3Error::with_message(
+                S3Code::InvalidArgument,
+                "Part number must be an integer between 1 and 10000, inclusive",
+            )
+            .element("ArgumentName", "partNumber")
+            .element("ArgumentValue", value),
+            XmlError::PartOrder => S3Error::new(S3Code::InvalidPartOrder),
+            XmlError::Tags(tags) => return tags.into(),
+        };
+        answer.source_of(error)
+    }
+}
+
+fn malformed(what: &'static str) -> XmlError {
+    XmlError::Malformed { what }
+}
+
+/// Parses `CreateBucketConfiguration` and returns its location constraint, if there is one. An
+/// empty body has none.
+///
+/// # Errors
+/// [`XmlError::Malformed`] and [`XmlError::TooLarge`].
+pub fn create_bucket_configuration(body: &[u8]) -> Result<Option<String>, XmlError> {
+    if body.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let mut cursor = Cursor::new(body, MAX_SMALL_BYTES)?;
+    cursor.root("CreateBucketConfiguration")?;
+    let mut location = None;
+    while let Some(name) = cursor.next_child()? {
+        match name {
+            "LocationConstraint" => location = Some(cursor.text()?),
+            _ => cursor.skip()?,
+        }
+    }
+    cursor.end()?;
+    Ok(location.filter(|l| !l.is_empty()))
+}
+
+/// Parses `Tagging`, with the rules for objects.
+///
+/// # Errors
+/// [`XmlError::Malformed`], [`XmlError::TooLarge`] and [`XmlError::Tags`].
+pub fn tagging(body: &[u8]) -> Result<TagSet, XmlError> {
+    let mut cursor = Cursor::new(body, MAX_SMALL_BYTES)?;
+    cursor.root("Tagging")?;
+    let mut tags = None;
+    while let Some(name) = cursor.next_child()? {
+        match name {
+            "TagSet" if tags.is_none() => tags = Some(tag_set(&mut cursor)?),
+            "TagSet" => return Err(malformed("more than one tag set")),
+            _ => cursor.skip()?,
+        }
+    }
+    cursor.end()?;
+    Ok(TagSet::new(tags.ok_or(malformed("no tag set"))?)?)
+}
+
+fn tag_set(cursor: &mut Cursor<'_>) -> Result<Vec<Tag>, XmlError> {
+    let mut tags = Vec::new();
+    while let Some(name) = cursor.next_child()? {
+        match name {
+            "Tag" => tags.push(tag(cursor)?),
+            _ => cursor.skip()?,
+        }
+    }
+    Ok(tags)
+}
+
+fn tag(cursor: &mut Cursor<'_>) -> Result<Tag, XmlError> {
+    let (mut key, mut value) = (None, None);
+    while let Some(name) = cursor.next_child()? {
+        match name {
+            "Key" => key = Some(cursor.text()?),
+            "Value" => value = Some(cursor.text()?),
+            _ => cursor.skip()?,
+        }
+    }
+    let key = key.ok_or(malformed("tag without key"))?;
+    Ok(Tag {
+        key,
+        value: value.ok_or(malformed("tag without value"))?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

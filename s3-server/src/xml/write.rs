@@ -1,0 +1,42 @@
+//! Writers of answers: plain structs in, a string out.
+//!
+//! Names, order and namespace of the elements are AWS's. Every text is escaped here and nowhere
+//! else. With `encoding-type=url`, keys, prefixes, markers and delimiters are URL-encoded first.
+
+mod bucket;
+mod error;
+mod list;
+mod object;
+mod upload;
+mod writer;
+
+pub use bucket::{Bucket, ListBuckets, location_constraint};
+pub use error::error;
+pub use list::{
+    ListObjects, ListObjectsV2, ListVersions, ListedObject, ListedVersion, VersionBody,
+};
+pub use object::{
+    AttributePart, AttributeParts, CopyResult, DeleteOutcome, DeletedObject, FailedDelete,
+    ObjectAttributes, copy_object_result, copy_part_result, delete_result, tagging,
+};
+pub use upload::{
+    CompletedUpload, InitiatedUpload, ListParts, ListUploads, ListedPart, ListedUpload,
+};
+pub use writer::{push_escaped, url_encode};
+
+use crate::checksum::{Algorithm, ChecksumType};
+
+/// An owner or initiator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The canonical user id.
+    pub id: String,
+    /// The name shown to people.
+    pub display_name: String,
+}
+
+/// The algorithm and type that listings show.
+pub type ListedChecksum = (Algorithm, ChecksumType);
+
+#[cfg(test)]
+mod tests;
