@@ -232,7 +232,7 @@ impl Store {
         let mut draft = Draft::default();
         draft.delete(bucket.key.clone());
         draft.expect(bucket.key.clone(), Some(bucket.revision));
-        if !self.has_none(&keys::uploads(bucket.id())).await? {
+        if !self.has_none(&keys::uploads(bucket.id(), "")).await? {
             self.discard(&mut draft, &GarbageRecord::Uploads(bucket.id()));
         }
         Ok(self.try_commit(draft).await?.is_some())

@@ -12,7 +12,9 @@ use super::{
     record::{Body, GarbageRecord, ObjectRecord, PartRecord},
 };
 use crate::{
-    meta::{Change, MAX_VALUE_BYTES, MetaError, Precondition, Revision, Transaction},
+    meta::{
+        Change, MAX_KEY_BYTES, MAX_VALUE_BYTES, MetaError, Precondition, Revision, Transaction,
+    },
     stripes::{ExtentBlob, FinishedBlob, InlineBlob},
 };
 
@@ -67,11 +69,16 @@ impl Draft {
     }
 
     fn check_size(&self) -> Result<(), StoreError> {
-        let values = self
-            .transaction
-            .changes
+        let changes = &self.transaction.changes;
+        if let Some(change) = changes
             .iter()
-            .filter_map(|change| change.value.as_ref());
+            .find(|change| change.key.len() > MAX_KEY_BYTES)
+        {
+            return Err(StoreError::MetadataTooLarge {
+                bytes: change.key.len(),
+            });
+        }
+        let values = changes.iter().filter_map(|change| change.value.as_ref());
         match values.map(Bytes::len).max() {
             Some(bytes) if bytes > MAX_VALUE_BYTES - PLACEMENT_RESERVE_BYTES => {
                 Err(StoreError::MetadataTooLarge { bytes })

@@ -15,7 +15,7 @@ use super::{
     pages::Pages,
     record::{GarbageRecord, Manifest, PartRecord, RecordError, UploadRecord},
 };
-use crate::meta::Entry;
+use crate::{meta::Entry, stripes::BlobPlacement};
 
 /// Keys deleted in one commit.
 const BATCH: usize = 60;
@@ -76,7 +76,7 @@ impl Store {
                 swept.has_more = true;
                 break;
             }
-            if self.sweep_task(&entry, swept).await? {
+            if self.try_task(&entry, swept).await? {
                 swept.tasks += 1;
                 done.push(entry.key);
             } else {
@@ -89,15 +89,19 @@ impl Store {
         self.delete_all(done).await
     }
 
-    /// Does one task; `false` if it has to wait.
-    async fn sweep_task(&self, entry: &Entry, swept: &mut Swept) -> Result<bool, StoreError> {
-        let task = match GarbageRecord::decode(&entry.value) {
-            Ok(task) => task,
-            Err(error) => {
-                tracing::error!(%error, "garbage task does not decode and is left alone");
-                return Ok(false);
+    /// Does one task; `false` if it has to wait. Damaged records hold up no other task.
+    async fn try_task(&self, entry: &Entry, swept: &mut Swept) -> Result<bool, StoreError> {
+        match self.sweep_task(entry, swept).await {
+            Err(StoreError::Record(error)) => {
+                tracing::error!(%error, key = ?entry.key, "garbage task is left alone");
+                Ok(false)
             }
-        };
+            result => result,
+        }
+    }
+
+    async fn sweep_task(&self, entry: &Entry, swept: &mut Swept) -> Result<bool, StoreError> {
+        let task = GarbageRecord::decode(&entry.value)?;
         if task
             .pin_number()
             .is_some_and(|number| self.inner.pins.is_pinned(number))
@@ -135,7 +139,7 @@ impl Store {
                 continue;
             }
             let placement = PartRecord::decode(&entry.value)?.placement;
-            if let Some(placement) = placement.filter(|placement| placement.is_extents()) {
+            if let Some(placement) = placement.filter(BlobPlacement::is_extents) {
                 self.inner.pool.remove_blob(&placement).await;
                 swept.blobs += 1;
             }
@@ -150,7 +154,7 @@ impl Store {
 
     /// Gives up the uploads of a bucket that is gone, so that none can be created.
     async fn sweep_uploads(&self, bucket_id: u64, swept: &mut Swept) -> Result<(), StoreError> {
-        let from = keys::uploads(bucket_id);
+        let from = keys::uploads(bucket_id, "");
         let to = keys::successor(&from);
         swept.uploads += self.drop_uploads(from, to, |_| true).await?;
         Ok(())

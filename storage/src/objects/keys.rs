@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Identifiers are big-endian (64 bits, an upload id 128, a part number 16), so that keys sort as what they name.
-//! The tail of an `u` key has a fixed length, so a NUL in an object's key makes it no less unique.
+//! In `u` keys a NUL of the object's key is written as `00 ff`, so that the uploads of a key come before those of longer keys.
 
 use bytes::Bytes;
 
@@ -52,12 +52,14 @@ pub(super) fn objects(bucket_id: u64) -> Vec<u8> {
 /// An upload.
 pub(super) fn upload(bucket_id: u64, key: &ObjectKey, id: &UploadId) -> Bytes {
     let tail = [&UPLOAD_SEPARATOR[..], &id.to_bytes()].concat();
-    named(UPLOAD, bucket_id, key.as_str().as_bytes(), &tail)
+    named(UPLOAD, bucket_id, &escape(key.as_str()), &tail)
 }
 
-/// What all uploads of a bucket begin with.
-pub(super) fn uploads(bucket_id: u64) -> Vec<u8> {
-    base(UPLOAD, bucket_id)
+/// What the uploads of all keys of a bucket that begin with `prefix` begin with.
+pub(super) fn uploads(bucket_id: u64, prefix: &str) -> Vec<u8> {
+    let mut key = base(UPLOAD, bucket_id);
+    key.extend_from_slice(&escape(prefix));
+    key
 }
 
 /// The range of all objects of all buckets.
@@ -77,8 +79,7 @@ pub(super) fn all_uploads() -> (Vec<u8>, Vec<u8>) {
 
 /// The position after the upload `id` of `key`, or after all its uploads.
 pub(super) fn after_upload(bucket_id: u64, key: &str, id: Option<&UploadId>) -> Vec<u8> {
-    let mut position = base(UPLOAD, bucket_id);
-    position.extend_from_slice(key.as_bytes());
+    let mut position = uploads(bucket_id, key);
     match id {
         None => position.extend_from_slice(&AFTER_UPLOADS),
         Some(id) => {
@@ -91,12 +92,36 @@ pub(super) fn after_upload(bucket_id: u64, key: &str, id: Option<&UploadId>) -> 
 }
 
 /// Bucket, object's key and identifier of an `u` key; `None` if it is none.
-pub(super) fn parse_upload(key: &[u8]) -> Option<(u64, &str, UploadId)> {
+pub(super) fn parse_upload(key: &[u8]) -> Option<(u64, String, UploadId)> {
     let (head, tail) = key.split_at_checked(key.len().checked_sub(UPLOAD_TAIL_BYTES)?)?;
     let (base, name) = head.split_at_checked(BASE_BYTES)?;
     let id = UploadId::from_bytes(tail.strip_prefix(&UPLOAD_SEPARATOR)?.try_into().ok()?);
     let bucket_id = u64::from_be_bytes(base.strip_prefix(&[UPLOAD])?.try_into().ok()?);
-    Some((bucket_id, std::str::from_utf8(name).ok()?, id))
+    Some((bucket_id, unescape(name)?, id))
+}
+
+/// With `00 ff` for each NUL, so that what follows a name (`00 01`) sorts before each continuation of it.
+fn escape(name: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len());
+    for &byte in name.as_bytes() {
+        out.push(byte);
+        if byte == 0 {
+            out.push(0xff);
+        }
+    }
+    out
+}
+
+fn unescape(bytes: &[u8]) -> Option<String> {
+    let mut name = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter();
+    while let Some(&byte) = rest.next() {
+        if byte == 0 && rest.next() != Some(&0xff) {
+            return None;
+        }
+        name.push(byte);
+    }
+    String::from_utf8(name).ok()
 }
 
 /// A part.
@@ -178,7 +203,7 @@ mod tests {
         fn uploads_survive_the_round_trip(bucket_id: u64, name in "[a\0\u{1}b]{1,9}", number: u64, secret: u64) {
             let id = UploadId { number, secret };
             let key = upload(bucket_id, &object_key(&name), &id);
-            prop_assert_eq!(parse_upload(&key), Some((bucket_id, name.as_str(), id)));
+            prop_assert_eq!(parse_upload(&key), Some((bucket_id, name.clone(), id)));
             let after = after_upload(bucket_id, &name, Some(&id));
             prop_assert!(after > key && after <= after_upload(bucket_id, &name, None));
         }
@@ -193,8 +218,8 @@ mod tests {
 
         #[test]
         fn parsing_never_panics(key: Vec<u8>) {
-            let _ = parse_upload(&key);
-            let _ = parse_part(&key);
+            drop(parse_upload(&key));
+            prop_assert!(parse_part(&key).is_none_or(|number| key.ends_with(&number.get().to_be_bytes())));
         }
     }
 
@@ -207,6 +232,15 @@ mod tests {
         assert!((from.as_slice()..to.as_slice()).contains(&part(7, number(10_000)).as_ref()));
         assert!(part(8, number(1)) >= to);
         assert_eq!(parse_part(&part(7, number(300))), Some(number(300)));
+    }
+
+    proptest! {
+        #[test]
+        fn uploads_sort_by_key_then_identifier(a in "[a\0\u{1}b]{1,5}", b in "[a\0\u{1}b]{1,5}", x: u64, y: u64) {
+            let of = |name: &str, number| upload(1, &object_key(name), &UploadId { number, secret: 0 });
+            prop_assert_eq!(of(&a, x).cmp(&of(&b, y)), (a.as_bytes(), x).cmp(&(b.as_bytes(), y)));
+            prop_assert_eq!(of(&b, y).starts_with(&uploads(1, &a)), b.starts_with(&a));
+        }
     }
 
     #[test]

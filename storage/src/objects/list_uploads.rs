@@ -67,13 +67,12 @@ pub struct ListedUpload {
 impl ListUploads {
     /// Where in the metadata the page starts.
     fn start(&self, bucket_id: u64, names: Names<'_>) -> Vec<u8> {
-        let base = keys::uploads(bucket_id);
         let start = match names.common_prefix(&self.key_marker) {
-            Some(common) => keys::successor(&[&base[..], common.as_bytes()].concat()),
-            None if self.key_marker.is_empty() => base.clone(),
+            Some(common) => keys::successor(&keys::uploads(bucket_id, common)),
+            None if self.key_marker.is_empty() => Vec::new(),
             None => keys::after_upload(bucket_id, &self.key_marker, self.upload_marker.as_ref()),
         };
-        start.max([&base[..], self.prefix.as_bytes()].concat())
+        start.max(keys::uploads(bucket_id, &self.prefix))
     }
 }
 
@@ -88,33 +87,28 @@ impl Store {
         if request.limit == 0 {
             return Ok(listing);
         }
-        let base = keys::uploads(id);
         let names = Names {
             prefix: &request.prefix,
             delimiter: &request.delimiter,
         };
-        let to = keys::successor(&[&base[..], request.prefix.as_bytes()].concat());
+        let to = keys::successor(&keys::uploads(id, &request.prefix));
         let from = request.start(id, names);
         let mut pages = Pages::new(&*self.inner.meta, from, to, names.expected(request.limit));
         while let Some(entry) = pages.next().await? {
             let (_, name, upload) = keys::parse_upload(&entry.key).ok_or(RecordError::BadKey)?;
-            // A prefix with a NUL in it can also match what follows the object's key.
-            if !name.starts_with(&request.prefix) {
-                continue;
-            }
             if listing.entries.len() == request.limit {
                 listing.next = listing.entries.last().map(UploadEntry::marker);
                 break;
             }
-            if let Some(common) = names.common_prefix(name) {
-                pages.seek(keys::successor(&[&base[..], common.as_bytes()].concat()));
+            if let Some(common) = names.common_prefix(&name) {
+                pages.seek(keys::successor(&keys::uploads(id, common)));
                 listing
                     .entries
                     .push(UploadEntry::CommonPrefix(common.to_owned()));
             } else {
                 listing
                     .entries
-                    .push(UploadEntry::Upload(listed(name, upload, &entry.value)?));
+                    .push(UploadEntry::Upload(listed(&name, upload, &entry.value)?));
             }
         }
         Ok(listing)

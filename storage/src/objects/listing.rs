@@ -133,7 +133,7 @@ pub(super) struct Names<'a> {
     pub(super) delimiter: &'a str,
 }
 
-impl<'a> Names<'a> {
+impl Names<'_> {
     /// The common prefix that `name`, which begins with the prefix, is rolled up into.
     pub(super) fn common_prefix<'n>(&self, name: &'n str) -> Option<&'n str> {
         if self.delimiter.is_empty() {

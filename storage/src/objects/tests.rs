@@ -1,5 +1,6 @@
 //! Tests of the whole of [`super`] on metadata and disks in memory.
 
+mod costs;
 mod model;
 mod objects;
 mod races;

@@ -68,12 +68,11 @@ fn encode_system(name: &str, value: &str, out: &mut Encoder) {
         return out.number(CONTENT_TYPE, code as u64);
     }
     let mut bytes = Vec::with_capacity(name.len() + value.len() + 2);
-    match NAMES.iter().position(|known| *known == name) {
-        Some(code) => varint::put(&mut bytes, code as u64 + 1),
-        None => {
-            varint::put(&mut bytes, 0);
-            put_text(&mut bytes, name);
-        }
+    if let Some(code) = NAMES.iter().position(|known| *known == name) {
+        varint::put(&mut bytes, code as u64 + 1);
+    } else {
+        varint::put(&mut bytes, 0);
+        put_text(&mut bytes, name);
     }
     bytes.extend_from_slice(value.as_bytes());
     out.bytes(SYSTEM, &bytes);

@@ -194,7 +194,7 @@ mod tests {
         fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             if let Some(manifest) = Manifest::take(&mut bytes.as_slice()) {
                 prop_assert!(manifest.parts().count() <= 10_000);
-                let _ = manifest.size();
+                prop_assert!(manifest.size().is_none_or(|size| size >= manifest.parts().map(|(_, size)| size).max().unwrap_or(0)));
             }
         }
     }

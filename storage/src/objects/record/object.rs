@@ -127,11 +127,7 @@ impl ObjectRecord {
             out.bytes(DELETE_MARKER, &[]);
         }
         if let Some(retention) = &self.retention {
-            let mode = if retention.mode == RetentionMode::Compliance {
-                1
-            } else {
-                0
-            };
+            let mode = u8::from(retention.mode == RetentionMode::Compliance);
             let mut bytes = vec![mode];
             varint::put(&mut bytes, retention.until_unix_millis);
             out.bytes(RETENTION, &bytes);
@@ -149,7 +145,7 @@ impl ObjectRecord {
 
     pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
         let mut decoder = Decoder::new(record)?;
-        let mut decoded = Self::new(
+        let mut object = Self::new(
             0,
             0,
             ETag {
@@ -160,11 +156,11 @@ impl ObjectRecord {
         let mut seen = Required::default();
         while let Some(field) = decoder.field()? {
             seen.note(field.tag);
-            decoded.decode_field(&field)?;
+            object.decode_field(&field)?;
         }
         seen.check()?;
-        decoded.decode_body(decoder.rest())?;
-        Ok(decoded)
+        object.decode_body(decoder.rest())?;
+        Ok(object)
     }
 
     fn decode_field(&mut self, field: &Field<'_>) -> Result<(), RecordError> {

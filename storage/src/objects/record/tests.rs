@@ -4,15 +4,10 @@ use super::{
     object::{Retention, RetentionMode},
     *,
 };
-use crate::{
-    objects::names::{ETag, PartNumber, UploadId},
-    stripes::BlobPlacement,
+use crate::objects::{
+    names::{ETag, PartNumber, UploadId},
+    testing::some_placement,
 };
-
-/// A placement as an inline blob of two disks would have, written by hand so as not to depend on the stripes.
-fn some_placement() -> Option<BlobPlacement> {
-    Some(super::super::testing::some_placement())
-}
 
 fn etag() -> impl Strategy<Value = ETag> {
     (any::<[u8; 16]>(), any::<u16>()).prop_map(|(md5, parts)| ETag { md5, parts })
@@ -80,9 +75,9 @@ fn body(size: u64) -> (u64, Body) {
         secret: 9,
     };
     let part = |n| (PartNumber::new(n).unwrap(), size % 1000);
-    match (size % 3, some_placement()) {
-        (0, _) => (0, Body::Empty),
-        (1, Some(placement)) => (size, Body::Blob(placement)),
+    match size % 3 {
+        0 => (0, Body::Empty),
+        1 => (size, Body::Blob(some_placement())),
         _ => {
             let manifest = Manifest::new(upload, [1, 2, 7].map(part));
             (manifest.size().unwrap(), Body::Parts(manifest))
@@ -129,16 +124,15 @@ proptest! {
     fn a_cut_or_changed_object_never_panics(record in object(), at: prop::sample::Index, flip: u8) {
         let mut bytes = record.encode();
         let at = at.index(bytes.len());
-        let _ = ObjectRecord::decode(&bytes[..at]);
+        drop(ObjectRecord::decode(&bytes[..at]));
         bytes[at] ^= flip;
-        let _ = ObjectRecord::decode(&bytes);
-        let _ = ObjectSummary::decode(&bytes);
+        drop(ObjectRecord::decode(&bytes));
+        prop_assert!(ObjectSummary::decode(&bytes).is_ok() || ObjectRecord::decode(&bytes).is_err());
     }
 
     #[test]
     fn parts_survive_the_round_trip(size in 1..u64::MAX, modified: u64, etag in etag(), checksum in option::of(checksum()), unknown in unknown()) {
-        let placement = some_placement();
-        let size = if placement.is_some() { size } else { 0 };
+        let placement = Some(some_placement());
         let part = PartRecord { size, modified_unix_millis: modified, etag, checksum, unknown, placement };
         prop_assert_eq!(PartRecord::decode(&part.encode()), Ok(part));
     }
@@ -159,12 +153,12 @@ proptest! {
     #[test]
     fn random_bytes_never_panic(mut bytes in vec(any::<u8>(), 1..80)) {
         bytes[0] = 1;
-        let _ = ObjectRecord::decode(&bytes);
-        let _ = ObjectSummary::decode(&bytes);
-        let _ = PartRecord::decode(&bytes);
-        let _ = UploadRecord::decode(&bytes);
-        let _ = BucketRecord::decode(&bytes);
-        let _ = GarbageRecord::decode(&bytes);
+        drop(ObjectRecord::decode(&bytes));
+        prop_assert!(ObjectSummary::decode(&bytes).is_ok() || ObjectRecord::decode(&bytes).is_err());
+        drop(PartRecord::decode(&bytes));
+        drop(UploadRecord::decode(&bytes));
+        drop(BucketRecord::decode(&bytes));
+        drop(GarbageRecord::decode(&bytes));
     }
 }
 
@@ -180,7 +174,7 @@ fn garbage_survives_the_round_trip() {
         GarbageRecord::UnusedParts(used),
         GarbageRecord::Uploads(9),
     ];
-    tasks.extend(some_placement().map(GarbageRecord::Blob));
+    tasks.push(GarbageRecord::Blob(some_placement()));
     for task in tasks {
         assert_eq!(GarbageRecord::decode(&task.encode()), Ok(task));
     }
@@ -221,7 +215,7 @@ fn a_plain_object_takes_at_most_sixty_bytes() {
 fn bytes_of_an_object_are_frozen() {
     let mut expected = vec![1];
     expected.extend([1, 2, 0x80, 0x08]);
-    expected.extend([3, 6, 0xfb, 0xc0, 0xa3, 0xb0, 0x8c, 0x34]);
+    expected.extend([3, 6, 0xfb, 0xd8, 0xc1, 0xa2, 0x8c, 0x34]);
     expected.extend([5, 16]);
     expected.extend([0xab; 16]);
     expected.extend([7, 9, 3, 1, 2, 3, 4, 5, 6, 7, 8]);

@@ -150,7 +150,7 @@ async fn apply(fixture: &Fixture, model: &mut Model, operation: Operation) {
             }
         }
         Operation::PutIfMatch(name, other, body) => {
-            put_if_match(fixture, model, name, other, &body).await
+            put_if_match(fixture, model, name, other, &body).await;
         }
         Operation::Copy(from, to) => {
             let read = fixture.get(from).await;
@@ -178,9 +178,9 @@ async fn apply(fixture: &Fixture, model: &mut Model, operation: Operation) {
                 .await
                 .unwrap();
             assert!(results.len() == names.len() && results.iter().all(Result::is_ok));
-            names
-                .iter()
-                .for_each(|name| drop(model.objects.remove(*name)));
+            for name in names {
+                model.objects.remove(name);
+            }
         }
         Operation::SetTags(name, tag) => {
             let tags = Tags(vec![("tag".into(), tag.to_string())]);

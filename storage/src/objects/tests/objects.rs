@@ -1,5 +1,7 @@
 //! Buckets, objects, conditions, tags, listing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::objects::{testing::*, *};
@@ -292,7 +294,7 @@ async fn tags_and_headers_change_without_the_data() {
     assert!(matches!(set(&tags).await, Err(StoreError::NoSuchKey)));
     for body in [b"", SMALL, LARGE] {
         fixture.put("a", body).await.unwrap();
-        fixture.clock.advance(std::time::Duration::from_secs(5));
+        fixture.clock.advance(Duration::from_secs(5));
         set(&tags).await.unwrap();
         let was = fixture.handle("a").await.unwrap().info().clone();
         assert_eq!((&was.tags, was.etag), (&tags, etag(body)));
