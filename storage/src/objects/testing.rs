@@ -102,7 +102,9 @@ impl InlineSink for Sink {
             shards.push(ShardPlace::Log(disk.number(), address));
         }
         drop(sender);
-        receiver.iter().for_each(|result| result.unwrap());
+        for result in receiver {
+            result.unwrap();
+        }
         let InlineBlob { blob, size, profile, .. } = *blob;
         Ok(BlobPlacement { blob, size, profile, form: ShardForm::Inline, shards })
     }
