@@ -1,6 +1,10 @@
 //! A metadata engine in memory: the model of what [`Meta`] promises, and the engine of tests. Nothing is durable.
 
-use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Debug,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -138,55 +142,32 @@ impl Meta for MemoryMeta {
     }
 }
 
-/// Whether `transaction` keeps to the limits of [`super`]; for every engine to call first.
+/// Whether `transaction` keeps to the limits of [`super`]. As strict as the strictest engine: a key that is changed and
+/// tested counts twice, and a transaction without a change is none.
 ///
 /// # Errors
 /// [`MetaError::TooLarge`] says which limit is broken.
 pub fn check_limits(transaction: &Transaction) -> Result<(), MetaError> {
-    let Transaction {
-        changes,
-        preconditions,
-        inline: _,
-    } = transaction;
-    let changed: Vec<_> = changes.iter().map(|change| &change.key).collect();
-    let tested: Vec<_> = preconditions
-        .iter()
-        .map(|condition| &condition.key)
-        .collect();
-    let keys = changed.iter().chain(&tested);
-    let key_bytes: usize = keys.clone().map(|key| key.len()).sum();
+    let too_large = |what: String| Err(MetaError::TooLarge(what));
+    let Transaction { changes, preconditions, inline: _ } = transaction;
+    let changed = || changes.iter().map(|change| &change.key);
+    let keys = || changed().chain(preconditions.iter().map(|condition| &condition.key));
     let values = || changes.iter().filter_map(|change| change.value.as_ref());
-    let bytes = key_bytes + values().map(Bytes::len).sum::<usize>();
-    let count = distinct(keys.clone().copied());
-    if count > MAX_COMMIT_KEYS {
-        return Err(MetaError::TooLarge(format!("{count} keys")));
+    let bytes: usize = keys().chain(values()).map(Bytes::len).sum();
+    let count = keys().count();
+    if changes.is_empty() || count > MAX_COMMIT_KEYS || bytes > MAX_COMMIT_BYTES {
+        return too_large(format!("{count} keys, {bytes} bytes"));
     }
-    if distinct(changed.iter().copied()) < changed.len() {
-        return Err(MetaError::TooLarge("a key is changed twice".to_owned()));
-    }
-    if bytes > MAX_COMMIT_BYTES {
-        return Err(MetaError::TooLarge(format!("{bytes} bytes")));
+    if changed().collect::<HashSet<_>>().len() < changes.len() {
+        return too_large("a key is changed twice".to_owned());
     }
     if let Some(value) = values().find(|value| value.len() > MAX_VALUE_BYTES) {
-        return Err(MetaError::TooLarge(format!(
-            "a value of {} bytes",
-            value.len()
-        )));
+        return too_large(format!("a value of {} bytes", value.len()));
     }
-    match keys
-        .clone()
-        .find(|key| key.is_empty() || key.len() > MAX_KEY_BYTES)
-    {
-        Some(key) => Err(MetaError::TooLarge(format!("a key of {} bytes", key.len()))),
+    match keys().find(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
+        Some(key) => too_large(format!("a key of {} bytes", key.len())),
         None => Ok(()),
     }
-}
-
-fn distinct<'a>(keys: impl Iterator<Item = &'a Bytes>) -> usize {
-    let mut keys: Vec<_> = keys.collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys.len()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! Invariants:
 //! - Extents that a record names are removed only by a garbage task, and never while a reader of this process pins them.
 //! - A part record lives as long as an upload or an object's manifest names its upload; it is the only place of its data.
+//! - A record names a blob in the log only if the commit of that record carried it.
 //! - No object enters a bucket that is gone: each write has a precondition on the bucket's revision.
 
 mod bucket;

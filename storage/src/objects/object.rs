@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     meta::Revision,
-    stripes::{FinishedBlob, InlineBlob},
+    stripes::{BlobReader, BlobWriter, FinishedBlob, InlineBlob},
 };
 
 /// An object to put.
@@ -184,7 +184,10 @@ impl Store {
         Ok(Written::of(&record.await?))
     }
 
-    /// Changes a record and leaves its body where it is.
+    /// Changes a record, its bytes staying what they are.
+    ///
+    /// Extents and parts stay where they are. A blob in the log is written again with the commit: the engine takes shards
+    /// for alive only by the commit that carried them, so a record must never name those of another commit.
     pub(super) async fn modify_object(
         &self,
         bucket: &BucketName,
@@ -195,13 +198,14 @@ impl Store {
         for _ in 0..ATTEMPTS {
             let bucket = self.open_bucket(bucket).await?;
             let object_key = keys::object(bucket.id(), key);
-            let found = self
-                .find_object(&object_key)
-                .await?
-                .ok_or(StoreError::NoSuchKey)?;
+            let found = self.find_object(&object_key).await?.ok_or(StoreError::NoSuchKey)?;
             let mut record = found.record;
             change(&mut record)?;
             let mut draft = Draft::default();
+            if let Some(inline) = self.code_again(&record.body).await? {
+                record.body = Body::Empty;
+                draft.inline(Some(inline));
+            }
             draft.put(object_key.clone(), record.encode());
             draft.expect(object_key.clone(), Some(found.revision));
             if self.try_commit(draft).await?.is_some() {
@@ -210,6 +214,26 @@ impl Store {
             self.inner.turns.take(&object_key, &mut turn).await;
         }
         Err(StoreError::Conflict)
+    }
+
+    /// The blob of `body`, to travel with another commit, if it is in the log.
+    async fn code_again(&self, body: &Body) -> Result<Option<InlineBlob>, StoreError> {
+        let placement = match body {
+            Body::Blob(placement) if !placement.is_extents() => placement,
+            Body::Blob(_) | Body::Parts(_) | Body::Empty => return Ok(None),
+        };
+        let (pool, size) = (&self.inner.pool, placement.size);
+        let mut reader = BlobReader::open(pool, placement.clone(), 0..size)?;
+        let mut writer = BlobWriter::new(pool, placement.profile, Some(size))?;
+        while let Some(bytes) = reader.next().await {
+            writer.write(bytes?).await?;
+        }
+        match writer.finish().await? {
+            FinishedBlob::Inline(inline) => Ok(Some(inline)),
+            FinishedBlob::Empty | FinishedBlob::Extents(_) => {
+                Err(StoreError::Internal(format!("blob of {size} bytes left the log")))
+            }
+        }
     }
 
     /// The record under an object's key.

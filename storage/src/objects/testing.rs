@@ -1,73 +1,118 @@
 //! What the tests of this module stand on: the one place that knows how to make a pool without disks of its own.
 
 use std::{
+    collections::HashSet,
     future::Future,
     pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
     time::Duration,
 };
 
 use bytes::Bytes;
+use larder_erasure::Profile;
 
 use super::*;
 use crate::{
-    disk::BlobId,
+    disk::{
+        Address, BlobId, Completion, DiskError, DiskNo, Frame, FrameKind, OpenOptions, Seq, SlotState,
+        memory,
+    },
     meta::{
         Meta, MetaError, Revision,
         memory::{InlineSink, MemoryMeta},
     },
     rng::SeededRng,
-    stripes::{BlobPlacement, FinishedBlob, InlineBlob, Pool},
+    stripes::{
+        BlobPlacement, FinishedBlob, InlineBlob, Pool, PoolDisk, PoolOptions, ShardForm, ShardPlace,
+    },
 };
 
 /// Bodies above this become extents in tests.
 pub(super) const INLINE_MAX: usize = 100;
 
-/// A pool in memory.
+/// A pool of two disks in memory.
 pub(super) fn pool() -> Arc<Pool> {
-    let pool = Pool::default();
-    pool.inline_max.store(INLINE_MAX as u64, Ordering::SeqCst);
-    Arc::new(pool)
+    let (_, opened) = memory(2, 1 << 32, &OpenOptions::default(), &SeededRng::new(1)).unwrap();
+    let disks = opened.disks.into_iter().map(|slot| PoolDisk {
+        slot: slot.slot,
+        number: slot.number,
+        location: String::new(),
+        disk: match slot.state {
+            SlotState::Present(disk) => Ok(disk),
+            SlotState::Missing { reason } => Err(reason),
+        },
+    });
+    let profile = Profile::new(1, 1).unwrap();
+    let pool = Pool::new(disks.collect(), PoolOptions { profile, blocking_threads: false });
+    pool.set_epoch(1);
+    pool.set_inline_max(INLINE_MAX as u64);
+    pool
 }
 
-/// Names of all blobs that have extents, to see what leaks.
+/// How many blobs have extents, to see what leaks.
 pub(super) fn extents(pool: &Pool) -> usize {
-    pool.blobs
-        .lock()
-        .values()
-        .filter(|data| data.len() > INLINE_MAX)
-        .count()
+    let disks = pool.disks().iter().flat_map(|disk| &disk.disk);
+    let blobs = disks.flat_map(|disk| disk.extents().unwrap()).map(|(blob, _)| blob);
+    blobs.collect::<HashSet<_>>().len()
 }
 
 /// The placement of some inline blob.
 pub(super) fn some_placement() -> BlobPlacement {
+    let shard = |disk, offset| ShardPlace::Log(DiskNo(disk), Address { segment: 3, offset });
     BlobPlacement {
         blob: BlobId((1 << 40) + 5),
         size: 77,
-        extents: false,
+        profile: Profile::new(1, 1).unwrap(),
+        form: ShardForm::Inline,
+        shards: vec![shard(0, 4711), shard(1, 4700)],
     }
 }
+
+/// Writes inline blobs to their disks, without a commit around them.
+#[derive(Debug)]
+struct Sink;
 
 #[derive(Debug)]
-struct Sink(Arc<Pool>);
+struct Done(mpsc::Sender<Result<(), DiskError>>);
 
-impl InlineSink for Sink {
-    fn store(&self, _: Revision, blob: &InlineBlob) -> Result<BlobPlacement, MetaError> {
-        self.0.blobs.lock().insert(blob.blob.0, blob.data.clone());
-        Ok(BlobPlacement {
-            blob: blob.blob,
-            size: blob.size,
-            extents: false,
-        })
+impl Completion for Done {
+    fn complete(&self, _: DiskNo, result: Result<(), DiskError>) {
+        self.0.send(result).unwrap();
     }
 }
 
-/// A metadata engine whose inline blobs `pool` can read.
-pub(super) fn meta(pool: &Arc<Pool>) -> Arc<dyn Meta> {
-    Arc::new(MemoryMeta::with_sink(Arc::new(Sink(Arc::clone(pool)))))
+impl InlineSink for Sink {
+    fn store(&self, revision: Revision, blob: &InlineBlob) -> Result<BlobPlacement, MetaError> {
+        let (sender, receiver) = mpsc::channel();
+        let mut shards = Vec::new();
+        for (index, (disk, shard)) in blob.shards.iter().enumerate() {
+            let disk = disk.as_ref().unwrap();
+            let frame = Frame {
+                kind: FrameKind::Shard,
+                seq: Seq::new(1, revision.0),
+                shard_index: u8::try_from(index).unwrap(),
+                meta: &[],
+                shard,
+            };
+            let address = disk.append(&frame, Some(Arc::new(Done(sender.clone())))).unwrap();
+            shards.push(ShardPlace::Log(disk.number(), address));
+        }
+        drop(sender);
+        for result in receiver {
+            result.unwrap();
+        }
+        let InlineBlob { blob, size, profile, .. } = *blob;
+        Ok(BlobPlacement { blob, size, profile, form: ShardForm::Inline, shards })
+    }
+}
+
+/// A metadata engine that writes inline blobs to their disks.
+pub(super) fn meta() -> Arc<dyn Meta> {
+    Arc::new(MemoryMeta::with_sink(Arc::new(Sink)))
 }
 
 /// A clock that is set by hand.
@@ -126,7 +171,7 @@ impl Fixture {
     /// With something between the store and its metadata.
     pub(super) fn with_meta(wrap: impl FnOnce(Arc<dyn Meta>) -> Arc<dyn Meta>) -> Self {
         let pool = pool();
-        let meta = wrap(meta(&pool));
+        let meta = wrap(meta());
         let clock = Arc::new(ManualClock(AtomicU64::new(1_000_000)));
         let rng = Arc::new(SeededRng::new(1));
         let options = StoreOptions {

@@ -11,7 +11,7 @@ use std::{
 use larder_erasure::{Codec, Profile};
 use parking_lot::{Mutex, RwLock};
 
-use super::{BlobPlacement, ShardPlace, StripeError, block::mix, read::Buffers};
+use super::{BlobPlacement, INLINE_MAX_BYTES, ShardPlace, StripeError, block::mix, read::Buffers};
 use crate::{
     disk::{BlobId, Disk, DiskNo, Health, Seq},
     placement,
@@ -46,6 +46,7 @@ pub struct Pool {
     options: PoolOptions,
     codecs: RwLock<HashMap<Profile, Arc<Codec>>>,
     next_blob: AtomicU64,
+    inline_max_bytes: AtomicU64,
     /// Blobs below were begun by earlier processes.
     first_blob: AtomicU64,
     in_flight: Mutex<BTreeSet<BlobId>>,
@@ -62,6 +63,7 @@ impl Pool {
             options,
             codecs: RwLock::default(),
             next_blob: AtomicU64::new(1),
+            inline_max_bytes: AtomicU64::new(INLINE_MAX_BYTES),
             first_blob: AtomicU64::new(1),
             in_flight: Mutex::default(),
             damaged_reads: AtomicU64::new(0),
@@ -74,6 +76,15 @@ impl Pool {
     pub fn set_epoch(&self, epoch: u32) {
         self.next_blob.store(Seq::new(epoch, 1).0, Ordering::Relaxed);
         self.first_blob.store(Seq::new(epoch, 1).0, Ordering::Relaxed);
+    }
+
+    /// Sets the size up to which blobs travel in the log; [`INLINE_MAX_BYTES`] unless set. Small in tests that want extents.
+    pub fn set_inline_max(&self, bytes: u64) {
+        self.inline_max_bytes.store(bytes.min(INLINE_MAX_BYTES), Ordering::Relaxed);
+    }
+
+    pub(super) fn inline_max(&self) -> u64 {
+        self.inline_max_bytes.load(Ordering::Relaxed)
     }
 
     /// The disks in order of slot, missing ones included.

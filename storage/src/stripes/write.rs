@@ -279,7 +279,7 @@ impl BlobWriter {
             self.batch.shorten();
             self.batch.close_stripe(&self.codec)?;
         }
-        if self.sending.is_none() && self.taken <= INLINE_MAX_BYTES {
+        if self.sending.is_none() && self.taken <= self.pool.inline_max() {
             return Ok(FinishedBlob::Inline(self.into_inline()));
         }
         self.send().await?;

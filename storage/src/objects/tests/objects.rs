@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::objects::{testing::*, *};
+use crate::objects::{
+    record::{Body, ObjectRecord},
+    testing::*,
+    *,
+};
 
 const SMALL: &[u8] = b"small";
 const LARGE: &[u8] = &[7; INLINE_MAX * 3];
@@ -366,6 +370,31 @@ async fn a_reader_outlives_overwrite_and_delete() {
     assert_eq!(read_all(reader).await.unwrap(), LARGE);
     assert_eq!(fixture.sweep().await.blobs, 1);
     assert_eq!((extents(&fixture.pool), fixture.count(b'g').await), (0, 0));
+}
+
+/// The blob that an object's record names, and whether it is in the log.
+async fn blob_of(fixture: &Fixture, name: &str) -> Option<(u64, bool)> {
+    let entries = fixture.meta.scan(b"o", b"p", usize::MAX).await.unwrap();
+    let entry = entries.iter().find(|entry| entry.key.ends_with(name.as_bytes())).unwrap();
+    match ObjectRecord::decode(&entry.value).unwrap().body {
+        Body::Blob(placement) => Some((placement.blob.0, !placement.is_extents())),
+        Body::Empty | Body::Parts(_) => None,
+    }
+}
+
+/// Otherwise reclaim would take the shards for dead: their commit is no longer the key's last.
+#[tokio::test]
+async fn a_changed_record_carries_its_blob_in_the_log_anew() {
+    let fixture = Fixture::with_bucket().await;
+    let tags = Tags(vec![("k".into(), "v".into())]);
+    for (body, in_log) in [(SMALL, true), (LARGE, false)] {
+        fixture.put("a", body).await.unwrap();
+        let (before, was_in_log) = blob_of(&fixture, "a").await.unwrap();
+        fixture.store.set_tags(&bucket("bucket"), &key("a"), tags.clone()).await.unwrap();
+        let (after, is_in_log) = blob_of(&fixture, "a").await.unwrap();
+        assert_eq!((was_in_log, is_in_log, before != after), (in_log, in_log, in_log));
+        assert_eq!(fixture.get("a").await.unwrap(), body);
+    }
 }
 
 /// Names of a page and where the next starts.
