@@ -36,6 +36,8 @@ enum Command {
     Server(Box<server::ServerArgs>),
     /// Show disks, space and degraded objects of a running server.
     Status(status::StatusArgs),
+    /// Measure an S3 endpoint: throughput, latency, and what the machine can do at best.
+    Bench(Box<crate::bench::BenchArgs>),
 }
 
 /// Runs the command that the process was started with.
@@ -43,6 +45,7 @@ pub fn main() -> ExitCode {
     let ran = match Cli::parse().command {
         Command::Server(args) => server::run(*args),
         Command::Status(args) => status::run(&args),
+        Command::Bench(args) => run_bench(*args),
     };
     match ran {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,6 +54,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run_bench(args: crate::bench::BenchArgs) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(crate::bench::run(args))?)
 }
 
 /// Everything that may go wrong ends up here as one line.

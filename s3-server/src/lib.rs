@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod app;
 pub mod banner;
+pub mod bench;
 pub mod checksum;
 pub mod cli;
 pub mod config;

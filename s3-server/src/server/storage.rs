@@ -4,23 +4,34 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use larder_storage::{
-    Engine, OpenSettings, Profile, Progress, clock::Clock, objects::Store, rng::Rng,
+    clock::Clock,
+    disk::Health,
+    meta::{
+        embedded::{Progress, ProgressStage},
+        view::Engine,
+    },
+    objects::Store,
+    open::{OpenSettings, Storage},
+    rng::Rng,
+    upkeep::UpkeepSettings,
 };
 
 use super::ServerError;
 use crate::{
     admin::{DiskStatus, StatusSource, StorageStatus},
     config::{MetaEngine, ProfileSetting, Settings},
+    hash::Md5,
 };
 
-/// An open store and what is known of its disks.
+/// An open store and what runs beside it.
 #[derive(Debug)]
 pub(super) struct Disks {
     /// The store.
     pub(super) store: Store,
     /// The profile of new objects.
     pub(super) profile: ProfileSetting,
-    directories: Vec<String>,
+    storage: Arc<Storage>,
+    upkeep: tokio::task::JoinHandle<()>,
 }
 
 /// Opens the disks of `settings`; recovery shows its progress in the log.
@@ -32,76 +43,120 @@ pub(super) async fn open(
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
 ) -> Result<Disks, ServerError> {
+    let profile = settings.profile.map(|profile| profile.to_string().parse());
+    let profile = profile.transpose().map_err(|error| ServerError::Open(format!("profile: {error}")))?;
     let wanted = OpenSettings {
         data: settings.data.clone(),
-        profile: settings.profile.map(|p| Profile {
-            data: p.data,
-            parity: p.parity,
-        }),
+        profile,
         engine: match settings.meta_engine {
             MetaEngine::Fjall => Engine::Fjall,
             MetaEngine::Sled => Engine::Sled,
         },
+        view_dir: None,
+        disks: larder_storage::disk::OpenOptions::default(),
+        md5: Md5::digest,
     };
-    let opened = larder_storage::open(wanted, clock, rng, &show).await;
-    let opened = opened.map_err(|error| ServerError::Open(error.to_string()))?;
-    for report in &opened.reports {
+    let show = progress_log();
+    let opened = larder_storage::open::open(wanted, clock, rng, show).await;
+    let storage = Arc::new(opened.map_err(|error| ServerError::Open(error.to_string()))?);
+    for report in storage.reports() {
         tracing::warn!("{report}");
     }
-    let Profile { data, parity } = opened.profile;
+    report_recovery(&storage);
+    let upkeep = tokio::spawn(storage.upkeep(UpkeepSettings::default()));
+    let (data, parity) = (storage.profile().data(), storage.profile().parity());
+    let byte = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
     Ok(Disks {
-        store: opened.store,
-        profile: ProfileSetting { data, parity },
-        directories: settings
-            .data
-            .iter()
-            .map(|dir| dir.display().to_string())
-            .collect(),
+        store: storage.store().clone(),
+        profile: ProfileSetting { data: byte(data), parity: byte(parity) },
+        storage,
+        upkeep,
     })
 }
 
-fn show(progress: Progress) {
-    let Progress { phase, done, total } = progress;
-    tracing::info!(done, total, "{phase}");
+fn report_recovery(storage: &Storage) {
+    let found = storage.recovery();
+    tracing::info!(
+        epoch = found.epoch,
+        rebuilt = found.rebuilt,
+        frames = found.frames,
+        adopted = found.adopted,
+        void = found.void,
+        "metadata is up to date"
+    );
+    if found.damaged_bytes > 0 {
+        tracing::warn!(bytes = found.damaged_bytes, "log bytes were torn or rotten and are not used");
+    }
+}
+
+/// A line in the log for each tenth of the way.
+fn progress_log() -> Arc<dyn Fn(Progress) + Send + Sync> {
+    let shown = std::sync::atomic::AtomicU64::new(0);
+    Arc::new(move |progress| {
+        let tenth = progress.done_bytes * 10 / progress.total_bytes.max(1);
+        if shown.swap(tenth, std::sync::atomic::Ordering::Relaxed) == tenth {
+            return;
+        }
+        let what = match progress.stage {
+            ProgressStage::Replay => "replaying the logs",
+            ProgressStage::Rebuild => "rebuilding the metadata view from the logs",
+        };
+        let (done, total) = (progress.done_bytes >> 20, progress.total_bytes >> 20);
+        tracing::info!("{what}: {}0 %, {done} of {total} MiB", tenth);
+    })
 }
 
 impl Disks {
     /// What `larder status` asks.
     pub(super) fn status(&self) -> Arc<dyn StatusSource> {
-        Arc::new(Status {
-            profile: self.profile.to_string(),
-            directories: self.directories.clone(),
-        })
+        Arc::new(Status(Arc::clone(&self.storage)))
     }
 
-    /// Lets go of the disks.
-    pub(super) fn close(self) {
-        drop(self.store);
+    /// Writes out what a faster start needs.
+    pub(super) async fn close(self) {
+        self.storage.close().await;
+        if let Err(error) = self.upkeep.await {
+            tracing::error!(%error, "upkeep ended badly");
+        }
     }
 }
 
 #[derive(Debug)]
-struct Status {
-    profile: String,
-    directories: Vec<String>,
-}
+struct Status(Arc<Storage>);
 
 #[async_trait]
 impl StatusSource for Status {
     async fn status(&self) -> StorageStatus {
-        let disk = |directory: &String| DiskStatus {
-            directory: directory.clone(),
-            state: "ok".to_owned(),
-            ..DiskStatus::default()
-        };
-        StorageStatus {
-            profile: self.profile.clone(),
-            disks: self.directories.iter().map(disk).collect(),
-            degraded_objects: 0,
+        match self.0.status().await {
+            Ok(status) => StorageStatus {
+                profile: status.profile.to_string(),
+                disks: status.disks.iter().map(disk).collect(),
+                degraded_objects: status.degraded_objects,
+            },
+            Err(error) => {
+                tracing::warn!(%error, "status is not known");
+                StorageStatus::default()
+            }
         }
     }
 
     fn is_writable(&self) -> bool {
-        true
+        self.0.is_writable()
+    }
+}
+
+fn disk(disk: &larder_storage::open::DiskStatus) -> DiskStatus {
+    let space = disk.space.unwrap_or_default();
+    DiskStatus {
+        directory: disk.location.clone(),
+        id: disk.number.0.to_string(),
+        state: match &disk.health {
+            Health::Good => "ok".to_owned(),
+            Health::Full => "full".to_owned(),
+            Health::Failed(reason) => format!("failed: {reason}"),
+        },
+        total_bytes: space.total_bytes,
+        available_bytes: space.free_bytes,
+        used_bytes: space.total_bytes.saturating_sub(space.free_bytes),
     }
 }

@@ -10,9 +10,42 @@
 //!   the kernel may have dropped the dirty pages, so a retry proves nothing.
 //! - An address is never reused for a different frame within one segment; segment numbers only grow.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+mod extents;
+mod floor;
+mod frame;
+pub mod identity;
+mod log;
+mod open;
+mod options;
+mod queue;
+mod scan;
+mod segment;
+mod segments;
+mod status;
+mod volume;
+mod writer;
+
 use std::{fmt::Debug, sync::Arc};
 
 use bytes::Bytes;
+
+pub use self::{
+    extents::extent_path,
+    frame::FRAME_TRAILER_BYTES,
+    identity::IdentityError,
+    log::{LogDisk, LogDiskConfig},
+    open::{OpenOptions, Opened, Slot, SlotState, open_local, open_volumes},
+    options::DiskOptions,
+    segment::{SEGMENT_HEADER_BYTES, segment_path},
+    volume::{Listed, Volume, VolumeFile, VolumeLock, durable_rename, local::LocalVolume},
+};
+#[cfg(any(test, feature = "testing"))]
+pub use self::{
+    open::{memory, open_manual},
+    volume::{fault, memory::MemoryVolume},
+};
 
 /// A disk's number within its cluster. Never given to another disk, not even after removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,13 +127,13 @@ pub struct ScannedFrame {
     pub meta: Bytes,
     /// Length of the shard part, whose bytes start [`FRAME_HEADER_BYTES`] after the address. Not verified.
     pub shard_bytes: u32,
-    /// Length of the whole frame.
+    /// Length of the whole frame, trailer included.
     pub frame_bytes: u32,
 }
 
 /// Bytes of a frame's header, before the shard part.
 pub const FRAME_HEADER_BYTES: u32 = 24;
-/// The largest frame, header included.
+/// The largest frame: header, shard part and metadata part, without the trailer.
 pub const MAX_FRAME_BYTES: u32 = 8 << 20;
 
 /// Told when frames are durable. Called from the disk's writer thread: must not block.
@@ -194,6 +227,11 @@ pub trait Disk: Send + Sync + Debug {
     fn health(&self) -> Health;
     /// Its space, read at most once a second. May block briefly.
     fn space(&self) -> Space;
+    /// Bytes that were appended and are not yet durable. Appends never wait, so callers hold back when this is more than
+    /// they like (64 MiB is plenty). Cheap.
+    fn pending_bytes(&self) -> u64 {
+        0
+    }
 
     /// The address that the next frame will get if it has at most `max_bytes`; rolls to a new
     /// segment (with `opened_at = seq`) where it would not fit. Call it and [`Disk::append`] under one lock.
@@ -206,7 +244,11 @@ pub trait Disk: Send + Sync + Debug {
     ///
     /// # Errors
     /// [`DiskError::Failed`], [`DiskError::Full`], [`DiskError::FrameTooLarge`].
-    fn append(&self, frame: &Frame<'_>, done: Option<Arc<dyn Completion>>) -> Result<Address, DiskError>;
+    fn append(
+        &self,
+        frame: &Frame<'_>,
+        done: Option<Arc<dyn Completion>>,
+    ) -> Result<Address, DiskError>;
 
     /// All segments in order of number. Blocks.
     ///
@@ -223,7 +265,12 @@ pub trait Disk: Send + Sync + Debug {
     ///
     /// # Errors
     /// [`DiskError`].
-    fn scan(&self, segment: u32, offset: u32, visit: &mut dyn FnMut(ScannedFrame)) -> Result<ScanEnd, DiskError>;
+    fn scan(
+        &self,
+        segment: u32,
+        offset: u32,
+        visit: &mut dyn FnMut(ScannedFrame),
+    ) -> Result<ScanEnd, DiskError>;
     /// Syncs all segments from `segment` on (what a crashed process left in the page cache), blocks.
     ///
     /// # Errors
@@ -246,7 +293,11 @@ pub trait Disk: Send + Sync + Debug {
     ///
     /// # Errors
     /// [`DiskError`].
-    fn create_extent(&self, blob: BlobId, shard_index: u8) -> Result<Box<dyn ExtentWriter>, DiskError>;
+    fn create_extent(
+        &self,
+        blob: BlobId,
+        shard_index: u8,
+    ) -> Result<Box<dyn ExtentWriter>, DiskError>;
     /// Opens an extent for reading.
     ///
     /// # Errors

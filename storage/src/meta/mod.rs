@@ -4,6 +4,13 @@
 //! can keep: a commit touches at most [`MAX_COMMIT_KEYS`] keys and [`MAX_COMMIT_BYTES`];
 //! preconditions are on the revision or absence of single keys; a scan is a snapshot only within a page.
 
+#[cfg(test)]
+mod conformance;
+pub mod embedded;
+pub mod keys;
+pub mod memory;
+pub mod view;
+
 use std::fmt::Debug;
 
 use async_trait::async_trait;

@@ -2,34 +2,90 @@
 //!
 //! Everything here is written on [`crate::meta::Meta`] and [`crate::stripes`] alone, so it is the same on each metadata engine.
 //! Keys are opaque UTF-8 in one flat space: `a`, `a/`, `a//b` and `a/b` are four objects.
+//!
+//! How a write stays atomic: it reads what it depends on, decides, and commits on the condition that nothing of that has
+//! changed; if it has, it starts over, [`commit::ATTEMPTS`] times at most. No scan is part of a commit.
+//! What a commit no longer refers to goes into a garbage task ([`garbage`]) of the same commit.
+//!
+//! Invariants:
+//! - Extents that a record names are removed only by a garbage task, and never while a reader of this process pins them.
+//! - A part record lives as long as an upload or an object's manifest names its upload; it is the only place of its data.
+//! - No object enters a bucket that is gone: each write has a precondition on the bucket's revision.
 
 mod bucket;
+mod bucket_cache;
+mod commit;
+mod complete;
 mod conditions;
+mod delete;
 mod error;
 mod garbage;
 mod keys;
+mod list_uploads;
 mod listing;
 mod names;
 mod object;
+mod orphans;
+mod pages;
+mod pins;
+mod read;
 mod record;
 mod tags;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod upload;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub use bucket::{Bucket, CreateBucket};
-pub use conditions::{ConditionFailed, ReadConditions, WriteConditions};
+pub use complete::{CombineChecksums, CompletePart, CompleteUpload};
+pub use conditions::{ConditionFailed, IfMatch, ReadConditions, WriteConditions};
+pub use delete::DeleteItem;
 pub use error::{ErrorKind, StoreError};
-pub use listing::{ListObjects, ListedObject, Listing};
-pub use names::{BucketName, ETag, NameError, ObjectKey, PartNumber, UploadId};
-pub use object::{ObjectHandle, ObjectInfo, ObjectPart, PutObject, Written};
-pub use record::{Checksum, ChecksumAlgorithm, ChecksumKind, Headers, Tags};
-pub use upload::{
-    CompletePart, CompleteUpload, CreateUpload, ListParts, ListUploads, ListedPart, ListedUpload,
-    PartsPage, PutPart, UploadInfo, UploadsPage,
+pub use garbage::Swept;
+pub use list_uploads::{ListUploads, ListedUpload, UploadEntry, UploadsPage};
+pub use listing::{ListObjects, ListedEntry, ListedObject, Listing};
+pub use names::{
+    BucketName, ETag, MAX_KEY_BYTES, MAX_PARTS, NameError, ObjectKey, PartNumber, UploadId,
+};
+pub use object::{PutObject, UpdateObject, Written};
+pub use read::{ObjectHandle, ObjectInfo, ObjectPart, ObjectReader};
+pub use record::{Checksum, ChecksumAlgorithm, ChecksumKind, Headers, RecordError, Tags};
+pub use upload::{CreateUpload, ListParts, ListedPart, PartsPage, PutPart, UploadInfo};
+
+use crate::{
+    clock::Clock,
+    meta::Meta,
+    rng::Rng,
+    stripes::{BlobWriter, Pool},
 };
 
-use crate::{clock::Clock, meta::Meta, rng::Rng, stripes::Pool};
+/// Computes an MD5: handed in, because hashing is not this crate's matter.
+pub type Md5 = fn(&[u8]) -> [u8; 16];
+
+/// Settings of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// The least bytes of a part that is not the last. Default 5 MiB, as AWS; less suits tests.
+    pub min_part_bytes: u64,
+    /// Age at which an upload in progress counts as abandoned. Default 7 days. Shorter frees space earlier, but
+    /// an upload that takes longer fails.
+    pub abandoned_upload_age: Duration,
+    /// How often abandoned uploads are looked for, which reads all uploads in progress. Default 1 hour.
+    pub abandoned_upload_interval: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            min_part_bytes: 5 << 20,
+            abandoned_upload_age: Duration::from_hours(7 * 24),
+            abandoned_upload_interval: Duration::from_hours(1),
+        }
+    }
+}
 
 /// The object store: a cheap handle, cloned freely.
 #[derive(Clone, Debug)]
@@ -43,11 +99,86 @@ struct Inner {
     pool: Arc<Pool>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
+    md5: Md5,
+    options: StoreOptions,
+    buckets: bucket_cache::BucketCache,
+    pins: Arc<pins::Pins>,
+    turns: commit::Turns,
+    sweep: garbage::SweepState,
 }
 
 impl Store {
-    /// A store on `meta` and the disks of `pool`.
-    pub fn new(meta: Arc<dyn Meta>, pool: Arc<Pool>, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
-        Self { inner: Arc::new(Inner { meta, pool, clock, rng }) }
+    /// A store on `meta` and the disks of `pool`, with default settings.
+    pub fn new(
+        meta: Arc<dyn Meta>,
+        pool: Arc<Pool>,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        md5: Md5,
+    ) -> Self {
+        let inner = Inner {
+            meta,
+            pool,
+            clock,
+            rng,
+            md5,
+            options: StoreOptions::default(),
+            buckets: bucket_cache::BucketCache::default(),
+            pins: Arc::default(),
+            turns: commit::Turns::default(),
+            sweep: garbage::SweepState::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// A store like this one with other settings; nothing else is shared but metadata and disks, so call it before use.
+    #[must_use]
+    pub fn with_options(self, options: StoreOptions) -> Self {
+        let Inner {
+            meta,
+            pool,
+            clock,
+            rng,
+            md5,
+            ..
+        } = &*self.inner;
+        let other = Self::new(
+            Arc::clone(meta),
+            Arc::clone(pool),
+            Arc::clone(clock),
+            Arc::clone(rng),
+            *md5,
+        );
+        match Arc::try_unwrap(other.inner) {
+            Ok(inner) => Self {
+                inner: Arc::new(Inner { options, ..inner }),
+            },
+            Err(inner) => Self { inner },
+        }
+    }
+
+    /// Starts a body for `bucket`, of `size` bytes if known. Dropping the writer, or what it gives, removes what was written.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`]; [`StoreError::Unavailable`] or [`StoreError::Full`] before a byte was taken.
+    pub async fn blob_writer(
+        &self,
+        bucket: &BucketName,
+        size: Option<u64>,
+    ) -> Result<BlobWriter, StoreError> {
+        self.open_bucket(bucket).await?;
+        let pool = &self.inner.pool;
+        Ok(BlobWriter::new(pool, pool.profile(), size)?)
+    }
+
+    fn now(&self) -> u64 {
+        self.inner.clock.unix_millis()
+    }
+
+    /// A number that nothing else has: names buckets, uploads and garbage tasks.
+    fn new_number(&self) -> u64 {
+        self.inner.pool.new_blob_id().0
     }
 }

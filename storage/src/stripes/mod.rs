@@ -7,19 +7,22 @@
 //!
 //! Invariants:
 //! - Bytes whose checksum does not match never leave [`BlobReader`]: they are rebuilt or the read fails.
-//! - Memory per blob in flight is bounded ([`write::BATCH_BYTES`], [`read::BATCH_BYTES`]), whatever its size.
+//! - Memory per blob in flight is bounded (a batch of 512 KiB on its way and one being filled or read), whatever its size.
 
 mod block;
 mod placement;
 mod pool;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use block::{BLOCK_CHECKSUM_BYTES, Layout, UNIT_BYTES};
 pub use placement::{BlobPlacement, PlacementError, ShardForm, ShardPlace};
 pub use pool::{Pool, PoolDisk, PoolOptions};
 pub use read::BlobReader;
-pub use write::{BlobWriter, FinishedBlob, INLINE_MAX_BYTES, InlineBlob};
+pub(crate) use read::verify_shard;
+pub use write::{BlobWriter, ExtentBlob, FinishedBlob, INLINE_MAX_BYTES, InlineBlob};
 
 use crate::disk::DiskError;
 
@@ -59,6 +62,9 @@ pub enum StripeError {
         /// Received.
         got_bytes: u64,
     },
+    /// The coder refused its arguments: a bug.
+    #[error("coding: {0}")]
+    Coding(#[from] larder_erasure::Error),
     /// A disk failed in a way that leaves no way on.
     #[error(transparent)]
     Disk(#[from] DiskError),

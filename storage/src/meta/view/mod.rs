@@ -3,10 +3,36 @@
 //! A view is a cache. It may lose what was applied since the last [`View::persist`] and may be deleted at any time; the
 //! embedded engine replays or rebuilds it from the logs. So engines need no sync of their own on [`View::apply`],
 //! but a batch must be atomic: after a crash each batch is there or not.
+//!
+//! [`open`] opens one of the engines of [`Engine`]; [`MemoryView`] is the model that they are tested against.
+//! Every implementation runs the suite in `conformance`, and all share these limits: keys of 1 to
+//! [`MAX_VIEW_KEY_BYTES`], values of at most [`MAX_VIEW_VALUE_BYTES`]; of two changes of one key in a batch
+//! the later wins.
+//!
+//! Invariants: an engine's types do not leave its file; nothing here knows the logs, revisions or S3.
+
+mod change;
+#[cfg(test)]
+mod conformance;
+mod disk_usage;
+mod engine;
+mod fjall;
+mod memory;
+mod sled;
+mod source;
 
 use std::fmt::Debug;
 
 use bytes::Bytes;
+
+pub use self::{
+    change::{MAX_VIEW_KEY_BYTES, MAX_VIEW_VALUE_BYTES},
+    engine::{Engine, UnknownEngine, ViewSettings, open},
+    fjall::FjallView,
+    memory::MemoryView,
+    sled::SledView,
+    source::ViewDir,
+};
 
 /// One change of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +54,12 @@ pub trait View: Send + Sync + Debug {
     ///
     /// # Errors
     /// As [`View::get`].
-    fn scan(&self, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), ViewError>;
+    fn scan(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), ViewError>;
     /// Applies all changes atomically; visible when it returns, durable only after [`View::persist`].
     ///
     /// # Errors
@@ -41,6 +72,20 @@ pub trait View: Send + Sync + Debug {
     fn persist(&self) -> Result<(), ViewError>;
     /// Bytes that the view takes on disk.
     fn disk_bytes(&self) -> u64;
+}
+
+/// Where a view is kept: opens it, or makes room for a new one.
+pub trait ViewSource: Send + Sync + Debug {
+    /// Opens the view, empty if there is none. Blocks.
+    ///
+    /// # Errors
+    /// [`ViewError`]: damaged; [`ViewSource::wipe`] and try again.
+    fn open(&self) -> Result<std::sync::Arc<dyn View>, ViewError>;
+    /// Removes the view and all that is in it. No view of it may be open. Blocks.
+    ///
+    /// # Errors
+    /// [`ViewError`]: it can't be removed.
+    fn wipe(&self) -> Result<(), ViewError>;
 }
 
 /// The view is damaged or its disk fails.

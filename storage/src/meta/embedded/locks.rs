@@ -1,0 +1,61 @@
+//! Locks on keys, held from the check of a commit's preconditions until it is visible.
+//!
+//! Keys are hashed to a fixed number of locks; a commit takes its locks in ascending order, so two commits can't
+//! wait for each other. Two keys that share a lock only wait longer.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
+
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+use crate::meta::Transaction;
+
+const LOCKS: usize = 4096;
+
+/// The locks of one store.
+#[derive(Debug)]
+pub(super) struct KeyLocks {
+    hasher: RandomState,
+    locks: Vec<Arc<RwLock<()>>>,
+}
+
+/// Held locks; dropping releases them.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    exclusive: Vec<OwnedRwLockWriteGuard<()>>,
+    shared: Vec<OwnedRwLockReadGuard<()>>,
+}
+
+impl KeyLocks {
+    pub(super) fn new() -> Self {
+        let locks = (0..LOCKS).map(|_| Arc::default()).collect();
+        Self { hasher: RandomState::new(), locks }
+    }
+
+    fn index(&self, key: &[u8]) -> usize {
+        usize::try_from(self.hasher.hash_one(key) % LOCKS as u64).unwrap_or(0)
+    }
+
+    /// Locks the keys of `transaction`: changed ones exclusively, tested ones shared.
+    pub(super) async fn lock(&self, transaction: &Transaction) -> Held {
+        let mut wanted: Vec<(usize, bool)> =
+            transaction.changes.iter().map(|change| (self.index(&change.key), true)).collect();
+        let tested = transaction.preconditions.iter();
+        wanted.extend(tested.map(|precondition| (self.index(&precondition.key), false)));
+        // Exclusive before shared of the same lock, so that dedup keeps the stronger one.
+        wanted.sort_unstable_by_key(|(index, exclusive)| (*index, !*exclusive));
+        wanted.dedup_by_key(|(index, _)| *index);
+        let mut held = Held::default();
+        for (index, exclusive) in wanted {
+            let lock = Arc::clone(&self.locks[index]);
+            if exclusive {
+                held.exclusive.push(lock.write_owned().await);
+            } else {
+                held.shared.push(lock.read_owned().await);
+            }
+        }
+        held
+    }
+}

@@ -1,0 +1,510 @@
+//! The embedded metadata engine: the truth in the disks' logs, a materialised view beside it.
+//!
+//! A commit takes its keys' locks, checks its preconditions against the view, appends one frame to each disk that gets a
+//! shard of its inline blob or a copy of its changes, waits until the frames are durable, applies the changes to
+//! the view, and releases the locks. Commits on different keys share the disks' group commits and nothing else.
+//!
+//! Invariants:
+//! - The view never holds a commit that is not durable on `m+1` disks (or on all good ones, where they are fewer).
+//! - Per key the highest sequence number wins, so replaying frames in any order gives the same view.
+//! - Every frame above the view's checkpoint position belongs to a commit that the checkpoint may lack, never below.
+//!
+//! Lock order: key locks, then the sequencer, then a disk's own. No lock but key locks is held across an await.
+
+mod body;
+mod checkpoint;
+mod locks;
+mod recovery;
+mod reclaim;
+mod space;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+pub use checkpoint::CheckpointOutcome;
+pub use reclaim::Reclaimed;
+pub use recovery::{Progress, ProgressStage, RecoveryError, RecoveryReport};
+
+use self::{
+    body::ViewValue,
+    locks::{Held, KeyLocks},
+    space::SegmentSpace,
+    wait::Wait,
+};
+use super::{
+    Change, Committed, Entry, MAX_COMMIT_BYTES, MAX_COMMIT_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES, Meta,
+    MetaError, Precondition, Revision, Transaction, Versioned,
+    keys::heal_key,
+    view::{View, ViewChange, ViewError},
+};
+use crate::{
+    disk::{Address, Disk, DiskError, DiskNo, FRAME_HEADER_BYTES, Frame, FrameKind, Health, Seq},
+    stripes::{BlobPlacement, InlineBlob, Pool, ShardForm, ShardPlace},
+};
+
+/// The engine. Made by [`Embedded::open`].
+#[derive(Debug)]
+pub struct Embedded {
+    pool: Arc<Pool>,
+    view: Arc<dyn View>,
+    /// Which cluster's: a view of another is of no use.
+    cluster: Bytes,
+    locks: KeyLocks,
+    sequencer: Mutex<Sequencer>,
+    /// Notified whenever a commit leaves the sequencer's flight list.
+    settled: Notify,
+    /// Where each disk's log stood at the last checkpoint that saw the disk.
+    positions: Mutex<HashMap<DiskNo, Address>>,
+    space: SegmentSpace,
+    /// One checkpoint or reclaim at a time.
+    upkeep: tokio::sync::Mutex<()>,
+}
+
+/// Gives sequence numbers; whoever holds it appends, so frames of one disk are in order of number.
+#[derive(Debug)]
+struct Sequencer {
+    next: Seq,
+    in_flight: BTreeSet<Seq>,
+    /// Commits that failed and that no checkpoint frame has named yet.
+    void: Vec<Seq>,
+    /// Bytes appended to all disks since the last checkpoint.
+    appended_bytes: u64,
+}
+
+/// A commit whose frames are on their way. Finishing it is not optional: the locks are released only when the view
+/// agrees with the log.
+#[derive(Debug)]
+struct Pending {
+    engine: Arc<Embedded>,
+    seq: Seq,
+    changes: Vec<Change>,
+    placement_bytes: usize,
+    /// Disks and segments that got a copy of the changes.
+    copies: Vec<(DiskNo, u32)>,
+    /// Disks that got a shard; empty without an inline blob.
+    shards: Vec<DiskNo>,
+    /// Shards that must be durable.
+    shards_needed: usize,
+    /// Shards of the blob in all.
+    shards_total: usize,
+    wait: Arc<Wait>,
+    _held: Held,
+}
+
+/// Finishes its commit in a task of its own if the future that waits for it is dropped.
+struct Detachable(Option<Pending>);
+
+/// A frame that is about to be appended.
+struct Planned<'a> {
+    disk: &'a Arc<dyn Disk>,
+    address: Option<Address>,
+    /// Index and blocks of the shard that goes here.
+    shard: Option<(u8, &'a Bytes)>,
+    copy: bool,
+}
+
+#[async_trait]
+impl Meta for Arc<Embedded> {
+    async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, MetaError> {
+        let Some(bytes) = self.view.get(key)? else { return Ok(None) };
+        let (seq, value) = ViewValue::peek(&bytes).ok_or_else(|| damaged(key))?;
+        Ok(Some(Versioned { revision: Revision(seq.0), value: bytes.slice_ref(value) }))
+    }
+
+    async fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Entry>, MetaError> {
+        let mut entries = Vec::new();
+        let mut bad = None;
+        self.view.scan(from, to, &mut |key, bytes| {
+            if entries.len() == limit {
+                return false;
+            }
+            let Some((seq, value)) = ViewValue::peek(bytes) else {
+                bad = Some(damaged(key));
+                return false;
+            };
+            entries.push(Entry {
+                key: Bytes::copy_from_slice(key),
+                revision: Revision(seq.0),
+                value: Bytes::copy_from_slice(value),
+            });
+            entries.len() < limit
+        })?;
+        bad.map_or(Ok(entries), Err)
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<Committed, MetaError> {
+        check_limits(&transaction)?;
+        let held = self.locks.lock(&transaction).await;
+        for precondition in &transaction.preconditions {
+            self.check(precondition)?;
+        }
+        let pending = self.append(transaction, held)?;
+        Detachable(Some(pending)).finish().await
+    }
+}
+
+impl Embedded {
+    fn check(&self, precondition: &Precondition) -> Result<(), MetaError> {
+        let found = match self.view.get(&precondition.key)? {
+            None => None,
+            Some(bytes) => {
+                let (seq, _) = ViewValue::peek(&bytes).ok_or_else(|| damaged(&precondition.key))?;
+                Some(Revision(seq.0))
+            }
+        };
+        if found == precondition.revision {
+            return Ok(());
+        }
+        Err(MetaError::Conflict { key: precondition.key.clone() })
+    }
+
+    /// Copies of a commit's changes that make it survive the loss of any `m` disks.
+    fn copies_wanted(&self) -> usize {
+        self.pool.profile().parity() + 1
+    }
+
+    /// Takes a number, appends the frames, and returns what is to be waited for.
+    fn append(self: &Arc<Self>, transaction: Transaction, held: Held) -> Result<Pending, MetaError> {
+        let Transaction { mut changes, inline, .. } = transaction;
+        if let Some(blob) = &inline
+            && blob.shards.iter().any(|(disk, _)| disk.is_none())
+        {
+            changes.push(Change { key: heal_key(&changes[0].key), value: Some(Bytes::new()) });
+        }
+        let wait = Wait::new();
+        let mut sequencer = self.sequencer.lock();
+        let seq = sequencer.next;
+        let mut planned = match &inline {
+            Some(blob) => plan_inline(blob),
+            None => self.plan_copies(seq),
+        };
+        let good = planned.len();
+        let needed = Pool::write_quorum(self.pool.profile());
+        if inline.is_none() && self.good_disks() < needed {
+            return Err(unavailable(good, needed));
+        }
+        for plan in planned.iter_mut().take(self.copies_wanted()) {
+            plan.copy = true;
+        }
+        let meta_bytes: usize = changes.iter().map(body::change_bytes).sum::<usize>() + 64 * 8 + 16;
+        for plan in &mut planned {
+            let shard = plan.shard.map_or(0, |(_, bytes)| bytes.len());
+            let bytes = u32::try_from(FRAME_HEADER_BYTES as usize + shard + meta_bytes).unwrap_or(u32::MAX);
+            plan.address = plan.disk.next_address(bytes, seq).ok();
+        }
+        let placement_bytes = match &inline {
+            Some(blob) => add_placement(&mut changes[0], blob, &planned),
+            None => 0,
+        };
+        let body = body::encode_commit(placement_bytes, &changes);
+        let frames = append_frames(&planned, seq, &body, &changes[0].key, &wait);
+        sequencer.next = Seq(seq.0 + 1);
+        sequencer.in_flight.insert(seq);
+        sequencer.appended_bytes += frames.bytes;
+        drop(sequencer);
+        let profile = inline.as_ref().map_or(self.pool.profile(), |blob| blob.profile);
+        Ok(Pending {
+            engine: Arc::clone(self),
+            seq,
+            changes,
+            placement_bytes,
+            copies: frames.copies,
+            shards: frames.shards,
+            shards_needed: if inline.is_some() { Pool::write_quorum(profile) } else { 0 },
+            shards_total: if inline.is_some() { profile.total() } else { 0 },
+            wait,
+            _held: held,
+        })
+    }
+
+    fn good_disks(&self) -> usize {
+        let usable = |disk: &&Arc<dyn Disk>| !matches!(disk.health(), Health::Failed(_));
+        self.present().filter(usable).count()
+    }
+
+    /// The disks that are here, failed or not.
+    fn present(&self) -> impl Iterator<Item = &Arc<dyn Disk>> {
+        self.pool.disks().iter().filter_map(|disk| disk.disk.as_ref().ok())
+    }
+
+    /// Disks for the copies of a commit without a blob: a rotation over the good ones.
+    fn plan_copies(&self, seq: Seq) -> Vec<Planned<'_>> {
+        let good: Vec<&Arc<dyn Disk>> =
+            self.present().filter(|disk| !matches!(disk.health(), Health::Failed(_))).collect();
+        let start = usize::try_from(seq.0 % good.len().max(1) as u64).unwrap_or(0);
+        let rotated = good.iter().cycle().skip(start).take(good.len().min(self.copies_wanted()));
+        rotated.map(|disk| Planned { disk, address: None, shard: None, copy: false }).collect()
+    }
+
+    /// Appends further copies of a commit on good disks that have none yet; for when a disk failed under it.
+    fn append_copies(&self, pending: &mut Pending, count: usize) {
+        let body = body::encode_commit(pending.placement_bytes, &pending.changes);
+        let frame = Frame { kind: FrameKind::Commit, seq: pending.seq, shard_index: 0, meta: &body, shard: &[] };
+        let sequencer = self.sequencer.lock();
+        let mut left = count;
+        for disk in self.present() {
+            let has = pending.copies.iter().any(|(number, _)| *number == disk.number());
+            if left == 0 || has || matches!(disk.health(), Health::Failed(_)) {
+                continue;
+            }
+            let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX).saturating_add(FRAME_HEADER_BYTES);
+            if let Some(address) = append_one(disk, bytes, &frame, &pending.wait) {
+                pending.copies.push((disk.number(), address.segment));
+                left -= 1;
+            }
+        }
+        drop(sequencer);
+    }
+
+    fn settle(&self, seq: Seq, durable: bool) {
+        let mut sequencer = self.sequencer.lock();
+        sequencer.in_flight.remove(&seq);
+        if !durable {
+            sequencer.void.push(seq);
+        }
+        drop(sequencer);
+        self.settled.notify_waiters();
+    }
+
+    /// Applies a durable commit to the view and books the space of what it replaces as dead.
+    fn apply(&self, pending: &Pending, durable: &[DiskNo]) -> Result<(), ViewError> {
+        let homes: Vec<_> =
+            pending.copies.iter().filter(|(disk, _)| durable.contains(disk)).copied().collect();
+        let mut changes = Vec::with_capacity(pending.changes.len());
+        for (index, change) in pending.changes.iter().enumerate() {
+            if let Some(old) = self.view.get(&change.key)? {
+                self.space.bury(&change.key, &old);
+            }
+            let placement_bytes = if index == 0 { pending.placement_bytes } else { 0 };
+            let value = change.value.clone().map(|value| {
+                let homes = homes.clone();
+                ViewValue { seq: pending.seq, value: Some(value), placement_bytes, homes }.encode()
+            });
+            if value.is_none() {
+                self.space.bury_tombstone(&change.key, &homes);
+            }
+            changes.push(ViewChange { key: change.key.clone(), value });
+        }
+        self.view.apply(&changes)
+    }
+}
+
+impl Pending {
+    /// Waits, makes up for failed copies, applies. The locks are released when `self` is dropped.
+    async fn finish(&mut self) -> Result<Committed, MetaError> {
+        let mut durable = self.wait.done().await;
+        let engine = Arc::clone(&self.engine);
+        loop {
+            let copies = self.copies.iter().filter(|(disk, _)| durable.contains(disk)).count();
+            let wanted = engine.copies_wanted().min(engine.good_disks());
+            if copies >= wanted {
+                break;
+            }
+            let tried = self.copies.len();
+            engine.append_copies(self, wanted - copies);
+            if self.copies.len() == tried {
+                break;
+            }
+            durable = self.wait.done().await;
+        }
+        let copies = self.copies.iter().filter(|(disk, _)| durable.contains(disk)).count();
+        let shards = self.shards.iter().filter(|disk| durable.contains(disk)).count();
+        let enough = copies >= engine.copies_wanted().min(engine.good_disks()).max(1)
+            && engine.good_disks() >= Pool::write_quorum(engine.pool.profile());
+        if !enough || shards < self.shards_needed {
+            engine.settle(self.seq, false);
+            return Err(unavailable(shards.max(copies), self.shards_needed.max(1)));
+        }
+        let applied = engine.apply(self, &durable);
+        engine.settle(self.seq, applied.is_ok());
+        applied?;
+        Ok(Committed { revision: Revision(self.seq.0), degraded: shards < self.shards_total })
+    }
+
+    /// The key to queue for healing, if the commit became degraded only after its changes were fixed.
+    fn degraded_late(&self, committed: Committed) -> Option<Bytes> {
+        let queued = heal_key(&self.changes[0].key);
+        let known = self.changes.iter().any(|change| change.key == queued);
+        (committed.degraded && !known).then_some(queued)
+    }
+}
+
+impl Embedded {
+    /// Queues an object for healing whose shard was lost between append and sync.
+    async fn remember_degraded(self: &Arc<Self>, queued: Bytes) {
+        let change = Change { key: queued, value: Some(Bytes::new()) };
+        let transaction = Transaction { changes: vec![change], ..Transaction::default() };
+        if let Err(error) = self.commit(transaction).await {
+            tracing::warn!(%error, "degraded object not queued for healing");
+        }
+    }
+}
+
+impl Detachable {
+    async fn finish(mut self) -> Result<Committed, MetaError> {
+        let Some(pending) = self.0.as_mut() else {
+            return Err(MetaError::Unavailable("commit finished twice".into()));
+        };
+        let result = pending.finish().await;
+        let degraded = result.as_ref().ok().and_then(|committed| pending.degraded_late(*committed));
+        let engine = Arc::clone(&pending.engine);
+        // Releases the locks: the next commit may need one of them.
+        self.0 = None;
+        if let Some(queued) = degraded {
+            engine.remember_degraded(queued).await;
+        }
+        result
+    }
+}
+
+impl Drop for Detachable {
+    fn drop(&mut self) {
+        if let Some(pending) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { Self(Some(pending)).finish().await });
+        }
+    }
+}
+
+fn check_limits(transaction: &Transaction) -> Result<(), MetaError> {
+    let changes = &transaction.changes;
+    let keys = changes.len() + transaction.preconditions.len();
+    let bytes: usize = changes.iter().map(body::change_bytes).sum();
+    let value_too_long =
+        |change: &Change| change.value.as_ref().is_some_and(|value| value.len() > MAX_VALUE_BYTES);
+    if changes.is_empty() || keys > MAX_COMMIT_KEYS || bytes > MAX_COMMIT_BYTES {
+        return Err(MetaError::TooLarge(format!("{keys} keys, {bytes} bytes")));
+    }
+    if let Some(change) = changes.iter().find(|c| c.key.len() > MAX_KEY_BYTES || value_too_long(c)) {
+        return Err(MetaError::TooLarge(format!("key or value of {} bytes", body::change_bytes(change))));
+    }
+    if transaction.inline.is_some() && changes[0].value.is_none() {
+        return Err(MetaError::TooLarge("an inline blob needs a value to be named in".into()));
+    }
+    Ok(())
+}
+
+fn plan_inline(blob: &InlineBlob) -> Vec<Planned<'_>> {
+    let mut planned = Vec::with_capacity(blob.shards.len());
+    for (index, (disk, bytes)) in blob.shards.iter().enumerate() {
+        if let Some(disk) = disk {
+            let index = u8::try_from(index).unwrap_or(u8::MAX);
+            planned.push(Planned { disk, address: None, shard: Some((index, bytes)), copy: false });
+        }
+    }
+    planned
+}
+
+/// Appends the placement of `blob` to the first change's value; returns its length.
+fn add_placement(change: &mut Change, blob: &InlineBlob, planned: &[Planned<'_>]) -> usize {
+    let place = |index: usize| {
+        let mut plans = planned.iter();
+        let plan = plans.find(|plan| plan.shard.is_some_and(|(shard, _)| usize::from(shard) == index));
+        plan.and_then(|plan| Some(ShardPlace::Log(plan.disk.number(), plan.address?)))
+            .unwrap_or(ShardPlace::Missing)
+    };
+    let placement = BlobPlacement {
+        blob: blob.blob,
+        size: blob.size,
+        profile: blob.profile,
+        form: ShardForm::Inline,
+        shards: (0..blob.shards.len()).map(place).collect(),
+    };
+    let mut value = change.value.take().map(Vec::from).unwrap_or_default();
+    let before = value.len();
+    placement.encode_into(&mut value);
+    let bytes = value.len() - before;
+    change.value = Some(value.into());
+    bytes
+}
+
+/// What became of a commit's frames.
+struct Appended {
+    copies: Vec<(DiskNo, u32)>,
+    shards: Vec<DiskNo>,
+    bytes: u64,
+}
+
+fn append_frames(
+    planned: &[Planned<'_>],
+    seq: Seq,
+    body: &[u8],
+    key: &Bytes,
+    wait: &Arc<Wait>,
+) -> Appended {
+    let mut appended = Appended { copies: Vec::new(), shards: Vec::new(), bytes: 0 };
+    for plan in planned.iter().filter(|plan| plan.address.is_some()) {
+        if !plan.copy && plan.shard.is_none() {
+            continue;
+        }
+        let (shard_index, shard) = plan.shard.map_or((0, &[][..]), |(index, bytes)| (index, &bytes[..]));
+        let frame = if plan.copy {
+            Frame { kind: FrameKind::Commit, seq, shard_index, meta: body, shard }
+        } else {
+            Frame { kind: FrameKind::Shard, seq, shard_index, meta: key, shard }
+        };
+        let Some(address) = append_expected(plan.disk, &frame, wait) else { continue };
+        debug_assert_eq!(Some(address), plan.address, "the sequencer reserves what it appends");
+        appended.bytes += (frame.meta.len() + shard.len()) as u64 + u64::from(FRAME_HEADER_BYTES);
+        if plan.copy {
+            appended.copies.push((plan.disk.number(), address.segment));
+        }
+        if plan.shard.is_some() {
+            appended.shards.push(plan.disk.number());
+        }
+    }
+    appended
+}
+
+fn append_expected(disk: &Arc<dyn Disk>, frame: &Frame<'_>, wait: &Arc<Wait>) -> Option<Address> {
+    wait.expect_one();
+    let done: Arc<dyn crate::disk::Completion> = Arc::<Wait>::clone(wait);
+    match disk.append(frame, Some(done)) {
+        Ok(address) => Some(address),
+        Err(error) => {
+            wait.forget_one();
+            tracing::warn!(%error, disk = disk.number().0, "frame refused");
+            None
+        }
+    }
+}
+
+/// Reserves and appends one frame. To be called under the sequencer.
+fn append_one(disk: &Arc<dyn Disk>, bytes: u32, frame: &Frame<'_>, wait: &Arc<Wait>) -> Option<Address> {
+    disk.next_address(bytes, frame.seq).ok()?;
+    append_expected(disk, frame, wait)
+}
+
+fn unavailable(got: usize, needed: usize) -> MetaError {
+    MetaError::Unavailable(format!("written to {got} disks, {needed} needed"))
+}
+
+fn damaged(key: &[u8]) -> MetaError {
+    MetaError::Corrupt(format!("value of key {} does not decode", String::from_utf8_lossy(key)))
+}
+
+impl From<ViewError> for MetaError {
+    fn from(error: ViewError) -> Self {
+        Self::Corrupt(error.0)
+    }
+}
+
+impl From<DiskError> for MetaError {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Full => Self::Full,
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,550 @@
+//! Opening: the view is brought up to what the logs say, or rebuilt from nothing, before anything is served.
+//!
+//! 1. *History*: epoch and checkpoint frames tell which commits are settled, which are void, and which are in doubt: those of
+//!    the last epoch that no checkpoint covers.
+//! 2. *Replay*: settled commits are applied, the highest sequence number of a key winning. Commits in doubt are gathered.
+//! 3. *Decision*: a commit in doubt is adopted if its changes are found and its blob can be rebuilt, else void. An
+//!    acknowledged one always can be, with at most `m` disks missing. Adopted ones are copied to as many disks as they should be on.
+//! 4. A new epoch starts; its frame, on every disk, names what was adopted, so that a disk that was away can't bring
+//!    back what was void.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{
+    Embedded, Sequencer, append_one,
+    body::{CheckpointBody, EpochBody, ViewValue, decode_commit},
+    checkpoint::CheckpointState,
+    locks::KeyLocks,
+    space::{SegmentSpace, inline_placement},
+    wait::Wait,
+};
+use crate::{
+    disk::{
+        Address, BlobId, Disk, DiskError, DiskNo, FRAME_HEADER_BYTES, Frame, FrameKind, Health,
+        ReadMode, ScannedFrame, Seq,
+    },
+    meta::{
+        Change, Meta, MetaError, Transaction,
+        keys::heal_key,
+        view::{View, ViewChange, ViewError, ViewSource},
+    },
+    stripes::{BlobPlacement, Pool, verify_shard},
+};
+
+/// Keys gathered before they are written to the view.
+const OVERLAY_KEYS: usize = 50_000;
+
+/// How far the opening is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done.
+    pub stage: ProgressStage,
+    /// Log bytes that were looked at.
+    pub done_bytes: u64,
+    /// Log bytes to look at.
+    pub total_bytes: u64,
+}
+
+/// What an opening is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressStage {
+    /// Replaying what came after the last checkpoint.
+    Replay,
+    /// Rebuilding the view from the whole logs.
+    Rebuild,
+}
+
+/// What an opening found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// The epoch that started.
+    pub epoch: u32,
+    /// Whether the view was rebuilt from nothing.
+    pub rebuilt: bool,
+    /// Frames replayed.
+    pub frames: u64,
+    /// Commits in doubt that count.
+    pub adopted: u64,
+    /// Commits in doubt that don't.
+    pub void: u64,
+    /// Log bytes that were no valid frames.
+    pub damaged_bytes: u64,
+    /// Extents from this number on may be orphans.
+    pub orphans_from: BlobId,
+}
+
+/// Why an engine can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// Too few disks for reading everything.
+    #[error("{present} disks are here, {needed} needed to read")]
+    TooFewDisks {
+        /// Here.
+        present: usize,
+        /// Needed.
+        needed: usize,
+    },
+    /// A disk failed on the way.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The view failed on the way.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// A commit failed on the way.
+    #[error(transparent)]
+    Meta(#[from] MetaError),
+}
+
+type Callback<'a> = &'a (dyn Fn(Progress) + Sync);
+
+/// What epoch and checkpoint frames say.
+#[derive(Debug, Default)]
+struct History {
+    epoch: u32,
+    settled: Seq,
+    void: HashSet<Seq>,
+    closed: BTreeMap<u32, EpochBody>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Valid,
+    Void,
+    InDoubt,
+}
+
+/// A commit that is neither settled nor void yet.
+#[derive(Debug, Default)]
+struct Doubt {
+    body: Option<Bytes>,
+    copies: Vec<(DiskNo, u32)>,
+    shards: Vec<(DiskNo, ScannedFrame)>,
+}
+
+/// Everything that replay needs and makes.
+struct Replay<'a> {
+    pool: &'a Pool,
+    view: &'a dyn View,
+    start: &'a CheckpointState,
+    space: &'a SegmentSpace,
+    history: History,
+    overlay: HashMap<Bytes, ViewValue>,
+    deleted: Vec<Bytes>,
+    doubts: BTreeMap<Seq, Doubt>,
+    adopted: Vec<Seq>,
+    report: RecoveryReport,
+}
+
+impl History {
+    fn read(&mut self, frame: &ScannedFrame) {
+        self.epoch = self.epoch.max(frame.seq.epoch());
+        match frame.kind {
+            FrameKind::Epoch => {
+                if let Some(body) = EpochBody::decode(&frame.meta) {
+                    self.epoch = self.epoch.max(body.epoch);
+                    self.settled = self.settled.max(body.settled);
+                    self.closed.insert(body.epoch, body);
+                }
+            }
+            FrameKind::Checkpoint => {
+                if let Some(body) = CheckpointBody::decode(&frame.meta) {
+                    self.settled = self.settled.max(body.settled);
+                    self.void.extend(body.void);
+                }
+            }
+            FrameKind::Commit | FrameKind::Shard => {}
+        }
+    }
+
+    fn verdict(&self, seq: Seq) -> Verdict {
+        if self.void.contains(&seq) {
+            return Verdict::Void;
+        }
+        let closing = self.closed.range(seq.epoch() + 1..).next();
+        match closing {
+            Some((_, body)) if seq <= body.settled || body.adopted.binary_search(&seq).is_ok() => {
+                Verdict::Valid
+            }
+            Some(_) => Verdict::Void,
+            None if seq <= self.settled => Verdict::Valid,
+            None => Verdict::InDoubt,
+        }
+    }
+}
+
+impl Embedded {
+    /// Opens the engine on the disks of `pool`, with the view of `views`, which is rebuilt if it is absent or stale.
+    /// When it returns, what it serves is durable, and a new epoch has begun.
+    ///
+    /// # Errors
+    /// [`RecoveryError`]: nothing was changed that a further try would miss.
+    pub async fn open(
+        pool: Arc<Pool>,
+        views: Arc<dyn ViewSource>,
+        cluster: &str,
+        progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    ) -> Result<(Arc<Self>, RecoveryReport), RecoveryError> {
+        let needed = pool.profile().data();
+        let present = present(&pool).count();
+        if present < needed {
+            return Err(RecoveryError::TooFewDisks { present, needed });
+        }
+        let cluster = Bytes::copy_from_slice(cluster.as_bytes());
+        let (work_pool, work_cluster) = (Arc::clone(&pool), cluster.clone());
+        let work = move || recover(&work_pool, &*views, &work_cluster, &*progress);
+        let recovered = pool.blocking(work).await?;
+        Self::start(pool, cluster, recovered).await
+    }
+
+    async fn start(
+        pool: Arc<Pool>,
+        cluster: Bytes,
+        recovered: Recovered,
+    ) -> Result<(Arc<Self>, RecoveryReport), RecoveryError> {
+        let Recovered { view, space, positions, epoch, report, copies, degraded } = recovered;
+        pool.set_epoch(epoch.epoch);
+        let sequencer = Sequencer {
+            next: Seq::new(epoch.epoch, 1),
+            in_flight: std::collections::BTreeSet::new(),
+            void: Vec::new(),
+            appended_bytes: 0,
+        };
+        let engine = Arc::new(Self {
+            pool,
+            view,
+            cluster,
+            locks: KeyLocks::new(),
+            sequencer: Mutex::new(sequencer),
+            settled: tokio::sync::Notify::new(),
+            positions: Mutex::new(positions),
+            space,
+            upkeep: tokio::sync::Mutex::new(()),
+        });
+        engine.complete_copies(&copies).await;
+        engine.append_everywhere(FrameKind::Epoch, &epoch.encode()).await;
+        engine.checkpoint().await?;
+        for key in degraded {
+            let change = Change { key: heal_key(&key), value: Some(Bytes::new()) };
+            if let Err(error) = engine.commit(Transaction { changes: vec![change], ..Transaction::default() }).await {
+                tracing::warn!(%error, "degraded object not queued for healing");
+            }
+        }
+        Ok((engine, report))
+    }
+
+    /// Appends the adopted commits to disks that lack their copy.
+    async fn complete_copies(&self, copies: &[MissingCopies]) {
+        let wait = Wait::new();
+        for commit in copies {
+            let meta = &commit.body[..];
+            let frame = Frame { kind: FrameKind::Commit, seq: commit.seq, shard_index: 0, meta, shard: &[] };
+            let bytes = u32::try_from(meta.len()).unwrap_or(u32::MAX).saturating_add(FRAME_HEADER_BYTES);
+            let _order = self.sequencer.lock();
+            let lacking = self.present().filter(|disk| !commit.on.contains(&disk.number()));
+            for disk in lacking.filter(|disk| disk.health() == Health::Good).take(commit.count) {
+                append_one(disk, bytes, &frame, &wait);
+            }
+        }
+        wait.done().await;
+    }
+}
+
+/// What [`recover`] hands to the engine.
+struct Recovered {
+    view: Arc<dyn View>,
+    space: SegmentSpace,
+    positions: HashMap<DiskNo, Address>,
+    epoch: EpochBody,
+    report: RecoveryReport,
+    copies: Vec<MissingCopies>,
+    degraded: Vec<Bytes>,
+}
+
+struct MissingCopies {
+    seq: Seq,
+    body: Bytes,
+    on: Vec<DiskNo>,
+    count: usize,
+}
+
+fn present(pool: &Pool) -> impl Iterator<Item = &Arc<dyn Disk>> {
+    pool.disks().iter().filter_map(|disk| disk.disk.as_ref().ok())
+}
+
+/// The view and its checkpoint; an empty view where the old one is missing, of another cluster, or older than what was trimmed.
+fn open_view(
+    pool: &Pool,
+    views: &dyn ViewSource,
+    cluster: &Bytes,
+) -> Result<(Arc<dyn View>, CheckpointState), RecoveryError> {
+    let floor = present(pool).map(|disk| disk.trim_floor()).max().unwrap_or_default();
+    if let Ok(view) = views.open() {
+        match CheckpointState::load(&*view) {
+            Ok(Some(state)) if state.cluster == *cluster && state.settled >= floor => return Ok((view, state)),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "metadata view is damaged and will be rebuilt"),
+        }
+    }
+    views.wipe()?;
+    Ok((views.open()?, CheckpointState::default()))
+}
+
+fn recover(
+    pool: &Pool,
+    views: &dyn ViewSource,
+    cluster: &Bytes,
+    progress: Callback<'_>,
+) -> Result<Recovered, RecoveryError> {
+    let (view, mut start) = open_view(pool, views, cluster)?;
+    let space = std::mem::take(&mut start.space);
+    for disk in present(pool) {
+        // What a crashed process left in the page cache is not durable yet, and is about to be believed.
+        disk.sync_segments(start.positions.get(&disk.number()).map_or(0, |address| address.segment))?;
+    }
+    let rebuilt = start.settled == Seq::default();
+    let stage = if rebuilt { ProgressStage::Rebuild } else { ProgressStage::Replay };
+    let mut replay = Replay {
+        pool,
+        view: &*view,
+        start: &start,
+        space: &space,
+        history: History { settled: start.settled, epoch: start.settled.epoch(), ..History::default() },
+        overlay: HashMap::new(),
+        deleted: Vec::new(),
+        doubts: BTreeMap::new(),
+        adopted: Vec::new(),
+        report: RecoveryReport { rebuilt, orphans_from: start.oldest_in_flight, ..RecoveryReport::default() },
+    };
+    let damaged = replay.scan(&mut |replay, _, frame| {
+        replay.history.read(&frame);
+        Ok(())
+    }, &|_, _| ())?;
+    replay.report.damaged_bytes = damaged;
+    replay.scan(&mut Replay::take, &|done_bytes, total_bytes| progress(Progress { stage, done_bytes, total_bytes }))?;
+    let (copies, degraded) = replay.decide()?;
+    replay.flush()?;
+    replay.purge()?;
+    replay.adopted.sort_unstable();
+    replay.adopted.dedup();
+    let epoch = EpochBody {
+        epoch: replay.history.epoch + 1,
+        settled: replay.history.settled,
+        adopted: std::mem::take(&mut replay.adopted),
+    };
+    let mut report = std::mem::take(&mut replay.report);
+    drop(replay);
+    report.epoch = epoch.epoch;
+    let positions = start.positions;
+    Ok(Recovered { view, space, positions, epoch, report, copies, degraded })
+}
+
+type Visitor<'v, 'a> = &'v mut dyn FnMut(&mut Replay<'a>, DiskNo, ScannedFrame) -> Result<(), RecoveryError>;
+
+impl<'a> Replay<'a> {
+    /// Visits every frame after the checkpoint's positions, disk by disk. Returns the damaged bytes.
+    fn scan(
+        &mut self,
+        visit: Visitor<'_, 'a>,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<u64, RecoveryError> {
+        let mut parts = Vec::new();
+        for disk in present(self.pool) {
+            let from = self.start.positions.get(&disk.number()).copied().unwrap_or_default();
+            for segment in disk.segments()? {
+                if segment.number >= from.segment {
+                    let offset = if segment.number == from.segment { from.offset } else { 0 };
+                    parts.push((disk, segment.number, offset, segment.bytes.saturating_sub(offset.into())));
+                }
+            }
+        }
+        let total: u64 = parts.iter().map(|part| part.3).sum();
+        let (mut done, mut damaged) = (0, 0);
+        for (disk, segment, offset, bytes) in parts {
+            let mut result = Ok(());
+            let end = disk.scan(segment, offset, &mut |frame| {
+                if result.is_ok() {
+                    result = visit(self, disk.number(), frame);
+                }
+            })?;
+            result?;
+            damaged += end.damaged_bytes;
+            done += bytes;
+            progress(done, total);
+        }
+        Ok(damaged)
+    }
+
+    fn take(&mut self, disk: DiskNo, frame: ScannedFrame) -> Result<(), RecoveryError> {
+        let is_commit = frame.kind == FrameKind::Commit;
+        if frame.seq <= self.start.settled || !(is_commit || frame.kind == FrameKind::Shard) {
+            return Ok(());
+        }
+        self.report.frames += 1;
+        match self.history.verdict(frame.seq) {
+            Verdict::Void => {}
+            Verdict::Valid if is_commit => {
+                if frame.seq > self.history.settled {
+                    self.adopted.push(frame.seq);
+                }
+                self.apply(frame.seq, &frame.meta, &[(disk, frame.address.segment)])?;
+            }
+            Verdict::Valid => {}
+            Verdict::InDoubt => {
+                let doubt = self.doubts.entry(frame.seq).or_default();
+                if is_commit {
+                    doubt.body = Some(frame.meta.clone());
+                    doubt.copies.push((disk, frame.address.segment));
+                }
+                if frame.shard_bytes > 0 {
+                    doubt.shards.push((disk, frame));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies a commit's changes where they are newer than what is known.
+    fn apply(&mut self, seq: Seq, body: &Bytes, homes: &[(DiskNo, u32)]) -> Result<(), RecoveryError> {
+        let Some(body) = decode_commit(body) else {
+            tracing::error!(seq = seq.0, "a frame with a good checksum does not decode");
+            return Ok(());
+        };
+        for (index, change) in body.changes.into_iter().enumerate() {
+            let placement_bytes = if index == 0 { body.placement_bytes } else { 0 };
+            self.apply_change(seq, change, placement_bytes, homes)?;
+        }
+        if self.overlay.len() >= OVERLAY_KEYS {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn apply_change(
+        &mut self,
+        seq: Seq,
+        change: Change,
+        placement_bytes: usize,
+        homes: &[(DiskNo, u32)],
+    ) -> Result<(), RecoveryError> {
+        let known = match self.overlay.get_mut(&change.key) {
+            Some(known) if known.seq == seq => {
+                known.homes.extend(homes.iter().filter(|home| !known.homes.contains(home)).copied().collect::<Vec<_>>());
+                return Ok(());
+            }
+            Some(known) => Some(known.clone()),
+            None => self.view.get(&change.key)?.and_then(|bytes| ViewValue::decode(&bytes)),
+        };
+        let mut value = ViewValue { seq, value: change.value, placement_bytes, homes: homes.to_vec() };
+        match known {
+            Some(known) if known.seq > seq => {
+                self.space.bury(&change.key, &value.encode());
+                return Ok(());
+            }
+            Some(known) if known.seq == seq => {
+                value.homes.extend(known.homes.iter().filter(|home| !homes.contains(home)).copied());
+            }
+            Some(known) if known.value.is_some() => self.space.bury(&change.key, &known.encode()),
+            _ => {}
+        }
+        self.overlay.insert(change.key, value);
+        Ok(())
+    }
+
+    /// Judges what is in doubt, oldest first. Returns the copies to add and the keys of objects that lack shards.
+    fn decide(&mut self) -> Result<(Vec<MissingCopies>, Vec<Bytes>), RecoveryError> {
+        let good = present(self.pool).filter(|disk| disk.health() == Health::Good).count();
+        let wanted = (self.pool.profile().parity() + 1).min(good);
+        let (mut copies, mut degraded) = (Vec::new(), Vec::new());
+        for (seq, doubt) in std::mem::take(&mut self.doubts) {
+            let Some(body) = doubt.body.clone().filter(|body| self.is_whole(body, &doubt)) else {
+                self.report.void += 1;
+                continue;
+            };
+            self.report.adopted += 1;
+            self.adopted.push(seq);
+            self.apply(seq, &body, &doubt.copies)?;
+            let on: Vec<DiskNo> = doubt.copies.iter().map(|(disk, _)| *disk).collect();
+            if on.len() < wanted {
+                copies.push(MissingCopies { seq, body: body.clone(), count: wanted - on.len(), on });
+            }
+            degraded.extend(self.degraded_key(&body, &doubt));
+        }
+        Ok((copies, degraded))
+    }
+
+    /// Whether the blob of a commit in doubt, if it has an inline one, can be read back.
+    fn is_whole(&self, body: &Bytes, doubt: &Doubt) -> bool {
+        match placement_of(body) {
+            Some(placement) => self.good_shards(&placement, doubt) >= placement.profile.data(),
+            None => decode_commit(body).is_some(),
+        }
+    }
+
+    fn degraded_key(&self, body: &Bytes, doubt: &Doubt) -> Option<Bytes> {
+        let placement = placement_of(body)?;
+        let lacking = self.good_shards(&placement, doubt) < placement.profile.total();
+        lacking.then(|| decode_commit(body).map(|body| body.changes[0].key.clone()))?
+    }
+
+    fn good_shards(&self, placement: &BlobPlacement, doubt: &Doubt) -> usize {
+        doubt.shards.iter().filter(|(disk, frame)| self.is_good(placement, *disk, frame)).count()
+    }
+
+    fn is_good(&self, placement: &BlobPlacement, disk: DiskNo, frame: &ScannedFrame) -> bool {
+        let read = || -> Result<Vec<u8>, DiskError> {
+            let disk = self.pool.disk(disk).ok_or(DiskError::NotFound)?;
+            let mut shard = vec![0; frame.shard_bytes as usize];
+            let at = u64::from(frame.address.offset) + u64::from(FRAME_HEADER_BYTES);
+            disk.open_segment(frame.address.segment)?.read_exact_at(&mut shard, at, ReadMode::MayBlock)?;
+            Ok(shard)
+        };
+        read().is_ok_and(|shard| verify_shard(&shard, placement.layout(), placement.blob, frame.shard_index))
+    }
+
+    /// Writes the overlay to the view; deletions as marks, until nothing older can come any more.
+    fn flush(&mut self) -> Result<(), RecoveryError> {
+        let mut changes = Vec::with_capacity(1024);
+        for (key, value) in self.overlay.drain() {
+            if value.value.is_none() {
+                self.deleted.push(key.clone());
+            }
+            changes.push(ViewChange { key, value: Some(value.encode()) });
+            if changes.len() == 1024 {
+                self.view.apply(&changes)?;
+                changes.clear();
+            }
+        }
+        if !changes.is_empty() {
+            self.view.apply(&changes)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the marks of deletions that still hold.
+    fn purge(&mut self) -> Result<(), RecoveryError> {
+        for keys in std::mem::take(&mut self.deleted).chunks(1024) {
+            let mut changes = Vec::with_capacity(keys.len());
+            for key in keys {
+                let value = self.view.get(key)?.and_then(|bytes| ViewValue::decode(&bytes));
+                if let Some(value) = value.filter(|value| value.value.is_none()) {
+                    self.space.bury_tombstone(key, &value.homes);
+                    changes.push(ViewChange { key: key.clone(), value: None });
+                }
+            }
+            self.view.apply(&changes)?;
+        }
+        Ok(())
+    }
+}
+
+fn placement_of(body: &Bytes) -> Option<BlobPlacement> {
+    let body = decode_commit(body)?;
+    let value = body.changes.first()?.value.as_ref()?;
+    inline_placement(value, body.placement_bytes).map(|(placement, _)| placement)
+}

@@ -1,0 +1,23 @@
+//! The key spaces, one byte each, shared by all engines. Ordered so that a prefix scan lists what belongs together.
+//!
+//! | first byte | rest | value |
+//! |---|---|---|
+//! | `b` | bucket name | bucket |
+//! | `o` | bucket id (u64, big endian), object key | latest version of an object |
+//! | `u` | bucket id, object key, `00 01`, upload id | multipart upload |
+//! | `p` | upload id, part number (u16, big endian) | part |
+//! | `g` | id | garbage task |
+//! | `h` | another key | that key's object lacks shards: to heal |
+
+use bytes::Bytes;
+
+/// First byte of the keys of degraded objects.
+pub const HEAL: u8 = b'h';
+
+/// The key under which `key`'s object is queued for healing.
+pub fn heal_key(key: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(key.len() + 1);
+    out.push(HEAL);
+    out.extend_from_slice(key);
+    out.into()
+}

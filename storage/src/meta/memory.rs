@@ -1,0 +1,201 @@
+//! A metadata engine in memory: the model of what [`Meta`] promises, and the engine of tests. Nothing is durable.
+
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+
+use super::{
+    Change, Committed, Entry, MAX_COMMIT_BYTES, MAX_COMMIT_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES,
+    Meta, MetaError, Precondition, Revision, Transaction, Versioned,
+};
+use crate::stripes::{BlobPlacement, InlineBlob};
+
+/// Where the shards of inline blobs go.
+pub trait InlineSink: Send + Sync + Debug {
+    /// Stores the shards for the commit `revision` and says where they are.
+    ///
+    /// # Errors
+    /// [`MetaError::Unavailable`] or [`MetaError::Full`]: the commit does not happen.
+    fn store(&self, revision: Revision, blob: &InlineBlob) -> Result<BlobPlacement, MetaError>;
+}
+
+/// The engine.
+#[derive(Debug, Default)]
+pub struct MemoryMeta {
+    state: Mutex<State>,
+    sink: Option<Arc<dyn InlineSink>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    map: BTreeMap<Bytes, (Revision, Bytes)>,
+    last: u64,
+}
+
+impl MemoryMeta {
+    /// An empty engine that refuses inline blobs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty engine that hands inline blobs to `sink`.
+    pub fn with_sink(sink: Arc<dyn InlineSink>) -> Self {
+        Self {
+            sink: Some(sink),
+            ..Self::default()
+        }
+    }
+
+    fn store_inline(
+        &self,
+        revision: Revision,
+        blob: &InlineBlob,
+        change: Option<&mut Change>,
+    ) -> Result<(), MetaError> {
+        let sink = self.sink.as_ref().ok_or_else(|| {
+            MetaError::Unavailable("this engine has no place for inline blobs".to_owned())
+        })?;
+        let value = change.and_then(|change| change.value.as_mut());
+        let value = value.ok_or_else(|| {
+            MetaError::TooLarge("an inline blob without a change that holds it".to_owned())
+        })?;
+        let mut encoded = Vec::new();
+        sink.store(revision, blob)?.encode_into(&mut encoded);
+        let mut joined = BytesMut::from(value.as_ref());
+        joined.extend_from_slice(&encoded);
+        *value = joined.freeze();
+        Ok(())
+    }
+}
+
+impl State {
+    fn check(&self, preconditions: &[Precondition]) -> Result<(), MetaError> {
+        let fails = |condition: &&Precondition| {
+            self.map.get(&condition.key).map(|(revision, _)| *revision) != condition.revision
+        };
+        match preconditions.iter().find(fails) {
+            Some(condition) => Err(MetaError::Conflict {
+                key: condition.key.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn apply(&mut self, changes: Vec<Change>, revision: Revision) {
+        for Change { key, value } in changes {
+            match value {
+                Some(value) => self.map.insert(key, (revision, value)),
+                None => self.map.remove(&key),
+            };
+        }
+    }
+}
+
+#[async_trait]
+impl Meta for MemoryMeta {
+    async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, MetaError> {
+        let state = self.state.lock();
+        let found = state.map.get(key);
+        Ok(found.map(|(revision, value)| Versioned {
+            revision: *revision,
+            value: value.clone(),
+        }))
+    }
+
+    async fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Entry>, MetaError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let state = self.state.lock();
+        let range = state.map.range::<[u8], _>((
+            std::ops::Bound::Included(from),
+            std::ops::Bound::Excluded(to),
+        ));
+        let entry = |(key, (revision, value)): (&Bytes, &(Revision, Bytes))| Entry {
+            key: key.clone(),
+            revision: *revision,
+            value: value.clone(),
+        };
+        Ok(range.take(limit).map(entry).collect())
+    }
+
+    async fn commit(&self, mut transaction: Transaction) -> Result<Committed, MetaError> {
+        check_limits(&transaction)?;
+        let mut state = self.state.lock();
+        state.check(&transaction.preconditions)?;
+        let revision = Revision(state.last + 1);
+        if let Some(blob) = &transaction.inline {
+            self.store_inline(revision, blob, transaction.changes.first_mut())?;
+        }
+        state.last = revision.0;
+        state.apply(transaction.changes, revision);
+        Ok(Committed {
+            revision,
+            degraded: false,
+        })
+    }
+}
+
+/// Whether `transaction` keeps to the limits of [`super`]; for every engine to call first.
+///
+/// # Errors
+/// [`MetaError::TooLarge`] says which limit is broken.
+pub fn check_limits(transaction: &Transaction) -> Result<(), MetaError> {
+    let Transaction {
+        changes,
+        preconditions,
+        inline: _,
+    } = transaction;
+    let changed: Vec<_> = changes.iter().map(|change| &change.key).collect();
+    let tested: Vec<_> = preconditions
+        .iter()
+        .map(|condition| &condition.key)
+        .collect();
+    let keys = changed.iter().chain(&tested);
+    let key_bytes: usize = keys.clone().map(|key| key.len()).sum();
+    let values = || changes.iter().filter_map(|change| change.value.as_ref());
+    let bytes = key_bytes + values().map(Bytes::len).sum::<usize>();
+    let count = distinct(keys.clone().copied());
+    if count > MAX_COMMIT_KEYS {
+        return Err(MetaError::TooLarge(format!("{count} keys")));
+    }
+    if distinct(changed.iter().copied()) < changed.len() {
+        return Err(MetaError::TooLarge("a key is changed twice".to_owned()));
+    }
+    if bytes > MAX_COMMIT_BYTES {
+        return Err(MetaError::TooLarge(format!("{bytes} bytes")));
+    }
+    if let Some(value) = values().find(|value| value.len() > MAX_VALUE_BYTES) {
+        return Err(MetaError::TooLarge(format!(
+            "a value of {} bytes",
+            value.len()
+        )));
+    }
+    match keys
+        .clone()
+        .find(|key| key.is_empty() || key.len() > MAX_KEY_BYTES)
+    {
+        Some(key) => Err(MetaError::TooLarge(format!("a key of {} bytes", key.len()))),
+        None => Ok(()),
+    }
+}
+
+fn distinct<'a>(keys: impl Iterator<Item = &'a Bytes>) -> usize {
+    let mut keys: Vec<_> = keys.collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn keeps_the_promises_of_a_metadata_engine() {
+        crate::meta::conformance::run(|| async { Arc::new(MemoryMeta::new()) as Arc<dyn Meta> })
+            .await;
+    }
+}

@@ -1,0 +1,257 @@
+//! Buckets.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    BucketName, Store, StoreError,
+    commit::{ATTEMPTS, Draft},
+    keys,
+    record::{BucketRecord, GarbageRecord, RecordError},
+};
+use crate::meta::{Revision, Versioned};
+
+/// A bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name.
+    pub name: BucketName,
+    /// When it was created, milliseconds since the Unix epoch.
+    pub created_unix_millis: u64,
+    /// The region that was asked for.
+    pub region: String,
+}
+
+/// A bucket to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateBucket {
+    /// Its name.
+    pub name: BucketName,
+    /// Its region.
+    pub region: String,
+}
+
+/// A bucket as last read.
+#[derive(Clone, Debug)]
+pub(super) struct OpenBucket {
+    pub(super) key: Bytes,
+    pub(super) revision: Revision,
+    record: Arc<BucketRecord>,
+}
+
+impl OpenBucket {
+    fn decode(key: Bytes, found: &Versioned) -> Result<Self, RecordError> {
+        let record = Arc::new(BucketRecord::decode(&found.value)?);
+        Ok(Self {
+            key,
+            revision: found.revision,
+            record,
+        })
+    }
+
+    /// Its identifier, the base of its objects' keys.
+    pub(super) fn id(&self) -> u64 {
+        self.record.id
+    }
+
+    /// The value that takes a deletion back, if one is under way (or was, at a crash).
+    pub(super) fn reopened(&self) -> Option<Vec<u8>> {
+        self.record.is_deleting.then(|| self.with_deleting(false))
+    }
+
+    fn with_deleting(&self, is_deleting: bool) -> Vec<u8> {
+        BucketRecord {
+            is_deleting,
+            ..(*self.record).clone()
+        }
+        .encode()
+    }
+}
+
+impl Store {
+    /// Creates a bucket. On `Ok` it survives power loss.
+    ///
+    /// # Errors
+    /// [`StoreError::BucketExists`].
+    pub async fn create_bucket(&self, request: CreateBucket) -> Result<Bucket, StoreError> {
+        let CreateBucket { name, region } = request;
+        let key = keys::bucket(&name);
+        if self.inner.meta.get(&key).await?.is_some() {
+            return Err(StoreError::BucketExists);
+        }
+        let record = BucketRecord {
+            id: self.new_number(),
+            created_unix_millis: self.now(),
+            region: region.clone(),
+            ..BucketRecord::default()
+        };
+        let mut draft = Draft::default();
+        draft.put(key.clone(), record.encode());
+        draft.expect(key, None);
+        match self.try_commit(draft).await? {
+            Some(_) => Ok(Bucket {
+                name,
+                created_unix_millis: record.created_unix_millis,
+                region,
+            }),
+            None => Err(StoreError::BucketExists),
+        }
+    }
+
+    /// What is known of a bucket.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`].
+    pub async fn bucket(&self, name: &BucketName) -> Result<Bucket, StoreError> {
+        let BucketRecord {
+            created_unix_millis,
+            region,
+            ..
+        } = (*self.open_bucket(name).await?.record).clone();
+        Ok(Bucket {
+            name: name.clone(),
+            created_unix_millis,
+            region,
+        })
+    }
+
+    /// Deletes an empty bucket, and in due course the uploads in it.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`], [`StoreError::BucketNotEmpty`]; [`StoreError::Conflict`] under unceasing writes.
+    pub async fn delete_bucket(&self, name: &BucketName) -> Result<(), StoreError> {
+        for _ in 0..ATTEMPTS {
+            let bucket = self.read_bucket(name).await?;
+            if !self.is_empty(&bucket).await? {
+                return Err(StoreError::BucketNotEmpty);
+            }
+            let Some(bucket) = self.mark_deleting(bucket).await? else {
+                continue;
+            };
+            // From here each write of an object changes the bucket's revision, so what is found now counts.
+            if !self.is_empty(&bucket).await? {
+                self.take_deletion_back(&bucket).await?;
+                return Err(StoreError::BucketNotEmpty);
+            }
+            if self.remove_bucket(&bucket).await? {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    /// Buckets whose names begin with `prefix` and come after `after`, in order, `limit` at most.
+    ///
+    /// # Errors
+    /// Those of the metadata engine.
+    pub async fn list_buckets(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Bucket>, StoreError> {
+        let from = keys::bucket_prefix(prefix);
+        let to = keys::successor(&from);
+        let after = after.map(|name| [&keys::bucket_prefix(name)[..], &[0]].concat());
+        let from = from.to_vec().max(after.unwrap_or_default());
+        let entries = self.inner.meta.scan(&from, &to, limit).await?;
+        entries
+            .iter()
+            .map(|entry| listed(&entry.key, &entry.value))
+            .collect()
+    }
+
+    /// The bucket, from memory if it was read before.
+    pub(super) async fn open_bucket(&self, name: &BucketName) -> Result<OpenBucket, StoreError> {
+        match self.inner.buckets.get(name) {
+            Ok(bucket) => Ok(bucket),
+            Err(generation) => {
+                let bucket = self.read_bucket(name).await?;
+                self.inner.buckets.insert(generation, name, &bucket);
+                Ok(bucket)
+            }
+        }
+    }
+
+    async fn read_bucket(&self, name: &BucketName) -> Result<OpenBucket, StoreError> {
+        let key = keys::bucket(name);
+        let found = self
+            .inner
+            .meta
+            .get(&key)
+            .await?
+            .ok_or(StoreError::NoSuchBucket)?;
+        Ok(OpenBucket::decode(key, &found)?)
+    }
+
+    async fn is_empty(&self, bucket: &OpenBucket) -> Result<bool, StoreError> {
+        self.has_none(&keys::objects(bucket.id())).await
+    }
+
+    async fn has_none(&self, prefix: &[u8]) -> Result<bool, StoreError> {
+        let found = self
+            .inner
+            .meta
+            .scan(prefix, &keys::successor(prefix), 1)
+            .await?;
+        Ok(found.is_empty())
+    }
+
+    /// The bucket marked as being deleted; `None` if it changed meanwhile.
+    async fn mark_deleting(&self, bucket: OpenBucket) -> Result<Option<OpenBucket>, StoreError> {
+        if bucket.record.is_deleting {
+            return Ok(Some(bucket));
+        }
+        let mut draft = Draft::default();
+        draft.put(bucket.key.clone(), bucket.with_deleting(true));
+        draft.expect(bucket.key.clone(), Some(bucket.revision));
+        let revision = self.try_commit(draft).await?;
+        Ok(revision.map(|revision| {
+            let record = BucketRecord {
+                is_deleting: true,
+                ..(*bucket.record).clone()
+            };
+            OpenBucket {
+                key: bucket.key,
+                revision,
+                record: Arc::new(record),
+            }
+        }))
+    }
+
+    /// Whoever changed the bucket meanwhile has taken it back already.
+    async fn take_deletion_back(&self, bucket: &OpenBucket) -> Result<(), StoreError> {
+        let mut draft = Draft::default();
+        draft.put(bucket.key.clone(), bucket.with_deleting(false));
+        draft.expect(bucket.key.clone(), Some(bucket.revision));
+        self.try_commit(draft).await.map(drop)
+    }
+
+    async fn remove_bucket(&self, bucket: &OpenBucket) -> Result<bool, StoreError> {
+        let mut draft = Draft::default();
+        draft.delete(bucket.key.clone());
+        draft.expect(bucket.key.clone(), Some(bucket.revision));
+        if !self.has_none(&keys::uploads(bucket.id(), "")).await? {
+            self.discard(&mut draft, &GarbageRecord::Uploads(bucket.id()));
+        }
+        Ok(self.try_commit(draft).await?.is_some())
+    }
+}
+
+fn listed(key: &[u8], value: &[u8]) -> Result<Bucket, StoreError> {
+    let name = key.get(1..).and_then(|name| std::str::from_utf8(name).ok());
+    let name = name
+        .and_then(|name| BucketName::parse(name).ok())
+        .ok_or(RecordError::BadKey)?;
+    let BucketRecord {
+        created_unix_millis,
+        region,
+        ..
+    } = BucketRecord::decode(value)?;
+    Ok(Bucket {
+        name,
+        created_unix_millis,
+        region,
+    })
+}

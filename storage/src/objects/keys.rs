@@ -1,0 +1,250 @@
+//! The keys of the metadata key space that belong to S3's semantics.
+//!
+//! ```text
+//! b <bucket name>                              bucket
+//! o <bucket id> <key>                          latest version of an object
+//! u <bucket id> <key> 00 01 <upload id>        upload in progress
+//! p <upload number> <part number>              part
+//! g <id>                                       garbage task
+//! ```
+//!
+//! Identifiers are big-endian (64 bits, an upload id 128, a part number 16), so that keys sort as what they name.
+//! In `u` keys a NUL of the object's key is written as `00 ff`, so that the uploads of a key come before those of longer keys.
+
+use bytes::Bytes;
+
+use super::names::{BucketName, ObjectKey, PartNumber, UploadId};
+
+/// First byte of a bucket's key.
+pub(super) const BUCKET: u8 = b'b';
+const OBJECT: u8 = b'o';
+const UPLOAD: u8 = b'u';
+const PART: u8 = b'p';
+const GARBAGE: u8 = b'g';
+
+/// Length of what precedes the object's key in an `o` or `u` key.
+pub(super) const BASE_BYTES: usize = 9;
+const UPLOAD_SEPARATOR: [u8; 2] = [0, 1];
+/// Comes after every upload of a key.
+const AFTER_UPLOADS: [u8; 2] = [0, 2];
+const UPLOAD_TAIL_BYTES: usize = 18;
+
+/// A bucket.
+pub(super) fn bucket(name: &BucketName) -> Bytes {
+    bucket_prefix(name.as_str())
+}
+
+/// What the keys of buckets that begin with `prefix` begin with.
+pub(super) fn bucket_prefix(prefix: &str) -> Bytes {
+    [&[BUCKET], prefix.as_bytes()].concat().into()
+}
+
+/// An object.
+pub(super) fn object(bucket_id: u64, key: &ObjectKey) -> Bytes {
+    named(OBJECT, bucket_id, key.as_str().as_bytes(), &[])
+}
+
+/// What all objects of a bucket begin with.
+pub(super) fn objects(bucket_id: u64) -> Vec<u8> {
+    base(OBJECT, bucket_id)
+}
+
+/// An upload.
+pub(super) fn upload(bucket_id: u64, key: &ObjectKey, id: &UploadId) -> Bytes {
+    let tail = [&UPLOAD_SEPARATOR[..], &id.to_bytes()].concat();
+    named(UPLOAD, bucket_id, &escape(key.as_str()), &tail)
+}
+
+/// What the uploads of all keys of a bucket that begin with `prefix` begin with.
+pub(super) fn uploads(bucket_id: u64, prefix: &str) -> Vec<u8> {
+    let mut key = base(UPLOAD, bucket_id);
+    key.extend_from_slice(&escape(prefix));
+    key
+}
+
+/// The range of all objects of all buckets.
+pub(super) fn all_objects() -> (Vec<u8>, Vec<u8>) {
+    (vec![OBJECT], vec![OBJECT + 1])
+}
+
+/// The range of all parts of all uploads.
+pub(super) fn all_parts() -> (Vec<u8>, Vec<u8>) {
+    (vec![PART], vec![PART + 1])
+}
+
+/// The range of all uploads of all buckets.
+pub(super) fn all_uploads() -> (Vec<u8>, Vec<u8>) {
+    (vec![UPLOAD], vec![UPLOAD + 1])
+}
+
+/// The position after the upload `id` of `key`, or after all its uploads.
+pub(super) fn after_upload(bucket_id: u64, key: &str, id: Option<&UploadId>) -> Vec<u8> {
+    let mut position = uploads(bucket_id, key);
+    match id {
+        None => position.extend_from_slice(&AFTER_UPLOADS),
+        Some(id) => {
+            position.extend_from_slice(&UPLOAD_SEPARATOR);
+            position.extend_from_slice(&id.to_bytes());
+            position.push(0);
+        }
+    }
+    position
+}
+
+/// Bucket, object's key and identifier of an `u` key; `None` if it is none.
+pub(super) fn parse_upload(key: &[u8]) -> Option<(u64, String, UploadId)> {
+    let (head, tail) = key.split_at_checked(key.len().checked_sub(UPLOAD_TAIL_BYTES)?)?;
+    let (base, name) = head.split_at_checked(BASE_BYTES)?;
+    let id = UploadId::from_bytes(tail.strip_prefix(&UPLOAD_SEPARATOR)?.try_into().ok()?);
+    let bucket_id = u64::from_be_bytes(base.strip_prefix(&[UPLOAD])?.try_into().ok()?);
+    Some((bucket_id, unescape(name)?, id))
+}
+
+/// With `00 ff` for each NUL, so that what follows a name (`00 01`) sorts before each continuation of it.
+fn escape(name: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len());
+    for &byte in name.as_bytes() {
+        out.push(byte);
+        if byte == 0 {
+            out.push(0xff);
+        }
+    }
+    out
+}
+
+fn unescape(bytes: &[u8]) -> Option<String> {
+    let mut name = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter();
+    while let Some(&byte) = rest.next() {
+        if byte == 0 && rest.next() != Some(&0xff) {
+            return None;
+        }
+        name.push(byte);
+    }
+    String::from_utf8(name).ok()
+}
+
+/// A part.
+pub(super) fn part(upload_number: u64, number: PartNumber) -> Bytes {
+    named(PART, upload_number, &number.get().to_be_bytes(), &[])
+}
+
+/// The range of an upload's parts with numbers above `after`.
+pub(super) fn parts(upload_number: u64, after: u16) -> (Vec<u8>, Vec<u8>) {
+    let mut from = base(PART, upload_number);
+    let to = successor(&from);
+    from.extend_from_slice(&after.to_be_bytes());
+    from.push(0);
+    (from, to)
+}
+
+/// The part number of a `p` key.
+pub(super) fn parse_part(key: &[u8]) -> Option<PartNumber> {
+    let number = key.get(BASE_BYTES..)?.try_into().ok()?;
+    PartNumber::new(u32::from(u16::from_be_bytes(number)))
+}
+
+/// A garbage task.
+pub(super) fn garbage(id: u64) -> Bytes {
+    base(GARBAGE, id).into()
+}
+
+/// The range of all garbage tasks.
+pub(super) fn all_garbage() -> (Vec<u8>, Vec<u8>) {
+    (vec![GARBAGE], vec![GARBAGE + 1])
+}
+
+fn base(space: u8, id: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(64);
+    key.push(space);
+    key.extend_from_slice(&id.to_be_bytes());
+    key
+}
+
+fn named(space: u8, id: u64, name: &[u8], tail: &[u8]) -> Bytes {
+    let mut key = Vec::with_capacity(BASE_BYTES + name.len() + tail.len());
+    key.push(space);
+    key.extend_from_slice(&id.to_be_bytes());
+    key.extend_from_slice(name);
+    key.extend_from_slice(tail);
+    key.into()
+}
+
+/// The least key above all that begin with `prefix`, which has a byte below 0xff (every key here does).
+pub(super) fn successor(prefix: &[u8]) -> Vec<u8> {
+    let mut key = prefix.to_vec();
+    while let Some(last) = key.pop() {
+        if last < 0xff {
+            key.push(last + 1);
+            break;
+        }
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn object_key(text: &str) -> ObjectKey {
+        ObjectKey::parse(text).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn object_keys_sort_as_their_names(id: u64, a in "\\PC{1,9}", b in "\\PC{1,9}") {
+            let [x, y] = [&a, &b].map(|key| object(id, &object_key(key)));
+            prop_assert_eq!(x.cmp(&y), a.as_bytes().cmp(b.as_bytes()));
+        }
+
+        #[test]
+        fn uploads_survive_the_round_trip(bucket_id: u64, name in "[a\0\u{1}b]{1,9}", number: u64, secret: u64) {
+            let id = UploadId { number, secret };
+            let key = upload(bucket_id, &object_key(&name), &id);
+            prop_assert_eq!(parse_upload(&key), Some((bucket_id, name.clone(), id)));
+            let after = after_upload(bucket_id, &name, Some(&id));
+            prop_assert!(after > key && after <= after_upload(bucket_id, &name, None));
+        }
+
+        #[test]
+        fn a_successor_is_above_the_prefix_and_only_that(prefix in prop::collection::vec(0..0xff_u8, 1..6), tail: Vec<u8>, other: Vec<u8>) {
+            let above = successor(&prefix);
+            prop_assert!([prefix.as_slice(), &tail].concat() < above);
+            prop_assert!(other < above || other > prefix);
+            prop_assert!(!above.starts_with(&prefix));
+        }
+
+        #[test]
+        fn parsing_never_panics(key: Vec<u8>) {
+            drop(parse_upload(&key));
+            prop_assert!(parse_part(&key).is_none_or(|number| key.ends_with(&number.get().to_be_bytes())));
+        }
+    }
+
+    #[test]
+    fn parts_sort_by_number_and_a_range_excludes_its_start() {
+        let number = |n| PartNumber::new(n).unwrap();
+        let (from, to) = parts(7, 255);
+        assert!(part(7, number(255)) < from);
+        assert!((from.as_slice()..to.as_slice()).contains(&part(7, number(256)).as_ref()));
+        assert!((from.as_slice()..to.as_slice()).contains(&part(7, number(10_000)).as_ref()));
+        assert!(part(8, number(1)) >= to);
+        assert_eq!(parse_part(&part(7, number(300))), Some(number(300)));
+    }
+
+    proptest! {
+        #[test]
+        fn uploads_sort_by_key_then_identifier(a in "[a\0\u{1}b]{1,5}", b in "[a\0\u{1}b]{1,5}", x: u64, y: u64) {
+            let of = |name: &str, number| upload(1, &object_key(name), &UploadId { number, secret: 0 });
+            prop_assert_eq!(of(&a, x).cmp(&of(&b, y)), (a.as_bytes(), x).cmp(&(b.as_bytes(), y)));
+            prop_assert_eq!(of(&b, y).starts_with(&uploads(1, &a)), b.starts_with(&a));
+        }
+    }
+
+    #[test]
+    fn a_successor_carries_over_full_bytes() {
+        assert_eq!(successor(&[1, 0xff, 0xff]), [2]);
+    }
+}

@@ -1,0 +1,237 @@
+//! Putting objects and changing what is known of them.
+
+use bytes::Bytes;
+
+use super::{
+    BucketName, Checksum, ETag, Headers, ObjectKey, Store, StoreError, Tags, WriteConditions,
+    commit::{ATTEMPTS, Data, Draft, to_the_end},
+    keys,
+    record::{Body, ObjectRecord},
+};
+use crate::{
+    meta::Revision,
+    stripes::{FinishedBlob, InlineBlob},
+};
+
+/// An object to put.
+#[derive(Debug)]
+pub struct PutObject {
+    /// Where.
+    pub bucket: BucketName,
+    /// Under which key.
+    pub key: ObjectKey,
+    /// Its bytes, from [`Store::blob_writer`].
+    pub blob: FinishedBlob,
+    /// Its entity tag.
+    pub etag: ETag,
+    /// Its verified checksum.
+    pub checksum: Option<Checksum>,
+    /// Its headers.
+    pub headers: Headers,
+    /// Its tags.
+    pub tags: Tags,
+    /// What must hold.
+    pub conditions: WriteConditions,
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its entity tag.
+    pub etag: ETag,
+    /// Its bytes.
+    pub size: u64,
+    /// When, milliseconds since the Unix epoch.
+    pub modified_unix_millis: u64,
+    /// Its checksum.
+    pub checksum: Option<Checksum>,
+    /// Its version; `None` in a bucket without versions.
+    pub version_id: Option<String>,
+}
+
+impl Written {
+    pub(super) fn of(record: &ObjectRecord) -> Self {
+        Self {
+            etag: record.etag,
+            size: record.size,
+            modified_unix_millis: record.modified_unix_millis,
+            checksum: record.checksum.clone(),
+            version_id: None,
+        }
+    }
+}
+
+/// A change of what is known of an object, its data staying what it is.
+#[derive(Clone, Debug)]
+pub struct UpdateObject {
+    /// Where.
+    pub bucket: BucketName,
+    /// Under which key.
+    pub key: ObjectKey,
+    /// New headers.
+    pub headers: Headers,
+    /// New tags; `None` keeps those it has.
+    pub tags: Option<Tags>,
+    /// What must hold.
+    pub conditions: WriteConditions,
+}
+
+/// An object's record as found.
+#[derive(Debug)]
+pub(super) struct FoundObject {
+    pub(super) revision: Revision,
+    pub(super) record: ObjectRecord,
+}
+
+impl Store {
+    /// Puts an object in place of what was there. Atomic; on `Ok` it survives power loss and every later read sees it.
+    /// On an error what was there is untouched.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`], [`StoreError::PreconditionFailed`], [`StoreError::NoSuchKey`] (`If-Match` without an object),
+    /// [`StoreError::Full`]; [`StoreError::Unavailable`]: the outcome is unknown, now it is not visible.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave the object put or not.
+    pub async fn put_object(&self, request: PutObject) -> Result<Written, StoreError> {
+        request.tags.check()?;
+        if matches!(request.blob, FinishedBlob::Extents(_)) {
+            let store = self.clone();
+            return to_the_end(async move { store.put_object_now(request).await }).await;
+        }
+        self.put_object_now(request).await
+    }
+
+    async fn put_object_now(&self, request: PutObject) -> Result<Written, StoreError> {
+        let PutObject {
+            bucket,
+            key,
+            blob,
+            etag,
+            checksum,
+            headers,
+            tags,
+            conditions,
+        } = request;
+        let size = blob.size();
+        let data = Data::new(blob);
+        let record = ObjectRecord {
+            checksum,
+            headers,
+            tags,
+            body: data.body(),
+            ..ObjectRecord::new(size, 0, etag)
+        };
+        let inline = data.inline.clone();
+        let result = self
+            .replace_object(&bucket, &key, record, inline, &conditions)
+            .await;
+        data.settle(result)
+    }
+
+    async fn replace_object(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        mut record: ObjectRecord,
+        inline: Option<InlineBlob>,
+        conditions: &WriteConditions,
+    ) -> Result<Written, StoreError> {
+        let mut turn = None;
+        for _ in 0..ATTEMPTS {
+            let bucket = self.open_bucket(bucket).await?;
+            let object_key = keys::object(bucket.id(), key);
+            let old = self.find_object(&object_key).await?;
+            conditions.check(old.as_ref().map(|old| &old.record.etag))?;
+            record.modified_unix_millis = self.now();
+            let mut draft = Draft::default();
+            draft.put(object_key.clone(), record.encode());
+            draft.inline(inline.clone());
+            draft.expect(object_key.clone(), old.as_ref().map(|old| old.revision));
+            draft.enter(&bucket);
+            self.discard_object(&mut draft, old.as_ref().map(|old| &old.record));
+            if self.try_commit(draft).await?.is_some() {
+                return Ok(Written::of(&record));
+            }
+            self.inner.turns.take(&object_key, &mut turn).await;
+        }
+        Err(StoreError::Conflict)
+    }
+
+    /// Replaces headers (and tags) of an object without touching its data: a copy onto itself. Its time of modification is
+    /// now. Atomic and durable as [`Self::put_object`].
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`], [`StoreError::NoSuchKey`], [`StoreError::PreconditionFailed`].
+    pub async fn update_headers(&self, request: UpdateObject) -> Result<Written, StoreError> {
+        let UpdateObject {
+            bucket,
+            key,
+            headers,
+            tags,
+            conditions,
+        } = request;
+        tags.as_ref().map_or(Ok(()), Tags::check)?;
+        let record = self.modify_object(&bucket, &key, |record| {
+            conditions.check(Some(&record.etag))?;
+            record.headers = headers.clone();
+            if let Some(tags) = &tags {
+                record.tags = tags.clone();
+            }
+            record.modified_unix_millis = self.now();
+            Ok(())
+        });
+        Ok(Written::of(&record.await?))
+    }
+
+    /// Changes a record and leaves its body where it is.
+    pub(super) async fn modify_object(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        change: impl Fn(&mut ObjectRecord) -> Result<(), StoreError>,
+    ) -> Result<ObjectRecord, StoreError> {
+        let mut turn = None;
+        for _ in 0..ATTEMPTS {
+            let bucket = self.open_bucket(bucket).await?;
+            let object_key = keys::object(bucket.id(), key);
+            let found = self
+                .find_object(&object_key)
+                .await?
+                .ok_or(StoreError::NoSuchKey)?;
+            let mut record = found.record;
+            change(&mut record)?;
+            let mut draft = Draft::default();
+            draft.put(object_key.clone(), record.encode());
+            draft.expect(object_key.clone(), Some(found.revision));
+            if self.try_commit(draft).await?.is_some() {
+                return Ok(record);
+            }
+            self.inner.turns.take(&object_key, &mut turn).await;
+        }
+        Err(StoreError::Conflict)
+    }
+
+    /// The record under an object's key.
+    pub(super) async fn find_object(&self, key: &Bytes) -> Result<Option<FoundObject>, StoreError> {
+        let Some(found) = self.inner.meta.get(key).await? else {
+            return Ok(None);
+        };
+        let record = ObjectRecord::decode(&found.value)?;
+        Ok(Some(FoundObject {
+            revision: found.revision,
+            record,
+        }))
+    }
+}
+
+impl FoundObject {
+    /// The number that keeps its data from the sweeper, if it has data outside the log.
+    pub(super) fn pin_number(&self) -> Option<u64> {
+        match &self.record.body {
+            Body::Blob(placement) if placement.is_extents() => Some(placement.blob.0),
+            Body::Parts(manifest) => Some(manifest.upload.number),
+            Body::Blob(_) | Body::Empty => None,
+        }
+    }
+}

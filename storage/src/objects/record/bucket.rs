@@ -1,0 +1,57 @@
+//! The record of a bucket.
+
+use super::fields::{Decoder, Encoder, RecordError, Unknown};
+
+const ID: u64 = 1;
+const CREATED: u64 = 3;
+const REGION: u64 = 5;
+const DELETING: u64 = 7;
+
+/// A bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::objects) struct BucketRecord {
+    /// Unique to this bucket, even among buckets of the same name.
+    pub(in crate::objects) id: u64,
+    pub(in crate::objects) created_unix_millis: u64,
+    pub(in crate::objects) region: String,
+    /// Set while a deletion looks whether it is empty; the next write takes it back.
+    pub(in crate::objects) is_deleting: bool,
+    pub(in crate::objects) unknown: Unknown,
+}
+
+impl BucketRecord {
+    pub(in crate::objects) fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::new();
+        out.number(ID, self.id);
+        out.number(CREATED, self.created_unix_millis);
+        out.bytes(REGION, self.region.as_bytes());
+        if self.is_deleting {
+            out.bytes(DELETING, &[]);
+        }
+        out.unknown(&self.unknown);
+        out.finish()
+    }
+
+    pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
+        let mut decoder = Decoder::new(record)?;
+        let mut bucket = Self::default();
+        let mut has_id = false;
+        while let Some(field) = decoder.field()? {
+            match field.tag {
+                ID => {
+                    bucket.id = field.number()?;
+                    has_id = true;
+                }
+                CREATED => bucket.created_unix_millis = field.number()?,
+                REGION => field.text()?.clone_into(&mut bucket.region),
+                DELETING => bucket.is_deleting = true,
+                _ => field.keep_unknown(&mut bucket.unknown)?,
+            }
+        }
+        match (has_id, decoder.rest().is_empty()) {
+            (false, _) => Err(RecordError::Missing { tag: ID }),
+            (true, false) => Err(RecordError::BadBody),
+            (true, true) => Ok(bucket),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What stands under the keys of [`super::keys`], in bytes. The form is described in [`fields`].
+//!
+//! The placement of a blob comes last, because the commit engine appends that of an inline blob itself.
+//!
+//! Invariants: decoding never panics; what one release skips it does not lose; codes are only ever added.
+
+mod bucket;
+mod checksum;
+mod fields;
+mod garbage;
+mod headers;
+mod manifest;
+mod object;
+mod part;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+pub(super) use bucket::BucketRecord;
+pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind};
+pub use fields::RecordError;
+pub(super) use garbage::GarbageRecord;
+pub use headers::{Headers, Tags};
+pub(super) use manifest::Manifest;
+pub(super) use object::{Body, ObjectRecord, ObjectSummary};
+pub(super) use part::PartRecord;
+pub(super) use upload::UploadRecord;

@@ -1,0 +1,311 @@
+//! The record of an object's version.
+
+use super::{
+    checksum::{self, Checksum, ChecksumAlgorithm, ChecksumKind},
+    fields::{Decoder, Encoder, Field, RecordError, Unknown},
+    headers::{self, Headers, Tags},
+    manifest::Manifest,
+};
+use crate::{objects::names::ETag, stripes::BlobPlacement, varint};
+
+pub(super) const SIZE: u64 = 1;
+pub(super) const MODIFIED: u64 = 3;
+pub(super) const ETAG: u64 = 5;
+pub(super) const CHECKSUM: u64 = 7;
+const VERSION_ID: u64 = 17;
+const DELETE_MARKER: u64 = 19;
+const RETENTION: u64 = 21;
+const LEGAL_HOLD: u64 = 23;
+const ENCRYPTION: u64 = 25;
+const PROFILE: u64 = 26;
+const MANIFEST: u64 = 27;
+
+/// How strictly an object is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::objects) enum RetentionMode {
+    /// Those with the permission may shorten it.
+    Governance,
+    /// Nobody may.
+    Compliance,
+}
+
+/// Until when an object is locked. Room for object lock; nothing sets it yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::objects) struct Retention {
+    /// How strictly.
+    pub(in crate::objects) mode: RetentionMode,
+    /// Milliseconds since the Unix epoch.
+    pub(in crate::objects) until_unix_millis: u64,
+}
+
+/// Where an object's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::objects) enum Body {
+    /// Nowhere: it has none. Also what is encoded before the commit engine appends the placement of an inline blob.
+    Empty,
+    /// In one blob.
+    Blob(BlobPlacement),
+    /// In the parts of a completed upload.
+    Parts(Manifest),
+}
+
+/// An object's version, or a delete marker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::objects) struct ObjectRecord {
+    pub(in crate::objects) size: u64,
+    pub(in crate::objects) modified_unix_millis: u64,
+    pub(in crate::objects) etag: ETag,
+    pub(in crate::objects) checksum: Option<Checksum>,
+    pub(in crate::objects) headers: Headers,
+    pub(in crate::objects) tags: Tags,
+    /// Room for versioning: the version's number.
+    pub(in crate::objects) version_id: Option<u64>,
+    /// Room for versioning.
+    pub(in crate::objects) is_delete_marker: bool,
+    /// Room for object lock.
+    pub(in crate::objects) retention: Option<Retention>,
+    /// Room for object lock.
+    pub(in crate::objects) legal_hold: bool,
+    /// Room for encryption: sealed key and parameters, opaque here.
+    pub(in crate::objects) encryption: Option<Vec<u8>>,
+    /// Room for profiles by name; the placement holds the one that was used.
+    pub(in crate::objects) profile: Option<String>,
+    pub(in crate::objects) unknown: Unknown,
+    pub(in crate::objects) body: Body,
+}
+
+impl ObjectRecord {
+    /// A record with all that is optional left out.
+    pub(in crate::objects) fn new(size: u64, modified_unix_millis: u64, etag: ETag) -> Self {
+        Self {
+            size,
+            modified_unix_millis,
+            etag,
+            checksum: None,
+            headers: Headers::default(),
+            tags: Tags::default(),
+            version_id: None,
+            is_delete_marker: false,
+            retention: None,
+            legal_hold: false,
+            encryption: None,
+            profile: None,
+            unknown: Unknown::new(),
+            body: Body::Empty,
+        }
+    }
+
+    pub(in crate::objects) fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::new();
+        out.number(SIZE, self.size);
+        out.number(MODIFIED, self.modified_unix_millis);
+        out.bytes(ETAG, &encode_etag(&self.etag));
+        if let Some(checksum) = &self.checksum {
+            out.bytes(CHECKSUM, &checksum.encode());
+        }
+        headers::encode_headers(&self.headers, &mut out);
+        headers::encode_tags(&self.tags, &mut out);
+        self.encode_rare(&mut out);
+        out.unknown(&self.unknown);
+        let mut record = if let Body::Parts(manifest) = &self.body {
+            out.bytes(MANIFEST, &manifest.encode());
+            out.finish()
+        } else {
+            out.finish()
+        };
+        if let Body::Blob(placement) = &self.body {
+            placement.encode_into(&mut record);
+        }
+        record
+    }
+
+    fn encode_rare(&self, out: &mut Encoder) {
+        if let Some(version_id) = self.version_id {
+            out.number(VERSION_ID, version_id);
+        }
+        if self.is_delete_marker {
+            out.bytes(DELETE_MARKER, &[]);
+        }
+        if let Some(retention) = &self.retention {
+            let mode = u8::from(retention.mode == RetentionMode::Compliance);
+            let mut bytes = vec![mode];
+            varint::put(&mut bytes, retention.until_unix_millis);
+            out.bytes(RETENTION, &bytes);
+        }
+        if self.legal_hold {
+            out.bytes(LEGAL_HOLD, &[]);
+        }
+        if let Some(encryption) = &self.encryption {
+            out.bytes(ENCRYPTION, encryption);
+        }
+        if let Some(profile) = &self.profile {
+            out.bytes(PROFILE, profile.as_bytes());
+        }
+    }
+
+    pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
+        let mut decoder = Decoder::new(record)?;
+        let mut object = Self::new(
+            0,
+            0,
+            ETag {
+                md5: [0; 16],
+                parts: 0,
+            },
+        );
+        let mut seen = Required::default();
+        while let Some(field) = decoder.field()? {
+            seen.note(field.tag);
+            object.decode_field(&field)?;
+        }
+        seen.check()?;
+        object.decode_body(decoder.rest())?;
+        Ok(object)
+    }
+
+    fn decode_field(&mut self, field: &Field<'_>) -> Result<(), RecordError> {
+        match field.tag {
+            SIZE => self.size = field.number()?,
+            MODIFIED => self.modified_unix_millis = field.number()?,
+            ETAG => self.etag = decode_etag(field)?,
+            CHECKSUM => self.checksum = Some(Checksum::decode(field)?),
+            headers::CONTENT_TYPE | headers::SYSTEM | headers::USER => {
+                self.headers.decode_field(field)?;
+            }
+            headers::TAGS => self.tags = Tags::decode(field)?,
+            VERSION_ID => self.version_id = Some(field.number()?),
+            DELETE_MARKER => self.is_delete_marker = true,
+            RETENTION => self.retention = Some(field.whole(take_retention)?),
+            LEGAL_HOLD => self.legal_hold = true,
+            ENCRYPTION => self.encryption = Some(field.bytes.to_vec()),
+            PROFILE => self.profile = Some(field.text()?.to_owned()),
+            MANIFEST => self.body = Body::Parts(field.whole(Manifest::take)?),
+            _ => field.keep_unknown(&mut self.unknown)?,
+        }
+        Ok(())
+    }
+
+    fn decode_body(&mut self, rest: &[u8]) -> Result<(), RecordError> {
+        let agrees = match (&self.body, rest.is_empty()) {
+            (Body::Parts(manifest), true) => manifest.size() == Some(self.size),
+            (Body::Parts(_), false) => false,
+            (_, true) => self.size == 0,
+            (_, false) => {
+                self.body = Body::Blob(decode_placement(rest)?);
+                true
+            }
+        };
+        if agrees {
+            Ok(())
+        } else {
+            Err(RecordError::BadBody)
+        }
+    }
+}
+
+/// The placement that is all of `rest`.
+pub(super) fn decode_placement(rest: &[u8]) -> Result<BlobPlacement, RecordError> {
+    let (placement, used) = BlobPlacement::decode(rest).map_err(|_| RecordError::BadBody)?;
+    if used == rest.len() {
+        Ok(placement)
+    } else {
+        Err(RecordError::BadBody)
+    }
+}
+
+/// The fields that no object or part lacks.
+#[derive(Debug, Default)]
+pub(super) struct Required(u64);
+
+impl Required {
+    const ALL: [u64; 3] = [SIZE, MODIFIED, ETAG];
+
+    pub(super) fn note(&mut self, tag: u64) {
+        if tag < 64 {
+            self.0 |= 1 << tag;
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), RecordError> {
+        match Self::ALL.into_iter().find(|tag| self.0 & (1 << tag) == 0) {
+            Some(tag) => Err(RecordError::Missing { tag }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The digest, and the number of parts if any.
+pub(super) fn encode_etag(etag: &ETag) -> Vec<u8> {
+    let mut out = etag.md5.to_vec();
+    if etag.parts > 0 {
+        varint::put(&mut out, u64::from(etag.parts));
+    }
+    out
+}
+
+pub(super) fn decode_etag(field: &Field<'_>) -> Result<ETag, RecordError> {
+    field.whole(|input| {
+        let md5 = varint::take_bytes(input, 16)?.try_into().ok()?;
+        let parts = if input.is_empty() {
+            0
+        } else {
+            varint::take(input)?
+        };
+        Some(ETag {
+            md5,
+            parts: u16::try_from(parts).ok()?,
+        })
+    })
+}
+
+fn take_retention(input: &mut &[u8]) -> Option<Retention> {
+    let mode = match varint::take_bytes(input, 1)? {
+        [0] => RetentionMode::Governance,
+        [1] => RetentionMode::Compliance,
+        _ => return None,
+    };
+    Some(Retention {
+        mode,
+        until_unix_millis: varint::take(input)?,
+    })
+}
+
+/// What a listing shows of an object; decoded without allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::objects) struct ObjectSummary {
+    pub(in crate::objects) size: u64,
+    pub(in crate::objects) modified_unix_millis: u64,
+    pub(in crate::objects) etag: ETag,
+    pub(in crate::objects) checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+}
+
+impl ObjectSummary {
+    /// Decodes what it needs of an object's record; refuses fields that must be understood, as the whole would.
+    pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
+        let mut decoder = Decoder::new(record)?;
+        let etag = ETag {
+            md5: [0; 16],
+            parts: 0,
+        };
+        let mut summary = Self {
+            size: 0,
+            modified_unix_millis: 0,
+            etag,
+            checksum: None,
+        };
+        let mut seen = Required::default();
+        while let Some(field) = decoder.field()? {
+            seen.note(field.tag);
+            match field.tag {
+                SIZE => summary.size = field.number()?,
+                MODIFIED => summary.modified_unix_millis = field.number()?,
+                ETAG => summary.etag = decode_etag(&field)?,
+                CHECKSUM => summary.checksum = Some(checksum::take_type(&field)?),
+                tag if tag <= MANIFEST => {}
+                _ => field.check_skippable()?,
+            }
+        }
+        seen.check()?;
+        Ok(summary)
+    }
+}

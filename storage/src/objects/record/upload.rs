@@ -1,0 +1,62 @@
+//! The record of an upload in progress.
+
+use super::{
+    checksum::{self, ChecksumAlgorithm, ChecksumKind},
+    fields::{Decoder, Encoder, RecordError, Unknown},
+    headers::{self, Headers, Tags},
+};
+
+const INITIATED: u64 = 1;
+const COMPLETING: u64 = 3;
+const CHECKSUM_TYPE: u64 = 5;
+
+/// An upload in progress.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::objects) struct UploadRecord {
+    pub(in crate::objects) initiated_unix_millis: u64,
+    /// Set by a completion to fence parts off; the next part takes it back.
+    pub(in crate::objects) is_completing: bool,
+    pub(in crate::objects) checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+    pub(in crate::objects) headers: Headers,
+    pub(in crate::objects) tags: Tags,
+    pub(in crate::objects) unknown: Unknown,
+}
+
+impl UploadRecord {
+    pub(in crate::objects) fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::new();
+        out.number(INITIATED, self.initiated_unix_millis);
+        if self.is_completing {
+            out.bytes(COMPLETING, &[]);
+        }
+        if let Some((algorithm, kind)) = self.checksum {
+            out.bytes(CHECKSUM_TYPE, &[checksum::put_type(algorithm, kind)]);
+        }
+        headers::encode_headers(&self.headers, &mut out);
+        headers::encode_tags(&self.tags, &mut out);
+        out.unknown(&self.unknown);
+        out.finish()
+    }
+
+    pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
+        let mut decoder = Decoder::new(record)?;
+        let mut upload = Self::default();
+        while let Some(field) = decoder.field()? {
+            match field.tag {
+                INITIATED => upload.initiated_unix_millis = field.number()?,
+                COMPLETING => upload.is_completing = true,
+                CHECKSUM_TYPE => upload.checksum = Some(checksum::take_type(&field)?),
+                headers::CONTENT_TYPE | headers::SYSTEM | headers::USER => {
+                    upload.headers.decode_field(&field)?;
+                }
+                headers::TAGS => upload.tags = Tags::decode(&field)?,
+                _ => field.keep_unknown(&mut upload.unknown)?,
+            }
+        }
+        if decoder.rest().is_empty() {
+            Ok(upload)
+        } else {
+            Err(RecordError::BadBody)
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! What the tests of this module stand on: the one place that knows how to make a pool without disks of its own.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    disk::BlobId,
+    meta::{
+        Meta, MetaError, Revision,
+        memory::{InlineSink, MemoryMeta},
+    },
+    rng::SeededRng,
+    stripes::{BlobPlacement, FinishedBlob, InlineBlob, Pool},
+};
+
+/// Bodies above this become extents in tests.
+pub(super) const INLINE_MAX: usize = 100;
+
+/// A pool in memory.
+pub(super) fn pool() -> Arc<Pool> {
+    let pool = Pool::default();
+    pool.inline_max.store(INLINE_MAX as u64, Ordering::SeqCst);
+    Arc::new(pool)
+}
+
+/// Names of all blobs that have extents, to see what leaks.
+pub(super) fn extents(pool: &Pool) -> usize {
+    pool.blobs
+        .lock()
+        .values()
+        .filter(|data| data.len() > INLINE_MAX)
+        .count()
+}
+
+/// The placement of some inline blob.
+pub(super) fn some_placement() -> BlobPlacement {
+    BlobPlacement {
+        blob: BlobId((1 << 40) + 5),
+        size: 77,
+        extents: false,
+    }
+}
+
+#[derive(Debug)]
+struct Sink(Arc<Pool>);
+
+impl InlineSink for Sink {
+    fn store(&self, _: Revision, blob: &InlineBlob) -> Result<BlobPlacement, MetaError> {
+        self.0.blobs.lock().insert(blob.blob.0, blob.data.clone());
+        Ok(BlobPlacement {
+            blob: blob.blob,
+            size: blob.size,
+            extents: false,
+        })
+    }
+}
+
+/// A metadata engine whose inline blobs `pool` can read.
+pub(super) fn meta(pool: &Arc<Pool>) -> Arc<dyn Meta> {
+    Arc::new(MemoryMeta::with_sink(Arc::new(Sink(Arc::clone(pool)))))
+}
+
+/// A clock that is set by hand.
+#[derive(Debug)]
+pub(super) struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    pub(super) fn advance(&self, duration: Duration) {
+        self.0.fetch_add(
+            u64::try_from(duration.as_millis()).unwrap(),
+            Ordering::SeqCst,
+        );
+    }
+}
+
+impl Clock for ManualClock {
+    fn unix_millis(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.unix_millis())
+    }
+
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Not MD5, but tells different bytes apart.
+pub(super) fn digest(bytes: &[u8]) -> [u8; 16] {
+    let mut state = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128;
+    for byte in bytes {
+        state = (state ^ u128::from(*byte)).wrapping_mul(0x0100_0000_0000_0000_0000_013b);
+    }
+    state.to_be_bytes()
+}
+
+/// Small parts, so that tests need little data.
+pub(super) const MIN_PART: u64 = 5;
+
+/// A store in memory with all that a test wants to look at.
+#[derive(Debug)]
+pub(super) struct Fixture {
+    pub(super) store: Store,
+    pub(super) pool: Arc<Pool>,
+    pub(super) meta: Arc<dyn Meta>,
+    pub(super) clock: Arc<ManualClock>,
+}
+
+impl Fixture {
+    pub(super) fn new() -> Self {
+        Self::with_meta(|meta| meta)
+    }
+
+    /// With something between the store and its metadata.
+    pub(super) fn with_meta(wrap: impl FnOnce(Arc<dyn Meta>) -> Arc<dyn Meta>) -> Self {
+        let pool = pool();
+        let meta = wrap(meta(&pool));
+        let clock = Arc::new(ManualClock(AtomicU64::new(1_000_000)));
+        let rng = Arc::new(SeededRng::new(1));
+        let options = StoreOptions {
+            min_part_bytes: MIN_PART,
+            ..StoreOptions::default()
+        };
+        let dyn_clock = Arc::clone(&clock) as Arc<dyn Clock>;
+        let store = Store::new(Arc::clone(&meta), Arc::clone(&pool), dyn_clock, rng, digest)
+            .with_options(options);
+        Self {
+            store,
+            pool,
+            meta,
+            clock,
+        }
+    }
+
+    /// With a bucket named `bucket`.
+    pub(super) async fn with_bucket() -> Self {
+        let fixture = Self::new();
+        fixture.create("bucket").await.unwrap();
+        fixture
+    }
+
+    pub(super) async fn create(&self, name: &str) -> Result<Bucket, StoreError> {
+        let request = CreateBucket {
+            name: bucket(name),
+            region: "here".into(),
+        };
+        self.store.create_bucket(request).await
+    }
+
+    pub(super) async fn blob(&self, body: &[u8]) -> FinishedBlob {
+        let mut writer = self
+            .store
+            .blob_writer(&bucket("bucket"), Some(body.len() as u64))
+            .await
+            .unwrap();
+        writer.write(Bytes::copy_from_slice(body)).await.unwrap();
+        writer.finish().await.unwrap()
+    }
+
+    /// A put of `body` into `bucket`.
+    pub(super) async fn request(&self, name: &str, body: &[u8]) -> PutObject {
+        PutObject {
+            bucket: bucket("bucket"),
+            key: key(name),
+            blob: self.blob(body).await,
+            etag: etag(body),
+            checksum: None,
+            headers: Headers::default(),
+            tags: Tags::default(),
+            conditions: WriteConditions::default(),
+        }
+    }
+
+    pub(super) async fn put(&self, name: &str, body: &[u8]) -> Result<Written, StoreError> {
+        self.store.put_object(self.request(name, body).await).await
+    }
+
+    pub(super) async fn put_if(
+        &self,
+        name: &str,
+        body: &[u8],
+        conditions: WriteConditions,
+    ) -> Result<Written, StoreError> {
+        let request = PutObject {
+            conditions,
+            ..self.request(name, body).await
+        };
+        self.store.put_object(request).await
+    }
+
+    pub(super) async fn handle(&self, name: &str) -> Result<ObjectHandle, StoreError> {
+        self.store.object(&bucket("bucket"), &key(name)).await
+    }
+
+    /// The whole body.
+    pub(super) async fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let handle = self.handle(name).await?;
+        read_all(handle.read(0..handle.info().size).await?).await
+    }
+
+    pub(super) async fn delete(&self, name: &str) -> Result<bool, StoreError> {
+        self.store
+            .delete_object(&bucket("bucket"), &key(name), WriteConditions::default())
+            .await
+    }
+
+    pub(super) async fn start(&self, name: &str) -> UploadId {
+        let request = CreateUpload {
+            bucket: bucket("bucket"),
+            key: key(name),
+            headers: Headers::default(),
+            tags: Tags::default(),
+            checksum: None,
+        };
+        self.store.create_upload(request).await.unwrap()
+    }
+
+    pub(super) async fn part(
+        &self,
+        name: &str,
+        upload: UploadId,
+        part: u32,
+        body: &[u8],
+    ) -> Result<Written, StoreError> {
+        let request = PutPart {
+            bucket: bucket("bucket"),
+            key: key(name),
+            upload,
+            number: number(part),
+            blob: self.blob(body).await,
+            etag: etag(body),
+            checksum: None,
+        };
+        self.store.put_part(request).await
+    }
+
+    /// Completes with parts that are believed to have these bodies.
+    pub(super) async fn complete(
+        &self,
+        name: &str,
+        upload: UploadId,
+        parts: &[(u32, &[u8])],
+    ) -> Result<Written, StoreError> {
+        self.store
+            .complete_upload(completion(name, upload, parts), &|_, _| None)
+            .await
+    }
+
+    /// Sweeps until nothing is left that can be removed.
+    pub(super) async fn sweep(&self) -> Swept {
+        let mut sum = Swept::default();
+        loop {
+            let swept = self.store.sweep_once(3).await.unwrap();
+            sum.tasks += swept.tasks;
+            sum.blobs += swept.blobs;
+            sum.parts += swept.parts;
+            sum.uploads += swept.uploads;
+            sum.waiting = swept.waiting;
+            if swept.tasks == 0 && !swept.has_more {
+                return sum;
+            }
+        }
+    }
+
+    /// Keys in the metadata that begin with `space`.
+    pub(super) async fn count(&self, space: u8) -> usize {
+        self.meta
+            .scan(&[space], &[space + 1], usize::MAX)
+            .await
+            .unwrap()
+            .len()
+    }
+}
+
+pub(super) async fn read_all(mut reader: ObjectReader) -> Result<Vec<u8>, StoreError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = reader.next().await {
+        body.extend_from_slice(&chunk?);
+    }
+    Ok(body)
+}
+
+pub(super) fn completion(name: &str, upload: UploadId, parts: &[(u32, &[u8])]) -> CompleteUpload {
+    let part = |&(n, body): &(u32, &[u8])| CompletePart {
+        number: number(n),
+        etag: etag(body),
+        checksum: None,
+    };
+    CompleteUpload {
+        bucket: bucket("bucket"),
+        key: key(name),
+        upload,
+        parts: parts.iter().map(part).collect(),
+        expected_size: None,
+        checksum: None,
+        conditions: WriteConditions::default(),
+    }
+}
+
+pub(super) fn bucket(name: &str) -> BucketName {
+    BucketName::parse(name).unwrap()
+}
+
+pub(super) fn key(name: &str) -> ObjectKey {
+    ObjectKey::parse(name).unwrap()
+}
+
+pub(super) fn number(n: u32) -> PartNumber {
+    PartNumber::new(n).unwrap()
+}
+
+pub(super) fn etag(body: &[u8]) -> ETag {
+    ETag {
+        md5: digest(body),
+        parts: 0,
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of the whole of [`super`] on metadata and disks in memory.
+
+mod costs;
+mod model;
+mod objects;
+mod races;
+mod sweeping;
+mod uploads;

@@ -1,0 +1,266 @@
+//! Putting the layers together: from directories to a store.
+
+use std::{path::PathBuf, sync::Arc};
+
+use larder_erasure::Profile;
+use tokio::sync::watch;
+
+use crate::{
+    clock::Clock,
+    disk::{self, Disk, DiskNo, Health, IdentityError, SlotState, Space},
+    meta::{
+        Meta,
+        embedded::{Embedded, Progress, RecoveryError, RecoveryReport},
+        keys::HEAL,
+        view::{Engine, ViewDir, ViewSettings},
+    },
+    objects::Store,
+    rng::Rng,
+    stripes::{Pool, PoolDisk, PoolOptions},
+    upkeep::{self, UpkeepSettings},
+};
+
+/// What to open.
+#[derive(Clone, Debug)]
+pub struct OpenSettings {
+    /// One directory per disk, in a fixed order.
+    pub data: Vec<PathBuf>,
+    /// How new blobs are coded; by number of disks where `None`.
+    pub profile: Option<Profile>,
+    /// The view's engine.
+    pub engine: Engine,
+    /// Where the view is; in the first good disk's directory where `None`.
+    pub view_dir: Option<PathBuf>,
+    /// How disks are opened.
+    pub disks: disk::OpenOptions,
+    /// MD5, for the ETag of multipart objects: this crate hashes nothing but its own checksums.
+    pub md5: fn(&[u8]) -> [u8; 16],
+}
+
+/// Why a store can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A directory is not what it should be.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The logs can't be brought together.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// More shards than disks.
+    #[error("profile {profile} needs {} disks, {disks} are given", profile.total())]
+    ProfileTooWide {
+        /// The profile.
+        profile: Profile,
+        /// The number of directories.
+        disks: usize,
+    },
+    /// No directory at all.
+    #[error("no data directory is given")]
+    NoDisks,
+}
+
+/// An open store and what runs beside it.
+#[derive(Debug)]
+pub struct Storage {
+    store: Store,
+    engine: Arc<Embedded>,
+    pool: Arc<Pool>,
+    clock: Arc<dyn Clock>,
+    reports: Vec<String>,
+    recovery: RecoveryReport,
+    stop: watch::Sender<bool>,
+}
+
+/// One disk, for people.
+#[derive(Clone, Debug)]
+pub struct DiskStatus {
+    /// Position in the configuration, from 0.
+    pub slot: usize,
+    /// Its number.
+    pub number: DiskNo,
+    /// Its directory.
+    pub location: String,
+    /// Whether it can be used, or why not.
+    pub health: Health,
+    /// Its space, if it is here.
+    pub space: Option<Space>,
+}
+
+/// The state of a store, for people.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// How new blobs are coded.
+    pub profile: Profile,
+    /// The disks in order of slot.
+    pub disks: Vec<DiskStatus>,
+    /// Objects and parts that lack shards.
+    pub degraded_objects: u64,
+    /// Blocks that were missing or rotten when a reader wanted them, since the start.
+    pub damaged_reads: u64,
+    /// Whether enough disks are good for writing.
+    pub writable: bool,
+}
+
+/// The profile for a number of disks, unless one is set.
+pub fn default_profile(disks: usize) -> Option<Profile> {
+    let (data, parity) = match disks {
+        0 => return None,
+        1 => (1, 0),
+        2 => (1, 1),
+        3 => (2, 1),
+        4 => (2, 2),
+        5 => (3, 2),
+        6 => (4, 2),
+        7 => (5, 2),
+        8 => (5, 3),
+        9 => (6, 3),
+        10 => (7, 3),
+        11 => (8, 3),
+        _ => (8, 4),
+    };
+    Profile::new(data, parity).ok()
+}
+
+/// Opens the disks, brings the metadata up to date, and starts upkeep. What is served afterwards is durable.
+///
+/// # Errors
+/// [`OpenError`]; nothing was changed but what a further try needs as well.
+pub async fn open(
+    settings: OpenSettings,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    progress: Arc<dyn Fn(Progress) + Send + Sync>,
+) -> Result<Storage, OpenError> {
+    let count = settings.data.len();
+    let profile = settings.profile.or_else(|| default_profile(count)).ok_or(OpenError::NoDisks)?;
+    if profile.total() > count {
+        return Err(OpenError::ProfileTooWide { profile, disks: count });
+    }
+    let opened = disk::open_local(&settings.data, &settings.disks, &*rng)?;
+    let disks = opened.disks.iter().zip(&settings.data).map(|(slot, dir)| PoolDisk {
+        slot: slot.slot,
+        number: slot.number,
+        location: dir.display().to_string(),
+        disk: match &slot.state {
+            SlotState::Present(disk) => Ok(Arc::clone(disk)),
+            SlotState::Missing { reason } => Err(reason.clone()),
+        },
+    });
+    let pool = Pool::new(disks.collect(), PoolOptions { profile, blocking_threads: true });
+    let views = ViewDir {
+        engine: settings.engine,
+        dir: settings.view_dir.clone().unwrap_or_else(|| view_dir(&pool, &settings)),
+        settings: ViewSettings::default(),
+    };
+    let (engine, recovery) =
+        Embedded::open(Arc::clone(&pool), Arc::new(views), &format!("{:032x}", opened.cluster_id), progress).await?;
+    let meta: Arc<dyn Meta> = Arc::new(Arc::clone(&engine));
+    let store = Store::new(meta, Arc::clone(&pool), Arc::clone(&clock), rng, settings.md5);
+    let (stop, _) = watch::channel(false);
+    Ok(Storage { store, engine, pool, clock, reports: opened.reports, recovery, stop })
+}
+
+fn view_dir(pool: &Pool, settings: &OpenSettings) -> PathBuf {
+    let first = pool.disks().iter().find(|disk| disk.disk.is_ok()).map_or(0, |disk| disk.slot);
+    settings.data[first].join("view")
+}
+
+impl Storage {
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// How new blobs are coded.
+    pub fn profile(&self) -> Profile {
+        self.pool.profile()
+    }
+
+    /// What the operator should know about the disks: replaced, missing, added.
+    pub fn reports(&self) -> &[String] {
+        &self.reports
+    }
+
+    /// What opening found in the logs.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.recovery
+    }
+
+    /// Runs upkeep until [`Storage::close`]. To be spawned.
+    pub fn upkeep(&self, settings: UpkeepSettings) -> impl Future<Output = ()> + Send + 'static {
+        let clock = Arc::clone(&self.clock);
+        let (engine, store) = (Arc::clone(&self.engine), self.store.clone());
+        let (stop, from) = (self.stop.subscribe(), self.recovery.orphans_from);
+        async move {
+            match store.sweep_orphans(from).await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, "extents of unfinished writes removed"),
+                Err(error) => tracing::warn!(%error, "extents of unfinished writes not removed"),
+            }
+            upkeep::run(engine, store, clock, settings, stop).await;
+        }
+    }
+
+    /// Disks, space and degraded objects. Counts the latter by scanning their queue.
+    ///
+    /// # Errors
+    /// The metadata engine's.
+    pub async fn status(&self) -> Result<Status, crate::meta::MetaError> {
+        let disks: Vec<_> = self.pool.disks().iter().map(disk_status).collect();
+        let good = disks.iter().filter(|disk| disk.health == Health::Good).count();
+        Ok(Status {
+            profile: self.pool.profile(),
+            disks,
+            degraded_objects: self.count_degraded().await?,
+            damaged_reads: self.pool.damaged_reads(),
+            writable: good >= Pool::write_quorum(self.pool.profile()),
+        })
+    }
+
+    /// Whether enough disks are good for writing. Cheap.
+    pub fn is_writable(&self) -> bool {
+        let good = |disk: &&PoolDisk| disk.disk.as_ref().is_ok_and(|disk| disk.health() == Health::Good);
+        let count = self.pool.disks().iter().filter(good).count();
+        count >= Pool::write_quorum(self.pool.profile())
+    }
+
+    async fn count_degraded(&self) -> Result<u64, crate::meta::MetaError> {
+        const PAGE: usize = 1000;
+        let (mut from, mut count) = (vec![HEAL], 0);
+        loop {
+            let page = self.engine.scan(&from, &[HEAL + 1], PAGE).await?;
+            count += page.len() as u64;
+            match page.last() {
+                Some(last) if page.len() == PAGE => {
+                    from = [&last.key[..], &[0]].concat();
+                }
+                _ => return Ok(count),
+            }
+        }
+    }
+
+    /// Stops upkeep, makes a last checkpoint so that the next start is quick, and closes the disks. What was
+    /// acknowledged is durable without it.
+    pub async fn close(&self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.engine.checkpoint().await {
+            tracing::warn!(%error, "last checkpoint failed");
+        }
+        let pool = Arc::clone(&self.pool);
+        let close = move || {
+            for disk in pool.disks().iter().filter_map(|disk| disk.disk.as_ref().ok()) {
+                disk.close();
+            }
+        };
+        self.pool.blocking(close).await;
+    }
+}
+
+fn disk_status(disk: &PoolDisk) -> DiskStatus {
+    let (health, space) = match &disk.disk {
+        Ok(disk) => (disk.health(), Some(Disk::space(&**disk))),
+        Err(reason) => (Health::Failed(reason.clone()), None),
+    };
+    let location = disk.location.clone();
+    DiskStatus { slot: disk.slot, number: disk.number, location, health, space }
+}

@@ -1,0 +1,402 @@
+//! Reading a blob: only the blocks that a range needs, each verified before it is handed out, rebuilt where it is not good.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{
+    BLOCK_CHECKSUM_BYTES, BlobPlacement, Layout, Pool, ShardPlace, StripeError, UNIT_BYTES,
+    block::{BLOCK_STRIDE, to_usize, verify},
+};
+use crate::disk::{BlobId, DiskError, FRAME_HEADER_BYTES, ReadAt, ReadMode};
+
+/// Data bytes that one step of a reader fetches (at least one stripe).
+pub(super) const BATCH_BYTES: usize = 512 << 10;
+
+/// A run of a blob's bytes, handed out in order. Holds its files open: it outlives overwrites and deletes.
+#[derive(Debug)]
+pub struct BlobReader {
+    source: Arc<Source>,
+    range: Range<u64>,
+    next_stripe: u64,
+    ready: std::collections::VecDeque<Bytes>,
+}
+
+/// What a step needs, shared with blocking threads.
+#[derive(Debug)]
+struct Source {
+    pool: Arc<Pool>,
+    placement: BlobPlacement,
+    layout: Layout,
+    /// Per shard, opened when first wanted: the file and where the shard starts in it, or `None` when it can't be had.
+    files: Vec<Mutex<FileState>>,
+}
+
+#[derive(Clone, Debug)]
+enum FileState {
+    Unopened,
+    Open(Arc<dyn ReadAt>, u64),
+    Gone,
+}
+
+/// Blocks of one shard, as read: consecutive stripes from `first`.
+struct Run {
+    first: u64,
+    bytes: Bytes,
+}
+
+/// What kept a step from giving its bytes.
+enum StepError {
+    /// Something is not in the page cache: go where blocking is allowed.
+    WouldBlock,
+    Failed(StripeError),
+}
+
+impl BlobReader {
+    /// Opens the shards that `range` (of the blob's bytes, end exclusive) needs. Cheap: no data is read.
+    ///
+    /// # Errors
+    /// None today; damage shows in [`BlobReader::next`].
+    pub fn open(
+        pool: &Arc<Pool>,
+        placement: BlobPlacement,
+        range: Range<u64>,
+    ) -> Result<Self, StripeError> {
+        let layout = placement.layout();
+        let range = range.start.min(placement.size)..range.end.min(placement.size);
+        let stripes = layout.stripes_of(&range);
+        let files = placement.shards.iter().map(|_| Mutex::new(FileState::Unopened)).collect();
+        let source = Source { pool: Arc::clone(pool), placement, layout, files };
+        for shard in 0..source.placement.profile.data() {
+            if source.needs(shard, &stripes, &range) {
+                source.file(shard);
+            }
+        }
+        Ok(Self {
+            source: Arc::new(source),
+            next_stripe: stripes.start,
+            range,
+            ready: std::collections::VecDeque::new(),
+        })
+    }
+
+    /// Shards that could not be opened: the object may have been replaced meanwhile, or is degraded.
+    pub fn has_gone_shards(&self) -> bool {
+        self.source.files.iter().any(|file| matches!(*file.lock(), FileState::Gone))
+    }
+
+    /// The next bytes, verified; `None` at the end. Awaits a blocking thread only where the page cache lacks the bytes.
+    pub async fn next(&mut self) -> Option<Result<Bytes, StripeError>> {
+        if let Some(bytes) = self.ready.pop_front() {
+            return Some(Ok(bytes));
+        }
+        let stripes = self.step_stripes();
+        if stripes.is_empty() {
+            return None;
+        }
+        self.next_stripe = stripes.end;
+        let range = self.range.clone();
+        let result = match self.source.step(&stripes, &range, ReadMode::CachedOnly) {
+            Err(StepError::WouldBlock) => {
+                let source = Arc::clone(&self.source);
+                let work = move || source.step(&stripes, &range, ReadMode::MayBlock);
+                self.source.pool.blocking(work).await
+            }
+            result => result,
+        };
+        match result {
+            Ok(pieces) => self.ready.extend(pieces),
+            Err(StepError::Failed(error)) => return Some(Err(error)),
+            Err(StepError::WouldBlock) => return Some(Err(DiskError::NotCached.into())),
+        }
+        self.ready.pop_front().map(Ok)
+    }
+
+    fn step_stripes(&self) -> Range<u64> {
+        let layout = self.source.layout;
+        let end = layout.stripes_of(&self.range).end;
+        let step = (BATCH_BYTES as u64 / layout.stripe_bytes()).max(1);
+        self.next_stripe..end.min(self.next_stripe.saturating_add(step)).max(self.next_stripe)
+    }
+}
+
+impl Source {
+    /// Whether any byte of `range` in `stripes` is in data shard `shard`.
+    fn needs(&self, shard: usize, stripes: &Range<u64>, range: &Range<u64>) -> bool {
+        !self.wanted_stripes(shard, stripes, range).is_empty()
+    }
+
+    /// The stripes of which data shard `shard` has bytes of `range`: consecutive, since only the ends can be without.
+    fn wanted_stripes(&self, shard: usize, stripes: &Range<u64>, range: &Range<u64>) -> Range<u64> {
+        let has = |stripe: u64| !self.layout.overlap(stripe, shard, range).is_empty();
+        let mut wanted = stripes.clone();
+        while !wanted.is_empty() && !has(wanted.start) {
+            wanted.start += 1;
+        }
+        while !wanted.is_empty() && !has(wanted.end - 1) {
+            wanted.end -= 1;
+        }
+        wanted
+    }
+
+    fn file(&self, shard: usize) -> Option<(Arc<dyn ReadAt>, u64)> {
+        let mut state = self.files[shard].lock();
+        if matches!(*state, FileState::Unopened) {
+            *state = self.open(shard).map_or(FileState::Gone, |(file, base)| FileState::Open(file, base));
+        }
+        match &*state {
+            FileState::Open(file, base) => Some((Arc::clone(file), *base)),
+            _ => None,
+        }
+    }
+
+    fn open(&self, shard: usize) -> Option<(Arc<dyn ReadAt>, u64)> {
+        let place = self.placement.shards[shard];
+        let disk = self.pool.disk(place.disk()?)?;
+        let opened = match place {
+            ShardPlace::Missing => return None,
+            ShardPlace::Log(_, address) => {
+                let base = u64::from(address.offset) + u64::from(FRAME_HEADER_BYTES);
+                disk.open_segment(address.segment).map(|file| (file, base))
+            }
+            ShardPlace::Extent(_) => {
+                let index = u8::try_from(shard).unwrap_or(u8::MAX);
+                disk.open_extent(self.placement.blob, index).map(|file| (file, 0))
+            }
+        };
+        opened.inspect_err(|error| tracing::debug!(%error, shard, "shard not opened")).ok()
+    }
+
+    fn block_bytes(&self, stripe: u64) -> usize {
+        self.layout.unit_bytes(stripe) + BLOCK_CHECKSUM_BYTES
+    }
+
+    /// The bytes of `range` in `stripes`, in order.
+    fn step(
+        &self,
+        stripes: &Range<u64>,
+        range: &Range<u64>,
+        mode: ReadMode,
+    ) -> Result<Vec<Bytes>, StepError> {
+        let data = self.placement.profile.data();
+        let mut runs = Vec::with_capacity(data);
+        for shard in 0..data {
+            let wanted = self.wanted_stripes(shard, stripes, range);
+            runs.push(if wanted.is_empty() { None } else { self.read_run(shard, wanted, mode)? });
+        }
+        let mut pieces = Vec::new();
+        for stripe in stripes.clone() {
+            self.stripe_pieces(stripe, range, &runs, mode, &mut pieces)?;
+        }
+        Ok(pieces)
+    }
+
+    /// The blocks of `stripes` of one shard, unverified; `None` when they can't be read.
+    fn read_run(
+        &self,
+        shard: usize,
+        stripes: Range<u64>,
+        mode: ReadMode,
+    ) -> Result<Option<Run>, StepError> {
+        let Some((file, base)) = self.file(shard) else {
+            self.pool.count_damage();
+            return Ok(None);
+        };
+        let start = stripes.start * BLOCK_STRIDE;
+        let last = stripes.end - 1;
+        let bytes = to_usize(last * BLOCK_STRIDE - start) + self.block_bytes(last);
+        let mut buffer = Buffers::take(&self.pool.buffers, bytes);
+        match file.read_exact_at(buffer.as_mut(), base + start, mode) {
+            Ok(()) => {
+                self.pool.count_read(bytes);
+                Ok(Some(Run { first: stripes.start, bytes: Bytes::from_owner(buffer) }))
+            }
+            Err(DiskError::NotCached) => Err(StepError::WouldBlock),
+            Err(error) => {
+                tracing::debug!(%error, shard, "shard not read");
+                self.pool.count_damage();
+                Ok(None)
+            }
+        }
+    }
+
+    /// The verified payload of this shard's block of `stripe` in `run`.
+    fn block(&self, run: Option<&Run>, shard: usize, stripe: u64) -> Option<Bytes> {
+        let run = run?;
+        let at = to_usize((stripe - run.first) * BLOCK_STRIDE);
+        let block = run.bytes.slice(at..at + self.block_bytes(stripe));
+        let index = u8::try_from(shard).unwrap_or(u8::MAX);
+        if !verify(&block, self.placement.blob, index, stripe) {
+            tracing::warn!(blob = self.placement.blob.0, shard, stripe, "rotten block");
+            self.pool.count_damage();
+            return None;
+        }
+        Some(block.slice(..block.len() - BLOCK_CHECKSUM_BYTES))
+    }
+
+    /// Pushes the bytes of `range` that are in `stripe`, rebuilding the blocks that are not good.
+    fn stripe_pieces(
+        &self,
+        stripe: u64,
+        range: &Range<u64>,
+        runs: &[Option<Run>],
+        mode: ReadMode,
+        pieces: &mut Vec<Bytes>,
+    ) -> Result<(), StepError> {
+        let first = pieces.len();
+        let mut missing = Vec::new();
+        for (shard, run) in runs.iter().enumerate() {
+            let part = self.layout.overlap(stripe, shard, range);
+            if part.is_empty() {
+                continue;
+            }
+            match self.block(run.as_ref(), shard, stripe) {
+                Some(payload) => pieces.push(payload.slice(part)),
+                None => {
+                    missing.push((shard, pieces.len(), part));
+                    pieces.push(Bytes::new());
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<usize> = missing.iter().map(|(shard, ..)| *shard).collect();
+        let rebuilt = match self.rebuild(stripe, &wanted, mode) {
+            Ok(rebuilt) => rebuilt,
+            Err(error) => {
+                pieces.truncate(first);
+                return Err(error);
+            }
+        };
+        for ((_, at, part), payload) in missing.into_iter().zip(rebuilt) {
+            pieces[at] = payload.slice(part);
+        }
+        Ok(())
+    }
+
+    /// The payloads of the `wanted` shards' blocks of `stripe`, from any `k` other good ones.
+    fn rebuild(
+        &self,
+        stripe: u64,
+        wanted: &[usize],
+        mode: ReadMode,
+    ) -> Result<Vec<Bytes>, StepError> {
+        let profile = self.placement.profile;
+        let mut good: Vec<(u8, Bytes)> = Vec::with_capacity(profile.data());
+        for shard in (0..profile.total()).filter(|shard| !wanted.contains(shard)) {
+            if good.len() == profile.data() {
+                break;
+            }
+            let run = self.read_run(shard, stripe..stripe + 1, mode)?;
+            if let Some(payload) = self.block(run.as_ref(), shard, stripe) {
+                good.push((u8::try_from(shard).unwrap_or(u8::MAX), payload));
+            }
+        }
+        if good.len() < profile.data() {
+            return Err(StepError::Failed(self.unreadable(stripe, good.len())));
+        }
+        self.decode(stripe, &good, wanted).map_err(|error| StepError::Failed(error.into()))
+    }
+
+    fn decode(
+        &self,
+        stripe: u64,
+        good: &[(u8, Bytes)],
+        wanted: &[usize],
+    ) -> Result<Vec<Bytes>, larder_erasure::Error> {
+        let codec = self.pool.codec(self.placement.profile);
+        let present: Vec<u8> = good.iter().map(|(shard, _)| *shard).collect();
+        let want: Vec<u8> = wanted.iter().map(|s| u8::try_from(*s).unwrap_or(u8::MAX)).collect();
+        let plan = codec.plan(&present, &want)?;
+        let payload_of = |source: &u8| good.iter().find(|(shard, _)| shard == source);
+        let sources: Vec<&[u8]> =
+            plan.sources().iter().filter_map(payload_of).map(|(_, bytes)| &bytes[..]).collect();
+        let mut out = vec![vec![0_u8; self.layout.unit_bytes(stripe)]; plan.targets().len()];
+        let mut targets: Vec<&mut [u8]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+        plan.run(&sources, &mut targets)?;
+        let rebuilt_of = |shard: &u8| plan.targets().iter().position(|target| target == shard);
+        Ok(want.iter().filter_map(rebuilt_of).map(|at| Bytes::from(std::mem::take(&mut out[at]))).collect())
+    }
+
+    fn unreadable(&self, stripe: u64, good: usize) -> StripeError {
+        let needed = self.placement.profile.data();
+        let gone = |file: &Mutex<FileState>| matches!(*file.lock(), FileState::Gone);
+        let gone = self.files.iter().filter(|file| gone(file)).count();
+        StripeError::Unreadable {
+            blob: self.placement.blob.0,
+            stripe,
+            good,
+            needed,
+            last: format!("{gone} shards are missing, the rest rotten"),
+        }
+    }
+}
+
+/// Read buffers that are used again: fresh memory for each read costs more (page faults) than the read itself.
+#[derive(Debug, Default)]
+pub(super) struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+/// Buffers kept for reuse; with [`BATCH_BYTES`] at `k = 1` at most 16 MiB.
+const SPARE_BUFFERS: usize = 32;
+/// Reads below this size use plain allocations: the allocator is quick there.
+const POOLED_BYTES: usize = UNIT_BYTES / 2;
+
+/// A buffer that goes back to its pool when the last slice of it is dropped.
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    used: usize,
+    home: Option<Arc<Buffers>>,
+}
+
+impl Buffers {
+    /// A buffer of `bytes` with arbitrary contents.
+    fn take(home: &Arc<Self>, bytes: usize) -> Buffer {
+        if bytes < POOLED_BYTES {
+            return Buffer { bytes: vec![0; bytes], used: bytes, home: None };
+        }
+        let mut spare = home.0.lock().pop().unwrap_or_default();
+        if spare.len() < bytes {
+            spare.resize(bytes, 0);
+        }
+        Buffer { bytes: spare, used: bytes, home: Some(Arc::clone(home)) }
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+}
+
+impl AsMut<[u8]> for Buffer {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.used]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(home) = &self.home {
+            let mut spare = home.0.lock();
+            if spare.len() < SPARE_BUFFERS {
+                spare.push(std::mem::take(&mut self.bytes));
+            }
+        }
+    }
+}
+
+/// The identity under which blocks are verified, for tools that look at shards outside a reader.
+pub(crate) fn verify_shard(shard: &[u8], layout: Layout, blob: BlobId, index: u8) -> bool {
+    let mut offset = 0;
+    for stripe in 0..layout.stripes() {
+        let bytes = layout.unit_bytes(stripe) + BLOCK_CHECKSUM_BYTES;
+        let Some(block) = shard.get(offset..offset + bytes) else { return false };
+        if !verify(block, blob, index, stripe) {
+            return false;
+        }
+        offset += bytes;
+    }
+    offset == shard.len()
+}

@@ -1,0 +1,81 @@
+//! What keeps a store in shape while it serves: checkpoints, reclaim, the garbage of deleted objects and uploads.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use crate::{clock::Clock, meta::embedded::Embedded, objects::Store};
+
+/// When upkeep does what.
+#[derive(Clone, Copy, Debug)]
+pub struct UpkeepSettings {
+    /// How often it looks for work. Default 1 s: shorter finds garbage sooner, for a little CPU.
+    pub interval: Duration,
+    /// A checkpoint is made when this many log bytes came since the last one. Default 64 MiB: more
+    /// makes starts after a crash longer, less makes checkpoints more frequent.
+    pub checkpoint_bytes: u64,
+    /// A checkpoint is made after this time if anything came at all. Default 60 s.
+    pub checkpoint_age: Duration,
+    /// Garbage tasks handled per look. Default 256.
+    pub sweep_limit: usize,
+}
+
+impl Default for UpkeepSettings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(1),
+            checkpoint_bytes: 64 << 20,
+            checkpoint_age: Duration::from_secs(60),
+            sweep_limit: 256,
+        }
+    }
+}
+
+/// Segments rewritten per look at most, so that checkpoints and sweeps get their turn.
+const RECLAIMS_PER_LOOK: usize = 8;
+
+/// Looks for work until `stop` turns true. Failures are logged and tried again at the next look.
+pub async fn run(
+    engine: Arc<Embedded>,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    settings: UpkeepSettings,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut last_checkpoint = clock.monotonic();
+    while !*stop.borrow() {
+        let bytes = engine.bytes_since_checkpoint();
+        let age = clock.monotonic().saturating_sub(last_checkpoint);
+        if bytes >= settings.checkpoint_bytes || (bytes > 0 && age >= settings.checkpoint_age) {
+            match engine.checkpoint().await {
+                Ok(_) => last_checkpoint = clock.monotonic(),
+                Err(error) => tracing::warn!(%error, "checkpoint failed"),
+            }
+        }
+        sweep(&store, &settings).await;
+        reclaim(&engine).await;
+        tokio::select! {
+            () = clock.sleep(settings.interval) => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+async fn sweep(store: &Store, settings: &UpkeepSettings) {
+    if let Err(error) = store.sweep_once(settings.sweep_limit).await {
+        tracing::warn!(%error, "garbage not swept");
+    }
+}
+
+async fn reclaim(engine: &Arc<Embedded>) {
+    for _ in 0..RECLAIMS_PER_LOOK {
+        match engine.reclaim_once().await {
+            Ok(Some(done)) => tracing::debug!(freed_bytes = done.freed_bytes, moved = done.moved, "segment reclaimed"),
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "segment not reclaimed");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+"""aws-cli: `s3 cp/sync/mv/rm/ls/presign` and `s3api`."""
+
+import json
+import urllib.request
+
+import pytest
+from larderlib.checksums import checksum, etag
+from larderlib.clients import random_bytes
+from larderlib.need import tool
+
+
+@pytest.fixture
+def aws(run, server):
+    return lambda *arguments, **options: run(tool("aws"), "--endpoint-url", server.endpoint, *arguments, **options)
+
+
+@pytest.fixture
+def api(aws):
+    def api(operation, *arguments, **options):
+        said = aws("s3api", operation, "--output", "json", *arguments, **options)
+        return json.loads(said) if said.strip() else {}
+
+    return api
+
+
+def test_make_list_and_remove_a_bucket(aws, bucket):
+    name = f"{bucket}-made"
+    aws("s3", "mb", f"s3://{name}")
+    assert name in aws("s3", "ls").decode()
+    aws("s3", "rb", f"s3://{name}")
+    assert name not in aws("s3", "ls").decode().split()
+
+
+def test_sync_up_and_down(aws, s3, bucket, tree, tmp_path, same):
+    aws("s3", "sync", tree, f"s3://{bucket}/tree")
+    aws("s3", "sync", f"s3://{bucket}/tree", tmp_path / "down")
+    same(tree, tmp_path / "down")
+    assert aws("s3", "sync", tree, f"s3://{bucket}/tree") == b"", "nothing is left to do"
+    (tree / "plain.txt").unlink()
+    (tree / "new").write_bytes(b"new")
+    aws("s3", "sync", "--delete", tree, f"s3://{bucket}/tree")
+    aws("s3", "sync", "--delete", f"s3://{bucket}/tree", tmp_path / "down")
+    same(tree, tmp_path / "down")
+
+
+def test_cp_mv_rm_and_ls(aws, s3, bucket, tree, tmp_path):
+    big = f"s3://{bucket}/big file+1"
+    aws("s3", "cp", tree / "big.bin", big)
+    aws("s3", "cp", big, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == (tree / "big.bin").read_bytes()
+    aws("s3", "cp", big, f"s3://{bucket}/copied")
+    aws("s3", "mv", f"s3://{bucket}/copied", f"s3://{bucket}/moved/to")
+    listed = aws("s3", "ls", "--recursive", f"s3://{bucket}/").decode()
+    assert "moved/to" in listed and "big file+1" in listed and "copied" not in listed
+    assert "PRE moved/" in aws("s3", "ls", f"s3://{bucket}/").decode()
+    aws("s3", "rm", "--recursive", f"s3://{bucket}/")
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def test_cp_from_and_to_a_stream(aws, bucket):
+    data = random_bytes(9 * 1024 * 1024 + 1, 5)
+    aws("s3", "cp", "-", f"s3://{bucket}/stream", input=data)
+    assert aws("s3", "cp", f"s3://{bucket}/stream", "-") == data
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"])
+def test_cp_with_a_checksum_algorithm(aws, bucket, tree, tmp_path, algorithm):
+    target = f"s3://{bucket}/k"
+    aws("s3", "cp", "--checksum-algorithm", algorithm, tree / "big.bin", target)
+    aws("s3", "cp", "--checksum-mode", "ENABLED", target, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == (tree / "big.bin").read_bytes()
+
+
+def test_presign(aws, bucket, tree):
+    aws("s3", "cp", tree / "plain.txt", f"s3://{bucket}/a b+c")
+    url = aws("s3", "presign", f"s3://{bucket}/a b+c").decode().strip()
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        assert answer.read() == (tree / "plain.txt").read_bytes()
+
+
+def test_s3api_objects(api, bucket, tree, tmp_path):
+    where = ["--bucket", bucket, "--key", "dir//k +%"]
+    data = (tree / "Grüße" / "日本語.dat").read_bytes()
+    put = api("put-object", *where, "--body", tree / "Grüße" / "日本語.dat", "--metadata", "a=1", "--tagging", "t=1")
+    assert put["ETag"] == etag(data)
+    head = api("head-object", *where)
+    assert head["ContentLength"] == len(data) and head["Metadata"] == {"a": "1"}
+    got = api("get-object", *where, "--range", "bytes=10-19", tmp_path / "range")
+    assert got["ContentRange"] == f"bytes 10-19/{len(data)}" and (tmp_path / "range").read_bytes() == data[10:20]
+    assert api("get-object-tagging", *where)["TagSet"] == [{"Key": "t", "Value": "1"}]
+    attributes = api("get-object-attributes", *where, "--object-attributes", "ETag", "ObjectSize")
+    assert attributes["ObjectSize"] == len(data)
+    assert api("list-object-versions", "--bucket", bucket)["Versions"][0]["VersionId"] == "null"
+    deleted = api("delete-objects", "--bucket", bucket, "--delete", json.dumps({"Objects": [{"Key": "dir//k +%"}]}))
+    assert deleted["Deleted"] == [{"Key": "dir//k +%"}]
+
+
+def test_s3api_multipart_with_unequal_parts(api, s3, bucket, tmp_path):
+    where = ["--bucket", bucket, "--key", "k"]
+    upload = api("create-multipart-upload", *where, "--checksum-algorithm", "SHA256")["UploadId"]
+    parts, whole = [], b""
+    for number, size in enumerate((5 * 1024 * 1024, 6_000_001, 77), 1):
+        data = random_bytes(size, number)
+        (tmp_path / "part").write_bytes(data)
+        sent = api("upload-part", *where, "--upload-id", upload, "--part-number", number, "--body", tmp_path / "part", "--checksum-algorithm", "SHA256")
+        assert sent["ChecksumSHA256"] == checksum("SHA256", data)
+        parts.append({"PartNumber": number, "ETag": sent["ETag"], "ChecksumSHA256": sent["ChecksumSHA256"]})
+        whole += data
+    assert len(api("list-parts", *where, "--upload-id", upload)["Parts"]) == 3
+    api("complete-multipart-upload", *where, "--upload-id", upload, "--multipart-upload", json.dumps({"Parts": parts}))
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == whole
+
+
+def test_a_wrong_secret_is_refused(aws, bucket):
+    said = aws("s3", "ls", f"s3://{bucket}", fails=True, environment={"AWS_SECRET_ACCESS_KEY": "wrong"})
+    assert b"SignatureDoesNotMatch" in said
+
+
+def test_what_is_not_there(aws, bucket):
+    assert b"404" in aws("s3", "cp", f"s3://{bucket}/none", "-", fails=True)
+    assert b"NoSuchBucket" in aws("s3", "ls", f"s3://{bucket}-none", fails=True)

@@ -1,0 +1,85 @@
+"""rclone, set up as its documentation says for an S3 provider it does not know."""
+
+import json
+import urllib.request
+
+import pytest
+from larderlib.need import tool
+
+
+@pytest.fixture
+def rclone(run, server):
+    settings = {
+        "RCLONE_CONFIG_LARDER_TYPE": "s3",
+        "RCLONE_CONFIG_LARDER_PROVIDER": "Other",
+        "RCLONE_CONFIG_LARDER_ENDPOINT": server.endpoint,
+        "RCLONE_CONFIG_LARDER_ACCESS_KEY_ID": server.access_key,
+        "RCLONE_CONFIG_LARDER_SECRET_ACCESS_KEY": server.secret_key,
+        "RCLONE_CONFIG_LARDER_REGION": server.region,
+        "RCLONE_RETRIES": "1",
+        "RCLONE_LOW_LEVEL_RETRIES": "1",
+    }
+    return lambda *arguments, environment=None, **options: run(
+        tool("rclone"), "--config", "/dev/null", *arguments, environment=settings | (environment or {}), **options
+    )
+
+
+def test_sync_check_and_read_back(rclone, bucket, tree, tmp_path, same):
+    remote = f"larder:{bucket}/tree"
+    rclone("sync", tree, remote)
+    rclone("check", "--download", tree, remote)
+    rclone("check", tree, remote)
+    rclone("copy", remote, tmp_path / "down")
+    same(tree, tmp_path / "down")
+
+
+def test_modification_times_are_kept_and_a_second_sync_does_nothing(rclone, bucket, tree):
+    remote = f"larder:{bucket}"
+    rclone("sync", tree, remote)
+    said = rclone("sync", "--use-json-log", "--log-level", "INFO", "--stats-one-line", "--dry-run", tree, remote)
+    assert b"Skipped" not in said
+    local = {e["Path"]: e["ModTime"][:19] for e in json.loads(rclone("lsjson", "-R", "--files-only", tree))}
+    stored = {e["Path"]: e["ModTime"][:19] for e in json.loads(rclone("lsjson", "-R", "--files-only", remote))}
+    assert stored == local
+
+
+def test_multipart_with_small_chunks(rclone, s3, bucket, tree):
+    rclone("copy", "--s3-upload-cutoff", "5M", "--s3-chunk-size", "5M", "--s3-upload-concurrency", "4", tree / "big.bin", f"larder:{bucket}")
+    assert s3.head_object(Bucket=bucket, Key="big.bin")["ETag"].strip('"').endswith("-5")
+    assert s3.get_object(Bucket=bucket, Key="big.bin")["Body"].read() == (tree / "big.bin").read_bytes()
+
+
+def test_a_stream_of_unknown_length(rclone, bucket, tree):
+    data = (tree / "big.bin").read_bytes()
+    rclone("rcat", f"larder:{bucket}/stream", input=data)
+    assert rclone("cat", f"larder:{bucket}/stream") == data
+
+
+def test_move_copy_delete_and_purge(rclone, s3, bucket, tree):
+    rclone("copy", tree, f"larder:{bucket}/one")
+    rclone("move", f"larder:{bucket}/one/plain.txt", f"larder:{bucket}/two")
+    assert [o["Key"] for o in s3.list_objects_v2(Bucket=bucket, Prefix="two/")["Contents"]] == ["two/plain.txt"]
+    rclone("copy", f"larder:{bucket}/one", f"larder:{bucket}/three")
+    rclone("check", f"larder:{bucket}/one", f"larder:{bucket}/three")
+    rclone("delete", f"larder:{bucket}/one")
+    rclone("purge", f"larder:{bucket}/three")
+    assert [o["Key"] for o in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["two/plain.txt"]
+
+
+def test_mkdir_lsd_and_rmdir(rclone, bucket):
+    rclone("mkdir", f"larder:{bucket}-made")
+    assert f"{bucket}-made" in rclone("lsd", "larder:").decode()
+    rclone("rmdir", f"larder:{bucket}-made")
+    assert f"{bucket}-made" not in rclone("lsd", "larder:").decode()
+
+
+def test_a_presigned_link(rclone, bucket, tree):
+    rclone("copy", tree / "plus+plus and  spaces.bin", f"larder:{bucket}")
+    url = rclone("link", f"larder:{bucket}/plus+plus and  spaces.bin").decode().strip()
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        assert answer.read() == (tree / "plus+plus and  spaces.bin").read_bytes()
+
+
+def test_a_wrong_secret_is_refused(rclone, bucket):
+    said = rclone("lsf", f"larder:{bucket}", fails=True, environment={"RCLONE_CONFIG_LARDER_SECRET_ACCESS_KEY": "wrong"})
+    assert b"SignatureDoesNotMatch" in said

@@ -1,0 +1,70 @@
+"""Assertions on refusals: the code and the status that AWS documents, not just "some error"."""
+
+from contextlib import contextmanager
+
+from botocore.exceptions import ClientError
+
+STATUS = {
+    "AccessDenied": 403,
+    "BadDigest": 400,
+    "BucketAlreadyExists": 409,
+    "BucketAlreadyOwnedByYou": 409,
+    "BucketNotEmpty": 409,
+    "EntityTooSmall": 400,
+    "IncompleteBody": 400,
+    "InvalidAccessKeyId": 403,
+    "InvalidArgument": 400,
+    "InvalidBucketName": 400,
+    "InvalidDigest": 400,
+    "InvalidPart": 400,
+    "InvalidPartOrder": 400,
+    "InvalidPartNumber": 416,
+    "InvalidRange": 416,
+    "InvalidRequest": 400,
+    "InvalidTag": 400,
+    "KeyTooLongError": 400,
+    "MalformedXML": 400,
+    "MethodNotAllowed": 405,
+    "MissingContentLength": 411,
+    "NoSuchBucket": 404,
+    "NoSuchKey": 404,
+    "NoSuchUpload": 404,
+    "NoSuchTagSet": 404,
+    "NotImplemented": 501,
+    "PreconditionFailed": 412,
+    "RequestTimeTooSkewed": 403,
+    "SignatureDoesNotMatch": 403,
+    "XAmzContentSHA256Mismatch": 400,
+}
+
+
+@contextmanager
+def refused(*codes, status=None):
+    """The block must end with an S3 error of one of `codes`, with that code's status."""
+    try:
+        yield
+    except ClientError as error:
+        got = error.response["Error"]["Code"]
+        got_status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        assert got in codes, f"expected {codes}, got {got}: {error}"
+        assert got_status == (status or STATUS.get(got, got_status)), f"{got} with status {got_status}"
+        return
+    raise AssertionError(f"expected {codes}, but it succeeded")
+
+
+@contextmanager
+def status(code):
+    """The block must fail with that HTTP status; for HEAD, whose answers have no body and so no code."""
+    try:
+        yield
+    except ClientError as error:
+        got = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        assert got == code, f"expected {code}, got {got}: {error}"
+        return
+    raise AssertionError(f"expected {code}, but it succeeded")
+
+
+def answered(answer, *codes):
+    """The same for a request made by hand."""
+    assert answer.status == STATUS[codes[0]], answer
+    assert answer.code in codes, answer

@@ -1,0 +1,175 @@
+"""CopyObject: directives, conditions, and copies onto itself."""
+
+import datetime
+
+import pytest
+from larderlib.checksums import etag
+from larderlib.clients import random_bytes, unique_bucket
+from larderlib.expect import answered, refused
+
+OTHER = '"00000000000000000000000000000000"'
+
+
+@pytest.fixture
+def source(s3, bucket):
+    s3.put_object(
+        Bucket=bucket,
+        Key="source",
+        Body=b"source bytes",
+        Metadata={"origin": "source"},
+        ContentType="text/source",
+        CacheControl="no-store",
+        Tagging="tag=source",
+    )
+    return bucket
+
+
+def copy(s3, bucket, key="target", source="source", **options):
+    return s3.copy_object(Bucket=bucket, Key=key, CopySource={"Bucket": bucket, "Key": source}, **options)
+
+
+def tags(s3, bucket, key):
+    return {t["Key"]: t["Value"] for t in s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]}
+
+
+def test_copy_takes_bytes_metadata_and_tags(s3, source):
+    answer = copy(s3, source)
+    assert answer["CopyObjectResult"]["ETag"] == etag(b"source bytes")
+    assert answer["CopyObjectResult"]["LastModified"]
+    got = s3.get_object(Bucket=source, Key="target")
+    assert got["Body"].read() == b"source bytes"
+    assert got["Metadata"] == {"origin": "source"}
+    assert got["ContentType"] == "text/source" and got["CacheControl"] == "no-store"
+    assert tags(s3, source, "target") == {"tag": "source"}
+
+
+def test_a_copy_lives_on_when_its_source_is_overwritten_and_deleted(s3, bucket):
+    data = random_bytes(3_000_000, 7)
+    s3.put_object(Bucket=bucket, Key="source", Body=data)
+    copy(s3, bucket)
+    s3.put_object(Bucket=bucket, Key="source", Body=b"other")
+    s3.delete_object(Bucket=bucket, Key="source")
+    assert s3.get_object(Bucket=bucket, Key="target")["Body"].read() == data
+
+
+def test_copy_to_another_bucket(s3, source):
+    other = unique_bucket()
+    s3.create_bucket(Bucket=other)
+    s3.copy_object(Bucket=other, Key="k", CopySource={"Bucket": source, "Key": "source"})
+    assert s3.get_object(Bucket=other, Key="k")["Body"].read() == b"source bytes"
+
+
+def test_replace_directive_takes_the_metadata_of_the_request(s3, source):
+    copy(s3, source, MetadataDirective="REPLACE", Metadata={"fresh": "yes"}, ContentType="text/new")
+    head = s3.head_object(Bucket=source, Key="target")
+    assert head["Metadata"] == {"fresh": "yes"} and head["ContentType"] == "text/new"
+    assert "CacheControl" not in head, "REPLACE takes nothing from the source"
+
+
+def test_copy_directive_ignores_the_metadata_of_the_request(s3, source):
+    copy(s3, source, MetadataDirective="COPY", Metadata={"fresh": "yes"})
+    assert s3.head_object(Bucket=source, Key="target")["Metadata"] == {"origin": "source"}
+
+
+def test_tagging_directive(s3, source):
+    copy(s3, source, key="kept", TaggingDirective="COPY")
+    assert tags(s3, source, "kept") == {"tag": "source"}
+    copy(s3, source, key="new", TaggingDirective="REPLACE", Tagging="a=1&b=2")
+    assert tags(s3, source, "new") == {"a": "1", "b": "2"}
+    copy(s3, source, key="none", TaggingDirective="REPLACE")
+    assert tags(s3, source, "none") == {}
+
+
+def test_an_unknown_directive_is_refused(raw, source):
+    headers = {"x-amz-copy-source": f"/{source}/source", "x-amz-metadata-directive": "MOVE"}
+    answered(raw.request("PUT", f"/{source}/target", headers=headers), "InvalidArgument")
+
+
+def test_copy_onto_itself_without_a_change_is_refused(s3, source):
+    with refused("InvalidRequest"):
+        copy(s3, source, key="source")
+
+
+def test_copy_onto_itself_with_new_metadata(s3, source):
+    copy(s3, source, key="source", MetadataDirective="REPLACE", Metadata={"changed": "1"})
+    got = s3.get_object(Bucket=source, Key="source")
+    assert got["Body"].read() == b"source bytes" and got["Metadata"] == {"changed": "1"}
+
+
+def test_copy_of_what_is_not_there(s3, source):
+    with refused("NoSuchKey"):
+        copy(s3, source, source="none")
+    with refused("NoSuchBucket"):
+        s3.copy_object(Bucket=source, Key="k", CopySource={"Bucket": unique_bucket(), "Key": "k"})
+    with refused("NoSuchBucket"):
+        s3.copy_object(Bucket=unique_bucket(), Key="k", CopySource={"Bucket": source, "Key": "source"})
+
+
+@pytest.mark.parametrize("form", ["{bucket}/{key}", "/{bucket}/{key}"])
+@pytest.mark.parametrize("key, escaped", [("a b+c%d", "a%20b%2Bc%25d"), ("ü/日", "%C3%BC%2F%E6%97%A5"), ("x//y", "x//y"), ("q?r", "q%3Fr")])
+def test_the_copy_source_is_url_decoded(raw, s3, bucket, form, key, escaped):
+    s3.put_object(Bucket=bucket, Key=key, Body=b"odd")
+    headers = {"x-amz-copy-source": form.format(bucket=bucket, key=escaped)}
+    answer = raw.request("PUT", f"/{bucket}/target", headers=headers)
+    assert answer.status == 200, answer
+    assert s3.get_object(Bucket=bucket, Key="target")["Body"].read() == b"odd"
+
+
+@pytest.mark.parametrize("value", ["", "/", "nokey", "bucket-only/"])
+def test_an_unreadable_copy_source_is_refused(raw, bucket, value):
+    answer = raw.request("PUT", f"/{bucket}/k", headers={"x-amz-copy-source": value or " "})
+    assert answer.status in (400, 404), answer
+
+
+def test_copy_source_with_version_id_null(raw, source):
+    headers = {"x-amz-copy-source": f"/{source}/source?versionId=null"}
+    assert raw.request("PUT", f"/{source}/target", headers=headers).status == 200
+
+
+def test_copy_conditions(s3, source):
+    modified = s3.head_object(Bucket=source, Key="source")["LastModified"]
+    day = datetime.timedelta(days=1)
+    tag = etag(b"source bytes")
+    for condition in (
+        {"CopySourceIfMatch": tag},
+        {"CopySourceIfNoneMatch": OTHER},
+        {"CopySourceIfModifiedSince": modified - day},
+        {"CopySourceIfUnmodifiedSince": modified + day},
+        {"CopySourceIfMatch": tag, "CopySourceIfUnmodifiedSince": modified - day},
+    ):
+        copy(s3, source, **condition)
+    for condition in (
+        {"CopySourceIfMatch": OTHER},
+        {"CopySourceIfNoneMatch": tag},
+        {"CopySourceIfModifiedSince": modified},
+        {"CopySourceIfUnmodifiedSince": modified - day},
+        {"CopySourceIfNoneMatch": tag, "CopySourceIfModifiedSince": modified - day},
+    ):
+        with refused("PreconditionFailed"):
+            copy(s3, source, key="not-made", **condition)
+    with refused("NoSuchKey"):
+        s3.get_object(Bucket=source, Key="not-made")
+
+
+def test_copy_with_a_condition_on_the_target(s3, source):
+    copy(s3, source, IfNoneMatch="*")
+    with refused("PreconditionFailed"):
+        copy(s3, source, IfNoneMatch="*")
+
+
+def test_copy_computes_the_checksum_asked_for(s3, source):
+    from larderlib.checksums import checksum
+
+    answer = copy(s3, source, ChecksumAlgorithm="SHA256")
+    assert answer["CopyObjectResult"]["ChecksumSHA256"] == checksum("SHA256", b"source bytes")
+    head = s3.head_object(Bucket=source, Key="target", ChecksumMode="ENABLED")
+    assert head["ChecksumSHA256"] == checksum("SHA256", b"source bytes")
+
+
+def test_copy_keeps_the_checksum_of_the_source(s3, bucket):
+    from larderlib.checksums import checksum
+
+    s3.put_object(Bucket=bucket, Key="source", Body=b"sum", ChecksumAlgorithm="CRC32C")
+    copy(s3, bucket)
+    head = s3.head_object(Bucket=bucket, Key="target", ChecksumMode="ENABLED")
+    assert head["ChecksumCRC32C"] == checksum("CRC32C", b"sum")

@@ -1,0 +1,297 @@
+"""The protocol below S3: HTTP/1.1 by hand, HTTP/2, what every answer carries, and what is not implemented."""
+
+import re
+import socket
+import subprocess
+
+import pytest
+from larderlib.clients import unique_bucket
+from larderlib.expect import answered
+from larderlib.need import missing, tool
+from larderlib.rawhttp import UNSIGNED, exchange
+
+
+def signed_head(raw, method, path, headers=None, query=()):
+    """The head of a signed HTTP/1.1 request with an unsigned body, as bytes."""
+    headers = {"Host": raw.host_header, **(headers or {})}
+    headers, _, _ = raw.signer.headers(method, path, list(query), headers, UNSIGNED)
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def read_answer(stream):
+    """One answer from a connection: status, headers, body. Only for bodies with a Content-Length."""
+    status = int(stream.readline().split()[1])
+    headers = {}
+    while (line := stream.readline().strip()) != b"":
+        name, _, value = line.decode().partition(":")
+        headers[name.lower()] = value.strip()
+    length = 0 if status in (100, 204, 304) else int(headers.get("content-length", 0))
+    return status, headers, stream.read(length)
+
+
+@pytest.fixture
+def connection(server):
+    with socket.create_connection((server.host, server.port), timeout=30) as sock:
+        yield sock, sock.makefile("rb")
+
+
+def test_one_connection_serves_many_requests(raw, bucket, connection):
+    sock, stream = connection
+    for number in range(20):
+        body = b"x" * number
+        sock.sendall(signed_head(raw, "PUT", f"/{bucket}/k{number}", {"Content-Length": str(number)}) + body)
+        assert read_answer(stream)[0] == 200
+        sock.sendall(signed_head(raw, "GET", f"/{bucket}/k{number}"))
+        assert read_answer(stream)[2] == body
+        sock.sendall(signed_head(raw, "GET", f"/{bucket}/none"))
+        assert read_answer(stream)[0] == 404
+
+
+def test_pipelined_requests(raw, bucket, connection):
+    sock, stream = connection
+    sock.sendall(signed_head(raw, "PUT", f"/{bucket}/k", {"Content-Length": "1"}) + b"x")
+    assert read_answer(stream)[0] == 200
+    sock.sendall(signed_head(raw, "GET", f"/{bucket}/k") * 5)
+    assert [read_answer(stream)[2] for _ in range(5)] == [b"x"] * 5
+
+
+def test_expect_100_continue(raw, bucket, connection):
+    sock, stream = connection
+    sock.sendall(signed_head(raw, "PUT", f"/{bucket}/k", {"Content-Length": "4", "Expect": "100-continue"}))
+    assert read_answer(stream)[0] == 100
+    sock.sendall(b"body")
+    assert read_answer(stream)[0] == 200
+    assert raw.request("GET", f"/{bucket}/k").body == b"body"
+
+
+def test_expect_100_continue_is_not_sent_for_what_is_refused(raw, connection):
+    sock, stream = connection
+    sock.sendall(f"PUT /b/k HTTP/1.1\r\nHost: {raw.host_header}\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n".encode())
+    assert read_answer(stream)[0] == 403
+
+
+def test_expect_100_continue_with_a_bucket_that_is_not_there(raw, connection):
+    sock, stream = connection
+    head = signed_head(raw, "PUT", f"/{unique_bucket()}/k", {"Content-Length": "1000000", "Expect": "100-continue"})
+    sock.sendall(head)
+    status = read_answer(stream)[0]
+    if status == 100:
+        sock.sendall(b"x" * 1_000_000)
+        status = read_answer(stream)[0]
+    assert status == 404
+
+
+def test_chunked_transfer_encoding_with_a_length_in_amz_header(raw, bucket, connection):
+    sock, stream = connection
+    data = [b"first ", b"second ", b"third" * 3000]
+    total = str(sum(map(len, data)))
+    sock.sendall(signed_head(raw, "PUT", f"/{bucket}/k", {"Transfer-Encoding": "chunked", "x-amz-decoded-content-length": total}))
+    for piece in [*data, b""]:
+        sock.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+    status, _, body = read_answer(stream)
+    assert status == 200, body
+    assert raw.request("GET", f"/{bucket}/k").body == b"".join(data)
+
+
+def test_a_put_without_any_length_is_refused_or_stored_whole(raw, bucket, connection):
+    """AWS answers 411 MissingContentLength. A store that takes it must take all of it."""
+    sock, stream = connection
+    sock.sendall(signed_head(raw, "PUT", f"/{bucket}/k", {"Transfer-Encoding": "chunked"}) + b"5\r\nhello\r\n0\r\n\r\n")
+    status = read_answer(stream)[0]
+    assert status in (200, 411)
+    if status == 200:
+        assert raw.request("GET", f"/{bucket}/k").body == b"hello"
+
+
+def test_a_body_that_ends_early_stores_nothing(raw, server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"old")
+    for sent in (b"", b"x" * 10, b"x" * 999_999):
+        exchange(server, signed_head(raw, "PUT", f"/{bucket}/k", {"Content-Length": "1000000"}) + sent)
+        assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"old"
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_get(raw, server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x" * 8_000_000)
+    for _ in range(5):
+        with socket.create_connection((server.host, server.port), timeout=30) as sock:
+            sock.sendall(signed_head(raw, "GET", f"/{bucket}/k"))
+            sock.recv(1000)
+    assert len(s3.get_object(Bucket=bucket, Key="k")["Body"].read()) == 8_000_000
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost\r\n\r\n",
+        b"PUT /b/k HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"PUT /b/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        b"PUT /b/k HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        b"PUT /b/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-H: y\r\n" * 5000 + b"\r\n",
+        b"GET /%zz%f HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET //../..//etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200,
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"BREW /pot HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=range(18),
+)
+def test_malformed_requests_get_an_error_or_a_closed_connection(server, raw, request_bytes):
+    answer = exchange(server, request_bytes)
+    assert answer == b"" or re.match(rb"HTTP/1\.[01] [45]\d\d", answer), answer[:200]
+    assert not re.match(rb"HTTP/1\.[01] 500", answer), answer[:500]
+    assert raw.request("GET", "/").status == 200, "the server goes on"
+
+
+def test_an_absolute_request_target(raw, server, bucket):
+    """A proxy's form, which HTTP/1.1 obliges every server to take."""
+    head = signed_head(raw, "GET", f"/{bucket}").replace(b"GET /", f"GET http://{raw.host_header}/".encode(), 1)
+    head = head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    assert exchange(server, head, until_closed=False).startswith(b"HTTP/1.1 200")
+
+
+# --- HTTP/2 ------------------------------------------------------------------------------------------------------------
+
+
+def curl(server, *arguments):
+    program = tool("curl", "apt-get install curl")
+    if "HTTP2" not in subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout:
+        missing("curl with HTTP/2", "apt-get install curl")
+    credentials = ["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", f"{server.access_key}:{server.secret_key}"]
+    command = [program, "--silent", "--show-error", "--noproxy", "*", "--http2-prior-knowledge", *credentials, *arguments]
+    return subprocess.run(command, capture_output=True, timeout=60, check=True).stdout
+
+
+def test_http_2_with_prior_knowledge(server, bucket, tmp_path):
+    data = bytes(range(256)) * 20_000
+    (tmp_path / "body").write_bytes(data)
+    url = f"{server.endpoint}/{bucket}/k"
+    unsigned = ["--header", f"x-amz-content-sha256: {UNSIGNED}"]
+    write_out = ["--output", str(tmp_path / "answer"), "--write-out", "%{http_version} %{http_code}"]
+    assert curl(server, *unsigned, *write_out, "--upload-file", str(tmp_path / "body"), url) == b"2 200"
+    assert curl(server, *unsigned, *write_out, url) == b"2 200"
+    assert (tmp_path / "answer").read_bytes() == data
+
+
+# --- Every answer ------------------------------------------------------------------------------------------------------
+
+
+def test_every_answer_has_a_request_id_of_its_own(raw, bucket):
+    answers = [
+        raw.request("GET", "/"),
+        raw.request("HEAD", f"/{bucket}"),
+        raw.request("PUT", f"/{bucket}/k", body=b"x"),
+        raw.request("GET", f"/{bucket}/k"),
+        raw.request("GET", f"/{bucket}/none"),
+        raw.request("DELETE", f"/{bucket}/k"),
+        raw.send("GET", "/"),
+        raw.request("GET", f"/{bucket}", [("policy", "")]),
+    ]
+    ids = [answer.headers["x-amz-request-id"] for answer in answers]
+    assert all(ids) and len(set(ids)) == len(ids)
+
+
+def test_the_shape_of_an_error(raw, bucket):
+    answer = raw.request("GET", f"/{bucket}/no%20such%26key")
+    answered(answer, "NoSuchKey")
+    assert answer.xml.tag == "Error", "errors are in no namespace"
+    assert answer.headers["content-type"] == "application/xml"
+    assert answer.body.startswith(b"<?xml")
+    assert answer.text("Message")
+    assert answer.text("Resource") == f"/{bucket}/no such&key" or answer.text("Resource") == f"/{bucket}/no%20such%26key"
+    assert answer.text("RequestId") == answer.headers["x-amz-request-id"]
+
+
+def test_an_error_to_head_has_no_body(raw, bucket):
+    answer = raw.request("HEAD", f"/{bucket}/none")
+    assert answer.status == 404 and answer.body == b""
+
+
+def test_answers_say_when_and_who(raw):
+    headers = raw.request("GET", "/").headers
+    assert headers["date"].endswith("GMT")
+
+
+def test_unknown_query_parameters_are_ignored(raw, bucket):
+    extra = [("metadata", "true"), ("x-id", "GetObject"), ("unknown", ""), ("Übung", "ü")]
+    assert raw.request("PUT", f"/{bucket}/k", extra, body=b"x").status == 200
+    assert raw.request("GET", f"/{bucket}/k", extra).body == b"x"
+    assert raw.request("GET", f"/{bucket}", [*extra, ("list-type", "2")]).text("Key") == "k"
+
+
+BUCKET_SUBRESOURCES = [
+    "accelerate",
+    "acl",
+    "analytics",
+    "cors",
+    "encryption",
+    "intelligent-tiering",
+    "inventory",
+    "lifecycle",
+    "logging",
+    "metrics",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "policy",
+    "policyStatus",
+    "publicAccessBlock",
+    "replication",
+    "requestPayment",
+    "tagging",
+    "versioning",
+    "website",
+]
+OBJECT_SUBRESOURCES = [("GET", "acl"), ("PUT", "acl"), ("GET", "retention"), ("PUT", "retention"), ("GET", "legal-hold"), ("PUT", "legal-hold"), ("GET", "torrent"), ("POST", "restore"), ("POST", "select")]
+
+
+@pytest.mark.parametrize("name", BUCKET_SUBRESOURCES)
+def test_bucket_operations_that_are_not_implemented(raw, s3, bucket, name):
+    """501, and above all never the listing, the creation or the deletion that the same request without the parameter is."""
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    for method in ("PUT", "DELETE"):
+        answer = raw.request(method, f"/{bucket}", [(name, "")], body=b"<x/>" if method == "PUT" else b"")
+        answered(answer, "NotImplemented")
+    answered(raw.request("GET", f"/{bucket}", [(name, "")]), "NotImplemented")
+    assert raw.request("GET", f"/{bucket}/k").body == b"x"
+
+
+@pytest.mark.parametrize("method, name", OBJECT_SUBRESOURCES)
+def test_object_operations_that_are_not_implemented(raw, s3, bucket, method, name):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"old")
+    answered(raw.request(method, f"/{bucket}/k", [(name, "")], body=b"<x/>" if method != "GET" else b""), "NotImplemented")
+    assert raw.request("GET", f"/{bucket}/k").body == b"old"
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
+        ("x-amz-server-side-encryption", "aws:kms"),
+        ("x-amz-object-lock-mode", "GOVERNANCE"),
+        ("x-amz-object-lock-legal-hold", "ON"),
+    ],
+)
+def test_put_with_what_is_not_implemented_is_refused_rather_than_ignored(raw, bucket, name, value):
+    answer = raw.request("PUT", f"/{bucket}/k", headers={name: value}, body=b"x")
+    assert answer.status in (400, 501), answer
+    assert raw.request("GET", f"/{bucket}/k").status == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "TRACE"])
+def test_methods_that_a_path_does_not_have(raw, bucket, method):
+    answer = raw.request(method, f"/{bucket}/k")
+    assert answer.status in (400, 403, 405, 501), answer
+
+
+def test_health_pages_need_no_signature(raw):
+    assert raw.send("GET", "/healthz").status == 200
+    assert raw.send("GET", "/readyz").status == 200

