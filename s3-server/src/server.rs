@@ -108,7 +108,7 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     stopper.stop();
     let cut = serving.await.unwrap_or(0);
     tracing::info!(connections_cut = cut, "stopped");
-    opened.disks.close();
+    opened.disks.close().await;
     Ok(())
 }
 
