@@ -1,4 +1,5 @@
 //! The HTTP side on a real socket, without a store: limits, health, refusals, stopping.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

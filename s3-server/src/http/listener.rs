@@ -30,7 +30,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     server: Larder\r\nconnection: close\r\ncontent-type: application/xml\r\nretry-after: 1\r\n\
     content-length: 132\r\n\r\n<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-    <Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>     ";
+    <Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>      ";
 
 /// Bounds of a listener.
 #[derive(Clone, Copy, Debug)]
