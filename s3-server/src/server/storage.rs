@@ -44,7 +44,9 @@ pub(super) async fn open(
     rng: Arc<dyn Rng>,
 ) -> Result<Disks, ServerError> {
     let profile = settings.profile.map(|profile| profile.to_string().parse());
-    let profile = profile.transpose().map_err(|error| ServerError::Open(format!("profile: {error}")))?;
+    let profile = profile
+        .transpose()
+        .map_err(|error| ServerError::Open(format!("profile: {error}")))?;
     let wanted = OpenSettings {
         data: settings.data.clone(),
         profile,
@@ -68,7 +70,10 @@ pub(super) async fn open(
     let byte = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
     Ok(Disks {
         store: storage.store().clone(),
-        profile: ProfileSetting { data: byte(data), parity: byte(parity) },
+        profile: ProfileSetting {
+            data: byte(data),
+            parity: byte(parity),
+        },
         storage,
         upkeep,
     })
@@ -85,7 +90,10 @@ fn report_recovery(storage: &Storage) {
         "metadata is up to date"
     );
     if found.damaged_bytes > 0 {
-        tracing::warn!(bytes = found.damaged_bytes, "log bytes were torn or rotten and are not used");
+        tracing::warn!(
+            bytes = found.damaged_bytes,
+            "log bytes were torn or rotten and are not used"
+        );
     }
 }
 

@@ -126,10 +126,22 @@ impl Batch {
         let capacity = stripes * (UNIT_BYTES + BLOCK_CHECKSUM_BYTES);
         // A small blob of known size gets buffers of its own size: most PUTs of a busy store are small.
         let exact = announced.map(|size| Layout::new(size, profile).shard_bytes());
-        let reserve = exact.map_or(capacity, |bytes| super::block::to_usize(bytes).min(capacity));
-        let shards = (0..profile.total()).map(|_| Vec::with_capacity(reserve)).collect();
-        let mut batch =
-            Self { shards, profile, blob, stripe: 0, filled: 0, unit: 0, start: 0, capacity };
+        let reserve = exact.map_or(capacity, |bytes| {
+            super::block::to_usize(bytes).min(capacity)
+        });
+        let shards = (0..profile.total())
+            .map(|_| Vec::with_capacity(reserve))
+            .collect();
+        let mut batch = Self {
+            shards,
+            profile,
+            blob,
+            stripe: 0,
+            filled: 0,
+            unit: 0,
+            start: 0,
+            capacity,
+        };
         batch.open_stripe(announced);
         batch
     }
@@ -189,8 +201,10 @@ impl Batch {
         let range = self.start..self.start + self.unit;
         let (data, parity) = self.shards.split_at_mut(self.profile.data());
         let sources: Vec<&[u8]> = data.iter().map(|shard| &shard[range.clone()]).collect();
-        let mut targets: Vec<&mut [u8]> =
-            parity.iter_mut().map(|shard| &mut shard[range.clone()]).collect();
+        let mut targets: Vec<&mut [u8]> = parity
+            .iter_mut()
+            .map(|shard| &mut shard[range.clone()])
+            .collect();
         codec.encode(&sources, &mut targets)?;
         for (index, shard) in self.shards.iter_mut().enumerate() {
             let index = u8::try_from(index).unwrap_or(u8::MAX);
@@ -217,7 +231,9 @@ impl BlobWriter {
         announced: Option<u64>,
     ) -> Result<Self, StripeError> {
         let blob = pool.take_off();
-        let disks = pool.choose(profile, blob).inspect_err(|_| pool.landed(blob))?;
+        let disks = pool
+            .choose(profile, blob)
+            .inspect_err(|_| pool.landed(blob))?;
         Ok(Self {
             codec: pool.codec(profile),
             pool: Arc::clone(pool),
@@ -241,7 +257,10 @@ impl BlobWriter {
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StripeError> {
         self.taken += bytes.len() as u64;
         if let Some(expected_bytes) = self.announced.filter(|expected| self.taken > *expected) {
-            return Err(StripeError::LengthMismatch { expected_bytes, got_bytes: self.taken });
+            return Err(StripeError::LengthMismatch {
+                expected_bytes,
+                got_bytes: self.taken,
+            });
         }
         while !bytes.is_empty() {
             if self.batch.is_stripe_full() {
@@ -260,7 +279,8 @@ impl BlobWriter {
             self.send().await?;
         }
         let placed = self.taken - waiting as u64;
-        self.batch.open_stripe(self.announced.map(|announced| announced - placed));
+        self.batch
+            .open_stripe(self.announced.map(|announced| announced - placed));
         Ok(())
     }
 
@@ -270,7 +290,10 @@ impl BlobWriter {
     /// [`StripeError::LengthMismatch`], or as [`BlobWriter::write`].
     pub async fn finish(mut self) -> Result<FinishedBlob, StripeError> {
         if let Some(expected_bytes) = self.announced.filter(|expected| self.taken != *expected) {
-            return Err(StripeError::LengthMismatch { expected_bytes, got_bytes: self.taken });
+            return Err(StripeError::LengthMismatch {
+                expected_bytes,
+                got_bytes: self.taken,
+            });
         }
         if self.taken == 0 {
             return Ok(FinishedBlob::Empty);
@@ -293,7 +316,10 @@ impl BlobWriter {
             blob: self.blob,
             size: self.taken,
             profile: self.batch.profile,
-            shards: disks.into_iter().zip(shards.into_iter().map(Bytes::from)).collect(),
+            shards: disks
+                .into_iter()
+                .zip(shards.into_iter().map(Bytes::from))
+                .collect(),
         }
     }
 
@@ -301,7 +327,11 @@ impl BlobWriter {
     async fn send(&mut self) -> Result<(), StripeError> {
         let (writers, spare) = self.idle().await?;
         let spare = spare.unwrap_or_else(|| {
-            self.batch.shards.iter().map(|_| Vec::with_capacity(self.batch.capacity)).collect()
+            self.batch
+                .shards
+                .iter()
+                .map(|_| Vec::with_capacity(self.batch.capacity))
+                .collect()
         });
         let full = std::mem::replace(&mut self.batch.shards, spare);
         let pool = Arc::clone(&self.pool);
@@ -352,7 +382,11 @@ impl BlobWriter {
         let good = placement.shards.len() - placement.missing_shards();
         // From here the guard removes what was written if the commit does not come.
         self.landed = true;
-        let blob = ExtentBlob { pool: Arc::clone(&self.pool), placement, keep: false };
+        let blob = ExtentBlob {
+            pool: Arc::clone(&self.pool),
+            placement,
+            keep: false,
+        };
         let needed = Pool::write_quorum(self.batch.profile);
         if good < needed {
             return Err(StripeError::TooFewDisks { good, needed });
@@ -373,7 +407,9 @@ fn create_all(disks: &[Option<Arc<dyn Disk>>], blob: BlobId) -> Writers {
     let create = |(index, disk): (usize, &Option<Arc<dyn Disk>>)| {
         let disk = disk.as_ref()?;
         let writer = disk.create_extent(blob, u8::try_from(index).unwrap_or(u8::MAX));
-        writer.inspect_err(|error| tracing::warn!(%error, "extent not created")).ok()
+        writer
+            .inspect_err(|error| tracing::warn!(%error, "extent not created"))
+            .ok()
     };
     disks.iter().enumerate().map(create).collect()
 }
@@ -395,5 +431,7 @@ fn append_all(mut writers: Writers, mut buffers: Vec<Vec<u8>>) -> (Writers, Vec<
 async fn sync_one(pool: Arc<Pool>, writer: Option<Box<dyn ExtentWriter>>) -> bool {
     let Some(writer) = writer else { return false };
     let result = pool.blocking(move || writer.finish()).await;
-    result.inspect_err(|error| tracing::warn!(%error, "extent not synced")).is_ok()
+    result
+        .inspect_err(|error| tracing::warn!(%error, "extent not synced"))
+        .is_ok()
 }
