@@ -20,7 +20,7 @@ use std::arch::x86_64::{
     _mm512_ternarylogic_epi64, _mm512_xor_si512,
 };
 
-use super::combine::{COPY, KEEP, Lane, ZERO, combine, select_loop};
+use super::combine::{COPY, KEEP, Lane, SOLVE, ZERO, combine, select_loop};
 use super::{MAX_ROWS, Pass, Start};
 use crate::Level;
 
