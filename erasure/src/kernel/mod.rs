@@ -55,6 +55,13 @@ pub(crate) enum Start {
     },
 }
 
+impl Start {
+    /// Whether it is [`Self::Solve`].
+    pub(crate) fn is_solve(self) -> bool {
+        matches!(self, Self::Solve { .. })
+    }
+}
+
 /// Everything about a pass but its coefficients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Shape {

@@ -10,7 +10,7 @@ pub(super) fn run(
     length: usize,
     outputs: &mut [&mut [u8]],
 ) {
-    if matches!(pass.shape.start, Start::Solve { .. }) {
+    if pass.shape.start.is_solve() {
         return solve(pass, tables, length, outputs);
     }
     let rows = outputs.len();
