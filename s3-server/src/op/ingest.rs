@@ -118,6 +118,11 @@ impl Plan {
         self.expected.algorithm()
     }
 
+    /// Whether the client sent anything that its body is compared with, the signature left out.
+    pub(super) fn has_integrity(&self) -> bool {
+        self.content_md5.is_some() || self.algorithm().is_some()
+    }
+
     /// Refuses a longer body.
     ///
     /// # Errors
