@@ -14,6 +14,7 @@ use crate::{
     hash::Md5Lanes,
     http::RequestIds,
     metrics::Metrics,
+    route, sigv2,
     sigv4::{Request, Secret, Verified, Verifier},
 };
 
@@ -120,7 +121,12 @@ impl App {
         };
         let now = i64::try_from(self.clock.unix_millis() / 1000).unwrap_or(i64::MAX);
         let secret_of = |key: &str| (key == opened.access_key).then(|| opened.secret.clone());
-        let verified = self.verifier.verify(&request, now, secret_of)?;
+        let verified = if sigv2::is_presigned(request.uri, request.headers) {
+            let bucket = route::host_bucket(request.uri, request.headers, &self.domains);
+            sigv2::verify(&request, bucket.as_deref(), now, secret_of)?
+        } else {
+            self.verifier.verify(&request, now, secret_of)?
+        };
         match verified.session_token {
             None => Ok(verified),
             // Nobody has been given temporary credentials, so no token can be right.

@@ -20,5 +20,6 @@ pub mod op;
 pub mod reply;
 pub mod route;
 pub mod server;
+pub mod sigv2;
 pub mod sigv4;
 pub mod xml;

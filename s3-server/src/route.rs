@@ -16,6 +16,8 @@ use percent_encoding::percent_decode_str;
 use crate::error::{S3Code, S3Error, S3Result};
 
 pub use hoisted::with_hoisted_headers;
+#[cfg(test)]
+pub(crate) use operation::subresources;
 pub use operation::{Configuration, Operation, operation};
 pub use query::Query;
 
@@ -36,7 +38,7 @@ pub enum Target {
 /// [`S3Code::InvalidUri`], [`S3Code::InvalidBucketName`], [`S3Code::KeyTooLong`].
 pub fn target(uri: &Uri, headers: &HeaderMap, domains: &[String]) -> S3Result<Target> {
     let path = uri.path().strip_prefix('/').unwrap_or_default();
-    if let Some(bucket) = bucket_of_host(host(uri, headers), domains) {
+    if let Some(bucket) = host_bucket(uri, headers, domains) {
         return named(&bucket, path);
     }
     let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
@@ -44,6 +46,11 @@ pub fn target(uri: &Uri, headers: &HeaderMap, domains: &[String]) -> S3Result<Ta
         "" if key.is_empty() => Ok(Target::Service),
         _ => named(&decode(bucket)?, key),
     }
+}
+
+/// The bucket that the host names, for host style.
+pub fn host_bucket(uri: &Uri, headers: &HeaderMap, domains: &[String]) -> Option<String> {
+    bucket_of_host(host(uri, headers), domains)
 }
 
 fn named(bucket: &str, raw_key: &str) -> S3Result<Target> {

@@ -30,6 +30,7 @@ use authorization::{Claim, PresignedClaim};
 use canonical::{Encoding, Parts};
 use key::{KeyCache, Scope};
 
+pub(crate) use authorization::{is_presigned, is_presigned_v2};
 pub use error::{Carrier, Mismatch, SigError};
 pub use key::{Secret, SigningKey};
 pub use payload::Payload;
@@ -39,7 +40,7 @@ pub use timestamp::Timestamp;
 const MAX_SKEW_SECONDS: i64 = 15 * 60;
 
 const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
-const CONTENT_SHA256: &str = "x-amz-content-sha256";
+pub(crate) const CONTENT_SHA256: &str = "x-amz-content-sha256";
 
 /// The parts of a request that a signature covers.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +64,8 @@ pub struct Verified {
     pub payload: Payload,
     /// The session token of temporary credentials, not checked yet.
     pub session_token: Option<String>,
-    /// What signed chunks are verified with.
-    pub chunks: ChunkSigner,
+    /// What signed chunks are verified with; `None` for version 2, which has no chunks.
+    pub chunks: Option<ChunkSigner>,
 }
 
 /// The start of the chain of chunk signatures.
@@ -136,7 +137,7 @@ impl Verifier {
             carrier: claim.carrier,
             payload,
             session_token: session_token.map(Cow::into_owned),
-            chunks,
+            chunks: Some(chunks),
         })
     }
 
@@ -225,7 +226,7 @@ impl ChunkSigner {
             access_key: claim.scope.access_key.clone().into_owned(),
             signature_provided: claim.signature.clone().into_owned(),
             string_to_sign: String::from_utf8_lossy(&string_to_sign).into_owned(),
-            canonical_request: String::from_utf8_lossy(canonical_request).into_owned(),
+            canonical_request: Some(String::from_utf8_lossy(canonical_request).into_owned()),
         }))
     }
 }
@@ -320,7 +321,7 @@ fn check_lifetime(
     if age > expires_seconds {
         let expired_at = timestamp.unix_seconds() + expires_seconds;
         return Err(SigError::Expired {
-            expires_seconds,
+            expires_seconds: Some(expires_seconds),
             expired_at,
             server_time: now,
         });

@@ -15,6 +15,7 @@ use crate::{
     op::{self, Call},
     reply,
     route::{self, Query, Target},
+    sigv2,
 };
 
 /// What is read of a body that nobody wants, so that the client gets to see why.
@@ -101,6 +102,8 @@ impl Service {
     async fn dispatch(&self, parts: &Parts, body: &mut Incoming) -> S3Result<Response> {
         let app = &*self.app;
         check_header_size(parts)?;
+        let lifted = sigv2::lift_headers(parts)?;
+        let parts = lifted.as_deref().unwrap_or(parts);
         let verified = app.authenticate(parts)?;
         if admin::is_admin(&parts.uri) {
             return admin::answer(app, parts).await;

@@ -176,7 +176,8 @@ impl<'a> Intake<'a> {
                 _ => None,
             },
         };
-        let decoder = Decoder::new(payload, &call.verified.chunks, plan.size);
+        let signer = call.verified.chunks.as_ref();
+        let decoder = signer.and_then(|signer| Decoder::new(payload, signer, plan.size));
         Self {
             body: call.body,
             input: Bytes::new(),

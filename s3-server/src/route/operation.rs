@@ -111,6 +111,19 @@ const NOT_BUILT: &[&str] = &[
     "torrent",
 ];
 
+/// Subresources that turn a request into another operation by their name alone.
+#[cfg(test)]
+pub(crate) fn subresources() -> impl Iterator<Item = &'static str> {
+    let tables = BUCKET_CONFIGURATIONS.iter().chain(OBJECT_CONFIGURATIONS);
+    let built = [
+        "delete", "location", "tagging", "uploadId", "uploads", "versions",
+    ];
+    tables
+        .map(|&(name, _)| name)
+        .chain(NOT_BUILT.iter().copied())
+        .chain(built)
+}
+
 /// The operation that a request asks for.
 ///
 /// # Errors

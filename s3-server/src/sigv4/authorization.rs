@@ -136,7 +136,7 @@ impl CredentialScope<'_> {
 }
 
 /// Whether the query carries a `SigV4` signature, complete or not.
-pub(super) fn is_presigned(query: &str) -> bool {
+pub(crate) fn is_presigned(query: &str) -> bool {
     parameter_names(query).any(|n| {
         matches!(
             n,
@@ -146,7 +146,7 @@ pub(super) fn is_presigned(query: &str) -> bool {
 }
 
 /// Whether the query carries a `SigV2` signature.
-pub(super) fn is_presigned_v2(query: &str) -> bool {
+pub(crate) fn is_presigned_v2(query: &str) -> bool {
     let mut found = (false, false);
     for name in parameter_names(query) {
         found.0 |= name == "AWSAccessKeyId";

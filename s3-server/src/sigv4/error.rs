@@ -1,5 +1,7 @@
 //! Why a request is not authentic, and what the client is told.
 
+use std::borrow::Cow;
+
 use crate::error::{S3Code, S3Error};
 
 use super::timestamp::rfc3339;
@@ -22,7 +24,7 @@ pub enum SigError {
     /// A header and a query signature at once.
     #[error("request carries more than one signature")]
     MultipleMechanisms,
-    /// `SigV2` or `SigV4A`.
+    /// `SigV2` in the header, `SigV4A`, or signed chunks under `SigV2`.
     #[error("signature version is not supported")]
     UnsupportedAlgorithm,
     /// An `Authorization` header of another scheme, such as `Basic`.
@@ -105,11 +107,20 @@ pub enum SigError {
     /// `X-Amz-Expires` is above a week.
     #[error("presigned lifetime is longer than a week")]
     ExpiresTooLong,
+    /// A query of version 2 lacks one of its three parameters.
+    #[error("presigned query of version 2 is incomplete")]
+    QueryIncompleteV2,
+    /// `Expires` of version 2 is no number of seconds.
+    #[error("presigned time of expiry is malformed: {got}")]
+    ExpiresNotATime {
+        /// What stood there.
+        got: String,
+    },
     /// The presigned URL is too old.
     #[error("presigned request has expired")]
     Expired {
-        /// Its lifetime in seconds.
-        expires_seconds: i64,
+        /// Its lifetime in seconds; version 2 does not say it.
+        expires_seconds: Option<i64>,
         /// When it ended, seconds since 1970.
         expired_at: i64,
         /// The server's time, seconds since 1970.
@@ -167,13 +178,15 @@ pub struct Mismatch {
     pub signature_provided: String,
     /// The string to sign as the server built it.
     pub string_to_sign: String,
-    /// The canonical request as the server built it.
-    pub canonical_request: String,
+    /// The canonical request as the server built it; version 2 has none.
+    pub canonical_request: Option<String>,
 }
 
 const UNSUPPORTED: &str =
     "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.";
 const QUERY_INCOMPLETE: &str = "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.";
+const QUERY_INCOMPLETE_V2: &str =
+    "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters";
 const TWO_MECHANISMS: &str = "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified";
 const CONTENT_SHA256: &str = "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.";
 const TOO_LONG: &str = "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds";
@@ -197,6 +210,10 @@ fn answer(error: &SigError) -> S3Error {
             "Authorization",
             Some(value),
         ),
+        SigError::QueryIncompleteV2 => denied(QUERY_INCOMPLETE_V2),
+        SigError::ExpiresNotATime { got } => denied(format!(
+            "Invalid date (should be seconds since epoch): {got}"
+        )),
         SigError::MissingDate => {
             denied("AWS authentication requires a valid Date or x-amz-date header")
         }
@@ -222,7 +239,7 @@ fn answer(error: &SigError) -> S3Error {
     }
 }
 
-fn denied(message: &'static str) -> S3Error {
+fn denied(message: impl Into<Cow<'static, str>>) -> S3Error {
     S3Error::with_message(S3Code::AccessDenied, message)
 }
 
@@ -234,11 +251,14 @@ fn invalid_argument(message: &'static str, name: &str, value: Option<&str>) -> S
 }
 
 fn mismatch_answer(mismatch: &Mismatch) -> S3Error {
-    S3Error::new(S3Code::SignatureDoesNotMatch)
+    let answer = S3Error::new(S3Code::SignatureDoesNotMatch)
         .element("AWSAccessKeyId", &mismatch.access_key)
         .element("StringToSign", &mismatch.string_to_sign)
-        .element("SignatureProvided", &mismatch.signature_provided)
-        .element("CanonicalRequest", &mismatch.canonical_request)
+        .element("SignatureProvided", &mismatch.signature_provided);
+    match &mismatch.canonical_request {
+        Some(request) => answer.element("CanonicalRequest", request),
+        None => answer,
+    }
 }
 
 fn time_answer(error: &SigError) -> S3Error {
@@ -254,10 +274,16 @@ fn time_answer(error: &SigError) -> S3Error {
             expires_seconds,
             expired_at,
             server_time,
-        } => denied("Request has expired")
-            .element("X-Amz-Expires", expires_seconds.to_string())
-            .element("Expires", rfc3339(*expired_at))
-            .element("ServerTime", rfc3339(*server_time)),
+        } => {
+            let answer = denied("Request has expired");
+            let answer = match expires_seconds {
+                Some(seconds) => answer.element("X-Amz-Expires", seconds.to_string()),
+                None => answer,
+            };
+            answer
+                .element("Expires", rfc3339(*expired_at))
+                .element("ServerTime", rfc3339(*server_time))
+        }
         SigError::NotYetValid { server_time } => {
             denied("Request is not yet valid").element("ServerTime", rfc3339(*server_time))
         }

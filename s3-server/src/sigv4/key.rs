@@ -23,6 +23,10 @@ impl Secret {
         Self(text.into())
     }
 
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     fn same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || bool::from(self.0.as_bytes().ct_eq(other.0.as_bytes()))
     }

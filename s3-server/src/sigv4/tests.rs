@@ -171,8 +171,9 @@ fn accepts_the_chunked_example_and_hands_out_its_seed() {
     );
     let verified = sample.verify().expect("valid");
     assert_eq!(verified.payload, Payload::SignedChunks);
-    assert!(hex::encode(verified.chunks.seed).starts_with("4f232c43"));
-    assert!(chunked::Decoder::new(verified.payload, &verified.chunks, 66560).is_some());
+    let signer = verified.chunks.expect("version 4");
+    assert!(hex::encode(signer.seed).starts_with("4f232c43"));
+    assert!(chunked::Decoder::new(verified.payload, &signer, 66560).is_some());
 }
 
 #[test]
