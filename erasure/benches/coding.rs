@@ -4,6 +4,11 @@
 //! Rebuilding loses the first min(k, m) data shards. `larder` makes a new plan each time, as a read
 //! request does; the others do likewise whatever it is that they need.
 
+#![allow(
+    missing_docs,
+    reason = "criterion's macro makes a public function without any"
+)]
+
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -55,7 +60,7 @@ fn encode(codec: &Codec, data: &[Vec<u8>], parity: &mut [Vec<u8>]) {
 fn for_each_case(
     criterion: &mut Criterion,
     name: &str,
-    bench: fn(&mut BenchmarkGroup<'_, WallTime>, usize, Case),
+    bench: fn(&mut BenchmarkGroup<'_, WallTime>, usize, &mut Case),
 ) {
     for profile in PROFILES {
         let mut group = criterion.benchmark_group(format!("{name}/{profile}"));
@@ -63,13 +68,13 @@ fn for_each_case(
         for kib in SHARD_KIB {
             let bytes = u64::try_from(profile.data() * kib * 1024).expect("a stripe fits");
             group.throughput(Throughput::Bytes(bytes));
-            bench(&mut group, kib, Case::new(profile, kib * 1024));
+            bench(&mut group, kib, &mut Case::new(profile, kib * 1024));
         }
         group.finish();
     }
 }
 
-fn encode_case(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, mut case: Case) {
+fn encode_case(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, case: &mut Case) {
     let (k, m) = (case.profile.data(), case.profile.parity());
     let shard_bytes = kib * 1024;
     let (data, parity) = case.shards.split_at_mut(k);
@@ -84,7 +89,7 @@ fn encode_case(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, mut case: C
                 bencher.iter(|| {
                     codec
                         .encode(black_box(&data), &mut parity)
-                        .expect("a valid stripe")
+                        .expect("a valid stripe");
                 });
             },
         );
@@ -94,7 +99,7 @@ fn encode_case(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, mut case: C
         bencher.iter(|| {
             erasure
                 .encode_sep(black_box(&data), &mut parity)
-                .expect("a stripe")
+                .expect("a stripe");
         });
     });
     let mut simd = ReedSolomonEncoder::new(k, m, shard_bytes).expect("a profile");
@@ -113,7 +118,7 @@ fn encode_case(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, mut case: C
     });
 }
 
-fn rebuild_case(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, case: Case) {
+fn rebuild_case(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, case: &mut Case) {
     let (k, lost) = (case.profile.data(), case.lost());
     let codec = Codec::new(case.profile);
     let indices: Vec<u8> = (0..=u8::MAX).take(case.profile.total()).collect();
@@ -147,7 +152,7 @@ fn rebuild_case(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, case: Case
                 .expect("enough shards");
         });
     });
-    simd_rebuild(group, kib, &case);
+    simd_rebuild(group, kib, case);
 }
 
 fn simd_rebuild(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, case: &Case) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::check_lengths;
 use crate::kernel::Start;
 use crate::matrix::parity_coefficient;
-use crate::program::{Program, Row};
+use crate::program::{Method, Program, Row};
 use crate::{Error, Level, Plan, Profile, Progressive};
 
 /// Everything that can be done with stripes of one profile, at one level.
@@ -39,7 +39,7 @@ impl Codec {
                 .collect(),
         };
         let rows: Vec<Row> = (0..profile.parity()).map(row).collect();
-        let encoder = Arc::new(Program::new(level, profile.data(), &rows, None));
+        let encoder = Arc::new(Program::new(level, profile.data(), &rows, Method::Plain));
         Self {
             profile,
             level,

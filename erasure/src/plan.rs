@@ -4,12 +4,15 @@
 //! there are as many of one as of the other. With the parity matrix `c`, each parity source gives
 //! an equation for the lost data, `sum over L of c(p, l) d(l) = p + sum over other data of
 //! c(p, j) d(j)`. The square matrix `c(P, L)` is inverted; lost data is then a combination of
-//! sources, and lost parity a combination of data. One of the rows can often be had without
-//! multiplications: see [`XorRelation`].
+//! sources, and lost parity a combination of data. Where all
+//! lost data is wanted and the XOR parity is a source, the kernel forms the right sides of the
+//! equations first and then multiplies these by the inverse, with no more products than encoding
+//! takes ([`Method::Solve`]). Else, one of the rows can often be had without products
+//! ([`XorRelation`]).
 
 use crate::error::check_lengths;
 use crate::matrix::{Square, parity_coefficient};
-use crate::program::{Folding, Program, Row};
+use crate::program::{Method, Program, Row};
 use crate::progressive::ShardSet;
 use crate::{Error, Level, Profile};
 
@@ -31,16 +34,24 @@ impl Plan {
     ) -> Result<Self, Error> {
         check_indices(profile, present, want)?;
         let mut sources = choose_sources(profile, present, want)?;
+        let method = choose_method(profile, level, &sources, want);
         let relation = XorRelation {
             first_parity: profile.data(),
         };
-        let folding = relation.folding(&sources, want);
-        if folding.is_some() {
-            sources.sort_by_key(|&source| !relation.contains(source));
+        match method {
+            Method::Plain => {}
+            Method::Fold { .. } => sources.sort_by_key(|&source| !relation.contains(source)),
+            Method::Solve { .. } => sources.sort_unstable(),
         }
-        let mut rows = Solver::new(profile, &sources).rows(want);
-        rows.sort_by_key(|row| !relation.contains(want[row.output]));
-        let program = Program::new(level, sources.len(), &rows, folding);
+        let solver = Solver::new(profile, &sources);
+        let mut rows = solver.rows(want);
+        if let Method::Solve { .. } = method {
+            rows.sort_by_key(|row| want[row.output]);
+            solver.put_equations(&mut rows);
+        } else {
+            rows.sort_by_key(|row| !relation.contains(want[row.output]));
+        }
+        let program = Program::new(level, sources.len(), &rows, method);
         Ok(Self {
             sources: sources.into(),
             targets: want.into(),
@@ -129,6 +140,28 @@ fn choose_sources(profile: Profile, present: &[u8], want: &[u8]) -> Result<Vec<u
     })
 }
 
+/// The method with the fewest products.
+fn choose_method(profile: Profile, level: Level, sources: &[u8], want: &[u8]) -> Method {
+    let relation = XorRelation {
+        first_parity: profile.data(),
+    };
+    if !Program::is_one_pass(level, want.len()) {
+        return Method::Plain;
+    }
+    let is_data = |&&shard: &&u8| usize::from(shard) < profile.data();
+    let lost_count = profile.data() - sources.iter().filter(is_data).count();
+    let wants_all_lost = want.iter().filter(is_data).count() == lost_count;
+    let has_xor_row = sources
+        .iter()
+        .any(|&source| usize::from(source) == relation.first_parity);
+    if has_xor_row && lost_count >= 2 && want.len() == lost_count && wants_all_lost {
+        return Method::Solve {
+            plain_first_source: sources.contains(&0),
+        };
+    }
+    relation.folding(sources, want)
+}
+
 /// The XOR of all data shards and the first parity shard is zero.
 ///
 /// Where each of these is either read or rebuilt, one of those rebuilt needs no multiplications:
@@ -144,14 +177,17 @@ impl XorRelation {
     }
 
     /// How to use the relation, if all its shards are there.
-    fn folding(self, sources: &[u8], want: &[u8]) -> Option<Folding> {
+    fn folding(self, sources: &[u8], want: &[u8]) -> Method {
         let count = |shards: &[u8]| shards.iter().filter(|&&shard| self.contains(shard)).count();
         let (xor_sources, folded_rows) = (count(sources), count(want));
         let complete = xor_sources + folded_rows == self.first_parity + 1;
-        (complete && xor_sources > 0).then_some(Folding {
-            xor_sources,
-            folded_rows,
-        })
+        if complete && xor_sources > 0 && folded_rows > 0 {
+            return Method::Fold {
+                xor_sources,
+                folded_rows,
+            };
+        }
+        Method::Plain
     }
 }
 
@@ -232,6 +268,23 @@ impl<'a> Solver<'a> {
             },
         };
         want.iter().enumerate().map(row).collect()
+    }
+
+    /// Replaces the coefficients of data sources by those of the parity equations: what
+    /// [`Method::Solve`] takes. What is left, those of parity sources, is the inverse matrix.
+    fn put_equations(&self, rows: &mut [Row]) {
+        let equations = self
+            .sources
+            .iter()
+            .filter_map(|&source| self.parity_row(source));
+        for (row, equation) in rows.iter_mut().zip(equations) {
+            for (coefficient, &source) in row.coefficients.iter_mut().zip(self.sources) {
+                if self.parity_row(source).is_none() {
+                    let column = usize::from(source);
+                    *coefficient = parity_coefficient(self.profile, equation, column);
+                }
+            }
+        }
     }
 
     fn data_coefficients(&self, shard: usize) -> Vec<u8> {

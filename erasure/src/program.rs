@@ -24,14 +24,24 @@ pub(crate) struct Row {
     pub(crate) coefficients: Vec<u8>,
 }
 
-/// A relation that lets row 0 do without multiplications: it is the XOR of the first
-/// `xor_sources` sources and of rows `1..folded_rows`.
+/// How the rows of a program are computed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Folding {
-    /// Sources in the relation; at least one.
-    pub(crate) xor_sources: usize,
-    /// One more than the number of other rows in the relation.
-    pub(crate) folded_rows: usize,
+pub(crate) enum Method {
+    /// As sums of products. Ones among the coefficients are found and used.
+    Plain,
+    /// Row 0 without multiplications: it is the XOR of the first `xor_sources` sources (at least
+    /// one) and of rows `1..folded_rows`. For programs of one pass.
+    Fold {
+        /// Sources in the relation.
+        xor_sources: usize,
+        /// One more than the number of other rows in the relation.
+        folded_rows: usize,
+    },
+    /// See [`Start::Solve`]. For programs of one pass.
+    Solve {
+        /// As there.
+        plain_first_source: bool,
+    },
 }
 
 /// Outputs as linear combinations of sources, ready to run at one level.
@@ -52,25 +62,29 @@ struct Group {
 }
 
 impl Program {
-    /// Prepares `rows`, each of `source_count` coefficients. `folding` is used if it pays.
-    pub(crate) fn new(
-        level: Level,
-        source_count: usize,
-        rows: &[Row],
-        folding: Option<Folding>,
-    ) -> Self {
+    /// Prepares `rows`, each of `source_count` coefficients. A `method` other than
+    /// [`Method::Plain`] needs [`Self::is_one_pass`].
+    pub(crate) fn new(level: Level, source_count: usize, rows: &[Row], method: Method) -> Self {
         let group_count = rows.len().div_ceil(max_rows(level)).max(1);
-        let folding = folding.filter(|_| group_count == 1);
+        debug_assert!(
+            group_count == 1 || matches!(method, Method::Plain),
+            "one pass"
+        );
         let group_rows = rows.len().div_ceil(group_count).max(1);
         let groups = rows
             .chunks(group_rows)
-            .map(|rows| Group::new(level, rows, folding));
+            .map(|rows| Group::new(level, rows, method));
         Self {
             level,
             source_count,
             output_count: rows.len(),
             groups: groups.collect(),
         }
+    }
+
+    /// Whether so many rows are computed in one pass.
+    pub(crate) fn is_one_pass(level: Level, row_count: usize) -> bool {
+        row_count <= max_rows(level)
     }
 
     /// The level that was chosen.
@@ -110,7 +124,7 @@ impl Program {
     }
 
     /// Computes the share of some of the sources, named by `indices`, in all outputs, and adds it
-    /// to them or overwrites them with it. Must not be used on a program with a folding.
+    /// to them or overwrites them with it. For programs of [`Method::Plain`].
     pub(crate) fn accumulate(
         &self,
         indices: &[u8],
@@ -211,12 +225,12 @@ struct Part<'a> {
 }
 
 impl Group {
-    fn new(level: Level, rows: &[Row], folding: Option<Folding>) -> Self {
+    fn new(level: Level, rows: &[Row], method: Method) -> Self {
         let source_count = rows.first().map_or(0, |row| row.coefficients.len());
         let column = |source: usize| rows.iter().map(move |row| row.coefficients[source]);
         Self {
             outputs: rows.iter().map(|row| row.output).collect(),
-            shape: shape(rows, folding),
+            shape: shape(rows, method),
             prepared: Prepared::new(level, (0..source_count).flat_map(column)),
         }
     }
@@ -232,25 +246,40 @@ impl Group {
     }
 }
 
-/// What ones among the coefficients save.
-fn shape(rows: &[Row], folding: Option<Folding>) -> Shape {
-    let ones_row = rows
-        .first()
-        .filter(|row| row.coefficients.iter().all(|&c| c == 1));
-    let folding = folding.unwrap_or(Folding {
-        xor_sources: ones_row.map_or(0, |row| row.coefficients.len()),
-        folded_rows: 0,
-    });
+/// The kernel's instructions for a method.
+fn shape(rows: &[Row], method: Method) -> Shape {
+    let source_count = rows.first().map_or(0, |row| row.coefficients.len());
     let ones_column = rows.iter().all(|row| row.coefficients.first() == Some(&1));
     let start = if ones_column {
         Start::Copy
     } else {
         Start::Zero
     };
-    Shape {
-        start,
-        xor_sources: folding.xor_sources,
-        folded_rows: folding.folded_rows,
+    match method {
+        Method::Plain => {
+            let ones_row = rows
+                .first()
+                .is_some_and(|row| row.coefficients.iter().all(|&c| c == 1));
+            let xor_sources = if ones_row { source_count } else { 0 };
+            Shape {
+                start,
+                xor_sources,
+                folded_rows: 0,
+            }
+        }
+        Method::Fold {
+            xor_sources,
+            folded_rows,
+        } => Shape {
+            start,
+            xor_sources,
+            folded_rows,
+        },
+        Method::Solve { plain_first_source } => Shape {
+            start: Start::Solve { plain_first_source },
+            xor_sources: source_count - rows.len(),
+            folded_rows: 0,
+        },
     }
 }
 

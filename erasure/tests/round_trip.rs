@@ -13,7 +13,7 @@ fn reconstructs_after_losing_any_set_of_at_most_m_shards() {
             let Some(codec) = Codec::with_level(profile, level) else {
                 continue;
             };
-            let stripe = Stripe::encoded(&codec, 67);
+            let stripe = Stripe::encoded(&codec, 323);
             for lost in 1..1u32 << profile.total() {
                 if lost.count_ones() as usize <= profile.parity() {
                     stripe.assert_rebuilds(&codec, lost);

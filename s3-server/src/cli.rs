@@ -57,7 +57,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run_bench(args: crate::bench::BenchArgs) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     Ok(runtime.block_on(crate::bench::run(args))?)
 }
 

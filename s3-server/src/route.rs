@@ -3,6 +3,7 @@
 //! Invariants: keys are percent-decoded exactly once and otherwise left as they are (`a//b` and
 //! `a/../b` are keys like any other); unknown query parameters change nothing.
 
+mod hoisted;
 mod operation;
 mod query;
 
@@ -14,6 +15,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::error::{S3Code, S3Error, S3Result};
 
+pub use hoisted::with_hoisted_headers;
 #[cfg(test)]
 pub(crate) use operation::subresources;
 pub use operation::{Configuration, Operation, operation};

@@ -17,13 +17,19 @@ pub trait Clock: Send + Sync + Debug {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place where wall-clock time is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where wall-clock time is read"
+    )]
     fn unix_millis(&self) -> u64 {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         since_epoch.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place where monotonic time is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where monotonic time is read"
+    )]
     fn monotonic(&self) -> Duration {
         static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
         START.get_or_init(std::time::Instant::now).elapsed()

@@ -33,7 +33,7 @@ pub struct OpenSettings {
     pub view_dir: Option<PathBuf>,
     /// How disks are opened.
     pub disks: disk::OpenOptions,
-    /// MD5, for the ETag of multipart objects: this crate hashes nothing but its own checksums.
+    /// MD5, for the `ETag` of multipart objects: this crate hashes nothing but its own checksums.
     pub md5: fn(&[u8]) -> [u8; 16],
 }
 
@@ -132,36 +132,78 @@ pub async fn open(
     progress: Arc<dyn Fn(Progress) + Send + Sync>,
 ) -> Result<Storage, OpenError> {
     let count = settings.data.len();
-    let profile = settings.profile.or_else(|| default_profile(count)).ok_or(OpenError::NoDisks)?;
+    let profile = settings
+        .profile
+        .or_else(|| default_profile(count))
+        .ok_or(OpenError::NoDisks)?;
     if profile.total() > count {
-        return Err(OpenError::ProfileTooWide { profile, disks: count });
+        return Err(OpenError::ProfileTooWide {
+            profile,
+            disks: count,
+        });
     }
     let opened = disk::open_local(&settings.data, &settings.disks, &*rng)?;
-    let disks = opened.disks.iter().zip(&settings.data).map(|(slot, dir)| PoolDisk {
-        slot: slot.slot,
-        number: slot.number,
-        location: dir.display().to_string(),
-        disk: match &slot.state {
-            SlotState::Present(disk) => Ok(Arc::clone(disk)),
-            SlotState::Missing { reason } => Err(reason.clone()),
+    let disks = opened
+        .disks
+        .iter()
+        .zip(&settings.data)
+        .map(|(slot, dir)| PoolDisk {
+            slot: slot.slot,
+            number: slot.number,
+            location: dir.display().to_string(),
+            disk: match &slot.state {
+                SlotState::Present(disk) => Ok(Arc::clone(disk)),
+                SlotState::Missing { reason } => Err(reason.clone()),
+            },
+        });
+    let pool = Pool::new(
+        disks.collect(),
+        PoolOptions {
+            profile,
+            blocking_threads: true,
         },
-    });
-    let pool = Pool::new(disks.collect(), PoolOptions { profile, blocking_threads: true });
+    );
     let views = ViewDir {
         engine: settings.engine,
-        dir: settings.view_dir.clone().unwrap_or_else(|| view_dir(&pool, &settings)),
+        dir: settings
+            .view_dir
+            .clone()
+            .unwrap_or_else(|| view_dir(&pool, &settings)),
         settings: ViewSettings::default(),
     };
-    let (engine, recovery) =
-        Embedded::open(Arc::clone(&pool), Arc::new(views), &format!("{:032x}", opened.cluster_id), progress).await?;
+    let (engine, recovery) = Embedded::open(
+        Arc::clone(&pool),
+        Arc::new(views),
+        &format!("{:032x}", opened.cluster_id),
+        progress,
+    )
+    .await?;
     let meta: Arc<dyn Meta> = Arc::new(Arc::clone(&engine));
-    let store = Store::new(meta, Arc::clone(&pool), Arc::clone(&clock), rng, settings.md5);
+    let store = Store::new(
+        meta,
+        Arc::clone(&pool),
+        Arc::clone(&clock),
+        rng,
+        settings.md5,
+    );
     let (stop, _) = watch::channel(false);
-    Ok(Storage { store, engine, pool, clock, reports: opened.reports, recovery, stop })
+    Ok(Storage {
+        store,
+        engine,
+        pool,
+        clock,
+        reports: opened.reports,
+        recovery,
+        stop,
+    })
 }
 
 fn view_dir(pool: &Pool, settings: &OpenSettings) -> PathBuf {
-    let first = pool.disks().iter().find(|disk| disk.disk.is_ok()).map_or(0, |disk| disk.slot);
+    let first = pool
+        .disks()
+        .iter()
+        .find(|disk| disk.disk.is_ok())
+        .map_or(0, |disk| disk.slot);
     settings.data[first].join("view")
 }
 
@@ -207,7 +249,10 @@ impl Storage {
     /// The metadata engine's.
     pub async fn status(&self) -> Result<Status, crate::meta::MetaError> {
         let disks: Vec<_> = self.pool.disks().iter().map(disk_status).collect();
-        let good = disks.iter().filter(|disk| disk.health == Health::Good).count();
+        let good = disks
+            .iter()
+            .filter(|disk| disk.health == Health::Good)
+            .count();
         Ok(Status {
             profile: self.pool.profile(),
             disks,
@@ -219,7 +264,11 @@ impl Storage {
 
     /// Whether enough disks are good for writing. Cheap.
     pub fn is_writable(&self) -> bool {
-        let good = |disk: &&PoolDisk| disk.disk.as_ref().is_ok_and(|disk| disk.health() == Health::Good);
+        let good = |disk: &&PoolDisk| {
+            disk.disk
+                .as_ref()
+                .is_ok_and(|disk| disk.health() == Health::Good)
+        };
         let count = self.pool.disks().iter().filter(good).count();
         count >= Pool::write_quorum(self.pool.profile())
     }
@@ -248,7 +297,11 @@ impl Storage {
         }
         let pool = Arc::clone(&self.pool);
         let close = move || {
-            for disk in pool.disks().iter().filter_map(|disk| disk.disk.as_ref().ok()) {
+            for disk in pool
+                .disks()
+                .iter()
+                .filter_map(|disk| disk.disk.as_ref().ok())
+            {
                 disk.close();
             }
         };
@@ -262,5 +315,11 @@ fn disk_status(disk: &PoolDisk) -> DiskStatus {
         Err(reason) => (Health::Failed(reason.clone()), None),
     };
     let location = disk.location.clone();
-    DiskStatus { slot: disk.slot, number: disk.number, location, health, space }
+    DiskStatus {
+        slot: disk.slot,
+        number: disk.number,
+        location,
+        health,
+        space,
+    }
 }

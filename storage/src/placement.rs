@@ -9,7 +9,9 @@ pub fn choose(good: &[bool], shards: usize, spread: u64) -> Vec<Option<usize>> {
         return vec![None; shards];
     }
     let start = usize::try_from(spread % count as u64).unwrap_or(0);
-    let mut slots = (0..count).map(|step| (start + step) % count).filter(|slot| good[*slot]);
+    let mut slots = (0..count)
+        .map(|step| (start + step) % count)
+        .filter(|slot| good[*slot]);
     (0..shards).map(|_| slots.next()).collect()
 }
 
@@ -35,14 +37,22 @@ mod tests {
 
     #[test]
     fn each_disk_is_first_equally_often() {
-        let firsts: Vec<_> = (0..8).map(|spread| choose(&[true; 4], 4, spread)[0]).collect();
+        let firsts: Vec<_> = (0..8)
+            .map(|spread| choose(&[true; 4], 4, spread)[0])
+            .collect();
         for slot in 0..4 {
-            assert_eq!(firsts.iter().filter(|first| **first == Some(slot)).count(), 2);
+            assert_eq!(
+                firsts.iter().filter(|first| **first == Some(slot)).count(),
+                2
+            );
         }
     }
 
     #[test]
     fn with_a_disk_missing_the_last_parity_goes_without() {
-        assert_eq!(choose(&[true, false, true, true], 4, 0), [Some(0), Some(2), Some(3), None]);
+        assert_eq!(
+            choose(&[true, false, true, true], 4, 0),
+            [Some(0), Some(2), Some(3), None]
+        );
     }
 }

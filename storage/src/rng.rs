@@ -26,7 +26,7 @@ impl Rng for SystemRng {
     }
 }
 
-/// A seeded generator (SplitMix64) for tests and simulation.
+/// A seeded generator (`SplitMix64`) for tests and simulation.
 #[derive(Debug)]
 pub struct SeededRng(Mutex<u64>);
 

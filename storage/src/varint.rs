@@ -3,7 +3,10 @@
 /// Appends `value`.
 pub fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        #[expect(clippy::cast_possible_truncation, reason = "the low seven bits are meant")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the low seven bits are meant"
+        )]
         out.push(value as u8 | 0x80);
         value >>= 7;
     }
@@ -38,7 +41,10 @@ pub fn take(input: &mut &[u8]) -> Option<u64> {
 /// Takes a zigzag-coded number.
 pub fn take_signed(input: &mut &[u8]) -> Option<i64> {
     let value = take(input)?;
-    #[expect(clippy::cast_possible_wrap, reason = "zigzag maps the low bit back to the sign")]
+    #[expect(
+        clippy::cast_possible_wrap,
+        reason = "zigzag maps the low bit back to the sign"
+    )]
     Some((value >> 1) as i64 ^ -((value & 1) as i64))
 }
 

@@ -5,16 +5,18 @@ import socket
 import subprocess
 
 import pytest
+from larderlib.checksums import checksum
+from larderlib.checksums import header as checksum_header
 from larderlib.clients import unique_bucket
-from larderlib.expect import answered
+from larderlib.expect import STATUS, answered
 from larderlib.need import missing, tool
-from larderlib.rawhttp import UNSIGNED, exchange
+from larderlib.rawhttp import STREAMING_UNSIGNED_TRAILER, UNSIGNED, exchange
 
 
-def signed_head(raw, method, path, headers=None, query=()):
-    """The head of a signed HTTP/1.1 request with an unsigned body, as bytes."""
+def signed_head(raw, method, path, headers=None, query=(), payload_hash=UNSIGNED):
+    """The head of a signed HTTP/1.1 request, as bytes; its body is unsigned unless told otherwise."""
     headers = {"Host": raw.host_header, **(headers or {})}
-    headers, _, _ = raw.signer.headers(method, path, list(query), headers, UNSIGNED)
+    headers, _, _ = raw.signer.headers(method, path, list(query), headers, payload_hash)
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     return "\r\n".join(lines).encode()
 
@@ -92,6 +94,38 @@ def test_chunked_transfer_encoding_with_a_length_in_amz_header(raw, bucket, conn
     status, _, body = read_answer(stream)
     assert status == 200, body
     assert raw.request("GET", f"/{bucket}/k").body == b"".join(data)
+
+
+def framed(pieces):
+    """Pieces in HTTP's chunked encoding."""
+    return b"".join(f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in [*pieces, b""])
+
+
+def test_aws_chunked_within_chunked_transfer_encoding(raw, bucket, connection):
+    """What the SDK for JavaScript sends for a stream: AWS documents it beside Content-Length."""
+    sock, stream = connection
+    data = b"third" * 3000
+    frames = f"{len(data):x}\r\n".encode() + data + f"\r\n0\r\n{checksum_header('CRC32')}:{checksum('CRC32', data)}\r\n\r\n".encode()
+    headers = {"Transfer-Encoding": "chunked", "Content-Encoding": "aws-chunked", "x-amz-decoded-content-length": str(len(data))}
+    headers["x-amz-trailer"] = checksum_header("CRC32")
+    head = signed_head(raw, "PUT", f"/{bucket}/k", headers, payload_hash=STREAMING_UNSIGNED_TRAILER)
+    sock.sendall(head + framed([frames[:7], frames[7:8000], frames[8000:]]))
+    status, _, body = read_answer(stream)
+    assert status == 200, body
+    assert raw.request("GET", f"/{bucket}/k").body == data
+
+
+def test_frames_that_the_payload_hash_denies_are_never_stored(raw, bucket, connection):
+    """`aws-chunked` with UNSIGNED-PAYLOAD contradicts itself: to store the frames would corrupt the object."""
+    sock, stream = connection
+    frames = b"5\r\nhello\r\n0\r\n\r\n"
+    headers = {"Content-Encoding": "aws-chunked", "x-amz-decoded-content-length": "5"}
+    sock.sendall(signed_head(raw, "PUT", f"/{bucket}/k", headers | {"Content-Length": str(len(frames))}) + frames)
+    assert read_answer(stream)[0] == 400
+    assert raw.request("GET", f"/{bucket}/k").status == 404
+    answer = raw.request("PUT", f"/{bucket}/k", headers=headers | {"Transfer-Encoding": "chunked"}, body=framed([frames]), payload_hash=UNSIGNED)
+    assert answer.status == 400, answer
+    assert raw.request("GET", f"/{bucket}/k").status == 404
 
 
 def test_a_put_without_any_length_is_refused_or_stored_whole(raw, bucket, connection):
@@ -227,41 +261,58 @@ def test_unknown_query_parameters_are_ignored(raw, bucket):
     assert raw.request("GET", f"/{bucket}", [*extra, ("list-type", "2")]).text("Key") == "k"
 
 
-BUCKET_SUBRESOURCES = [
-    "accelerate",
-    "acl",
-    "analytics",
-    "cors",
-    "encryption",
-    "intelligent-tiering",
-    "inventory",
-    "lifecycle",
-    "logging",
-    "metrics",
-    "notification",
-    "object-lock",
-    "ownershipControls",
-    "policy",
-    "policyStatus",
-    "publicAccessBlock",
-    "replication",
-    "requestPayment",
-    "tagging",
-    "versioning",
-    "website",
-]
-OBJECT_SUBRESOURCES = [("GET", "acl"), ("PUT", "acl"), ("GET", "retention"), ("PUT", "retention"), ("GET", "legal-hold"), ("PUT", "legal-hold"), ("GET", "torrent"), ("POST", "restore"), ("POST", "select")]
+# What a GET answers where nothing was ever set, which is everywhere: the code, or the root of an empty document. Clients look
+# (`s3cmd info`, Terraform) and take 501 for a broken server.
+BUCKET_SUBRESOURCES = {
+    "accelerate": "AccelerateConfiguration",
+    "acl": "AccessControlPolicy",
+    "analytics": "NotImplemented",
+    "cors": "NoSuchCORSConfiguration",
+    "encryption": "ServerSideEncryptionConfigurationNotFoundError",
+    "intelligent-tiering": "NotImplemented",
+    "inventory": "NotImplemented",
+    "lifecycle": "NoSuchLifecycleConfiguration",
+    "logging": "BucketLoggingStatus",
+    "metrics": "NotImplemented",
+    "notification": "NotificationConfiguration",
+    "object-lock": "ObjectLockConfigurationNotFoundError",
+    "ownershipControls": "OwnershipControlsNotFoundError",
+    "policy": "NoSuchBucketPolicy",
+    "policyStatus": "NoSuchBucketPolicy",
+    "publicAccessBlock": "NoSuchPublicAccessBlockConfiguration",
+    "replication": "ReplicationConfigurationNotFoundError",
+    "requestPayment": "RequestPaymentConfiguration",
+    "tagging": "NoSuchTagSet",
+    "versioning": "VersioningConfiguration",
+    "website": "NoSuchWebsiteConfiguration",
+}
+OBJECT_SUBRESOURCES = [("PUT", "acl"), ("PUT", "retention"), ("PUT", "legal-hold"), ("GET", "torrent"), ("POST", "restore"), ("POST", "select")]
+OBJECT_CONFIGURATIONS = {"acl": "AccessControlPolicy", "retention": "NoSuchObjectLockConfiguration", "legal-hold": "NoSuchObjectLockConfiguration"}
+
+
+def answers_as_unset(answer, expected):
+    """AWS's answer where nothing was set: an error of that code, or a document of that root."""
+    if expected in STATUS:
+        answered(answer, expected)
+    else:
+        assert answer.status == 200 and answer.xml.tag.rsplit("}", 1)[-1] == expected, answer
 
 
 @pytest.mark.parametrize("name", BUCKET_SUBRESOURCES)
 def test_bucket_operations_that_are_not_implemented(raw, s3, bucket, name):
-    """501, and above all never the listing, the creation or the deletion that the same request without the parameter is."""
+    """501, and above all never the creation or the deletion that the same request without the parameter is."""
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     for method in ("PUT", "DELETE"):
         answer = raw.request(method, f"/{bucket}", [(name, "")], body=b"<x/>" if method == "PUT" else b"")
         answered(answer, "NotImplemented")
-    answered(raw.request("GET", f"/{bucket}", [(name, "")]), "NotImplemented")
     assert raw.request("GET", f"/{bucket}/k").body == b"x"
+
+
+@pytest.mark.parametrize("name, expected", BUCKET_SUBRESOURCES.items())
+def test_bucket_configurations_that_were_never_set(raw, bucket, name, expected):
+    answers_as_unset(raw.request("GET", f"/{bucket}", [(name, "")]), expected)
+    answer = raw.request("GET", f"/{unique_bucket()}", [(name, "")])
+    answered(answer, "NotImplemented" if expected == "NotImplemented" else "NoSuchBucket")
 
 
 @pytest.mark.parametrize("method, name", OBJECT_SUBRESOURCES)
@@ -269,6 +320,13 @@ def test_object_operations_that_are_not_implemented(raw, s3, bucket, method, nam
     s3.put_object(Bucket=bucket, Key="k", Body=b"old")
     answered(raw.request(method, f"/{bucket}/k", [(name, "")], body=b"<x/>" if method != "GET" else b""), "NotImplemented")
     assert raw.request("GET", f"/{bucket}/k").body == b"old"
+
+
+@pytest.mark.parametrize("name, expected", OBJECT_CONFIGURATIONS.items())
+def test_object_configurations_that_were_never_set(raw, s3, bucket, name, expected):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    answers_as_unset(raw.request("GET", f"/{bucket}/k", [(name, "")]), expected)
+    answered(raw.request("GET", f"/{bucket}/none", [(name, "")]), "NoSuchKey")
 
 
 @pytest.mark.parametrize(

@@ -187,8 +187,12 @@ def test_a_wrong_continuation_token_is_refused(s3, fixed):
         s3.list_objects_v2(Bucket=fixed, ContinuationToken="this is not a token")
 
 
-def test_an_unknown_list_type_is_refused(raw, fixed):
-    answered(raw.request("GET", f"/{fixed}", [("list-type", "3")]), "InvalidArgument")
+@pytest.mark.parametrize("value", ["", "0", "1", "3", "bogus"])
+def test_a_list_type_other_than_2_is_the_first(raw, fixed, value):
+    """As AWS has it: the parameter selects version 2, and whatever else it says selects nothing."""
+    answer = raw.request("GET", f"/{fixed}", [("list-type", value)])
+    assert answer.status == 200 and answer.text("KeyCount") is None, answer
+    assert b"<Marker" in answer.body
 
 
 def test_an_unknown_encoding_type_is_refused(raw, fixed):

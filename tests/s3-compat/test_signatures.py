@@ -408,3 +408,27 @@ def test_both_a_header_and_a_query_signature_are_refused(raw, bucket):
     headers, _, _ = raw.signer.headers("GET", f"/{bucket}", query, {"Host": raw.host_header}, UNSIGNED)
     answer = raw.send("GET", f"/{bucket}", query, headers)
     assert answer.status == 400 and answer.code in ("InvalidArgument", "InvalidRequest"), answer
+
+
+def test_metadata_in_the_query_of_a_presigned_url_is_stored(raw, s3, bucket):
+    """Where the SDKs for JavaScript, Ruby and Go put it."""
+    query = [("x-amz-meta-author", "a b"), ("X-Amz-Meta-Other", "c")]
+    assert raw.presigned("PUT", f"/{bucket}/k", query, body=b"x").status == 200
+    assert s3.head_object(Bucket=bucket, Key="k")["Metadata"] == {"author": "a b", "other": "c"}
+
+
+def test_a_checksum_in_the_query_of_a_presigned_url_is_ignored(raw, bucket):
+    """The SDK for JavaScript writes that of an empty body there, since it has none when it signs. AWS does not look at it."""
+    query = [("x-amz-checksum-crc32", "AAAAAA=="), ("x-amz-sdk-checksum-algorithm", "CRC32")]
+    assert raw.presigned("PUT", f"/{bucket}/k", query, body=b"data").status == 200
+    assert raw.request("GET", f"/{bucket}/k").body == b"data"
+
+
+def test_encryption_in_the_query_of_a_presigned_url_is_refused_rather_than_ignored(raw, bucket):
+    answered(raw.presigned("PUT", f"/{bucket}/k", [("x-amz-server-side-encryption", "aws:kms")], body=b"x"), "NotImplemented")
+    assert raw.request("GET", f"/{bucket}/k").status == 404
+
+
+def test_metadata_in_the_query_of_a_request_signed_in_its_head_is_not_stored(raw, s3, bucket):
+    assert raw.request("PUT", f"/{bucket}/k", [("x-amz-meta-author", "a")], body=b"x").status == 200
+    assert s3.head_object(Bucket=bucket, Key="k")["Metadata"] == {}

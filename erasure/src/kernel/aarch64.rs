@@ -13,8 +13,8 @@ use std::arch::aarch64::{
     uint8x16_t, vandq_u8, vdupq_n_u8, veorq_u8, vld1q_u8, vqtbl1q_u8, vshrq_n_u8, vst1q_u8,
 };
 
-use super::combine::{COPY, KEEP, Lane, ZERO, combine, select_loop};
-use super::{MAX_ROWS, Pass, Start};
+use super::combine::{Lane, combine, mode, mode_of, select_loop};
+use super::{MAX_ROWS, Pass};
 use crate::Level;
 use crate::gf256::SplitTable;
 

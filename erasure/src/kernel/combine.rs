@@ -12,7 +12,7 @@
     reason = "the loops run over several arrays at once"
 )]
 
-use super::Pass;
+use super::{Pass, Start};
 
 /// One vector of bytes, and the instructions on it.
 ///
@@ -41,7 +41,7 @@ pub(super) trait Lane: Copy {
     /// Reads the first `bytes` of a vector, the rest being zeros; touches nothing beyond.
     ///
     /// # Safety
-    /// See [`Lane`]; `bytes < BYTES`, and as many at `from` are readable.
+    /// See [`Lane`]; `1 <= bytes <= BYTES`, and as many at `from` are readable.
     unsafe fn load_part(from: *const u8, bytes: usize) -> Self;
     /// Writes a whole vector; any alignment.
     ///
@@ -51,7 +51,7 @@ pub(super) trait Lane: Copy {
     /// Writes the first `bytes` of the vector; touches nothing beyond.
     ///
     /// # Safety
-    /// See [`Lane`]; `bytes < BYTES`, and as many at `to` are writable.
+    /// See [`Lane`]; `1 <= bytes <= BYTES`, and as many at `to` are writable.
     unsafe fn store_part(self, to: *mut u8, bytes: usize);
     /// Fetches a constant.
     ///
@@ -91,29 +91,52 @@ pub(super) trait Lane: Copy {
 /// level 2 encode 8 to 12 % faster (Sapphire Rapids; 256 to 1024 bytes are alike).
 const PREFETCH_BYTES: usize = 512;
 
-/// A [`Start`](super::Start) as a constant parameter.
-pub(super) const ZERO: u8 = 0;
-pub(super) const COPY: u8 = 1;
-pub(super) const KEEP: u8 = 2;
+/// How a loop treats row 0, and whether it ends with solving: a [`Pass`]'s shape as a constant.
+pub(super) mod mode {
+    /// Row 0 is a sum of products like the others.
+    pub(in crate::kernel) const PRODUCTS: u8 = 0;
+    /// Row 0 is an XOR of sources and rows.
+    pub(in crate::kernel) const XOR: u8 = 1;
+    /// [`Start::Solve`](super::Start::Solve) with a plain first source.
+    pub(in crate::kernel) const SOLVE_PLAIN: u8 = 2;
+    /// [`Start::Solve`](super::Start::Solve) without one.
+    pub(in crate::kernel) const SOLVE_SPREAD: u8 = 3;
+    /// As [`XOR`], with [`Start::Copy`](super::Start::Copy): encoding. Works without being told
+    /// apart, but reads source 0 once for each row then, which costs up to 15 %.
+    pub(in crate::kernel) const XOR_COPY: u8 = 4;
+}
+
+/// The mode of a pass.
+pub(super) fn mode_of(pass: &Pass<'_>) -> u8 {
+    match pass.shape.start {
+        Start::Solve {
+            plain_first_source: true,
+        } => mode::SOLVE_PLAIN,
+        Start::Solve {
+            plain_first_source: false,
+        } => mode::SOLVE_SPREAD,
+        Start::Copy if pass.shape.xor_sources > 0 => mode::XOR_COPY,
+        _ if pass.shape.xor_sources > 0 => mode::XOR,
+        _ => mode::PRODUCTS,
+    }
+}
 
 /// Calls the loop that fits the number of rows and the shape of a pass.
 macro_rules! select_loop {
     ($lane:ty, $pass:expr, $coefficients:expr, $length:expr, $outputs:expr,
      [$(($rows:literal, $unroll:literal)),+]) => {
-        match ($outputs.len(), $pass.shape.xor_sources > 0, $pass.shape.start) {
+        match ($outputs.len(), mode_of($pass)) {
             $(
-                ($rows, false, Start::Zero) =>
-                    combine::<$lane, $rows, $unroll, false, ZERO>($pass, $coefficients, $length, $outputs),
-                ($rows, false, Start::Copy) =>
-                    combine::<$lane, $rows, $unroll, false, COPY>($pass, $coefficients, $length, $outputs),
-                ($rows, false, Start::Keep) =>
-                    combine::<$lane, $rows, $unroll, false, KEEP>($pass, $coefficients, $length, $outputs),
-                ($rows, true, Start::Zero) =>
-                    combine::<$lane, $rows, $unroll, true, ZERO>($pass, $coefficients, $length, $outputs),
-                ($rows, true, Start::Copy) =>
-                    combine::<$lane, $rows, $unroll, true, COPY>($pass, $coefficients, $length, $outputs),
-                ($rows, true, Start::Keep) =>
-                    combine::<$lane, $rows, $unroll, true, KEEP>($pass, $coefficients, $length, $outputs),
+                ($rows, mode::PRODUCTS) => combine::<$lane, $rows, $unroll, { mode::PRODUCTS }>(
+                    $pass, $coefficients, $length, $outputs),
+                ($rows, mode::XOR) => combine::<$lane, $rows, $unroll, { mode::XOR }>(
+                    $pass, $coefficients, $length, $outputs),
+                ($rows, mode::XOR_COPY) => combine::<$lane, $rows, $unroll, { mode::XOR_COPY }>(
+                    $pass, $coefficients, $length, $outputs),
+                ($rows, mode::SOLVE_PLAIN) => combine::<$lane, $rows, $unroll, { mode::SOLVE_PLAIN }>(
+                    $pass, $coefficients, $length, $outputs),
+                ($rows, mode::SOLVE_SPREAD) => combine::<$lane, $rows, $unroll, { mode::SOLVE_SPREAD }>(
+                    $pass, $coefficients, $length, $outputs),
             )+
             _ => unreachable!("a pass has at most {MAX_ROWS} rows"),
         }
@@ -121,21 +144,17 @@ macro_rules! select_loop {
 }
 pub(super) use select_loop;
 
-/// Computes a pass: whole vectors in steps of `UNROLL`, then one at a time, then the tail.
+/// Computes a pass: whole vectors in steps of `UNROLL`, then what is left, at most a vector at a
+/// time. What the sums start from is given by pointers, not by a loop of its own for each
+/// [`Start`]: those took a minute to compile. A branch within the loop, on the other hand, makes the
+/// compiler keep the sums in memory, at half the speed.
 ///
 /// # Safety
 /// The processor has the lane's instructions. The pass was checked by [`Pass::run`]: there are
 /// `ROWS` outputs of `length` bytes, each source has `length` bytes from the pass's offset on, and
-/// there is a coefficient for each row of each source. Of `START` and the pass's start, and `XOR`
-/// and its `xor_sources`, each says what the other says.
+/// there is a coefficient for each row of each source. `MODE` is the pass's.
 #[inline(always)]
-pub(super) unsafe fn combine<
-    L: Lane,
-    const ROWS: usize,
-    const UNROLL: usize,
-    const XOR: bool,
-    const START: u8,
->(
+pub(super) unsafe fn combine<L: Lane, const ROWS: usize, const UNROLL: usize, const MODE: u8>(
     pass: &Pass<'_>,
     coefficients: &[L::Coefficient],
     length: usize,
@@ -145,11 +164,7 @@ pub(super) unsafe fn combine<
     for (to, output) in to.iter_mut().zip(outputs) {
         *to = output.as_mut_ptr();
     }
-    let columns = Columns::<L, ROWS, XOR, START> {
-        pass,
-        coefficients,
-        to,
-    };
+    let columns = Columns::<L, ROWS, MODE>::new(pass, coefficients, to);
     let mut at = 0;
     // SAFETY: the blocks lie within `0..length`; everything else is promised by the caller.
     unsafe {
@@ -160,54 +175,90 @@ pub(super) unsafe fn combine<
             columns.block::<UNROLL, false>(at, L::BYTES);
             at += UNROLL * L::BYTES;
         }
-        while length - at >= L::BYTES {
-            columns.block::<1, false>(at, L::BYTES);
+        while at < length {
+            columns.block::<1, true>(at, L::BYTES.min(length - at));
             at += L::BYTES;
-        }
-        if at < length {
-            columns.block::<1, true>(at, length - at);
         }
     }
 }
 
+/// What sums start from when that is nothing.
+#[repr(align(64))]
+struct Zeros([u8; 64]);
+static ZEROS: Zeros = Zeros([0; 64]);
+
 /// The arguments of [`combine`], with the outputs as pointers.
-struct Columns<'a, L: Lane, const ROWS: usize, const XOR: bool, const START: u8> {
+struct Columns<'a, L: Lane, const ROWS: usize, const MODE: u8> {
     pass: &'a Pass<'a>,
     coefficients: &'a [L::Coefficient],
     to: [*mut u8; ROWS],
+    /// Where each row's sum starts from, at distances from the beginning that are masked with
+    /// `from_mask`: all ones, or zero to stay at the beginning.
+    from: [*const u8; ROWS],
+    from_mask: usize,
+    /// The first source that is added.
+    first_source: usize,
 }
 
-impl<L: Lane, const ROWS: usize, const XOR: bool, const START: u8>
-    Columns<'_, L, ROWS, XOR, START>
-{
+impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> {
+    /// Whether the loop ends with solving.
+    const SOLVE: bool = MODE == mode::SOLVE_PLAIN || MODE == mode::SOLVE_SPREAD;
+
+    /// Works out what the sums start from; `to` are the outputs.
+    #[inline(always)]
+    fn new(pass: &'a Pass<'a>, coefficients: &'a [L::Coefficient], to: [*mut u8; ROWS]) -> Self {
+        const { assert!(L::BYTES <= size_of::<Zeros>(), "zeros for a vector") };
+        let source = |j: usize| pass.sources[j].as_ptr().wrapping_add(pass.offset);
+        let mut from = [ZEROS.0.as_ptr(); ROWS];
+        for (row, from) in from.iter_mut().enumerate() {
+            *from = match pass.shape.start {
+                Start::Zero => *from,
+                Start::Copy => source(0),
+                Start::Keep => to[row].cast_const(),
+                Start::Solve { .. } => source(pass.shape.xor_sources + row),
+            };
+        }
+        let from_mask = if pass.shape.start == Start::Zero {
+            0
+        } else {
+            usize::MAX
+        };
+        let plain_first = pass.shape.start == Start::Copy || MODE == mode::SOLVE_PLAIN;
+        let first_source = usize::from(plain_first);
+        Self {
+            pass,
+            coefficients,
+            to,
+            from,
+            from_mask,
+            first_source,
+        }
+    }
+
     /// Computes `VECTORS` vectors of every row from byte `at` on, or, where `PART`, the first
-    /// `bytes` of one vector.
+    /// `bytes` (at least one) of one vector.
     ///
     /// # Safety
     /// As for [`combine`]; the bytes lie within the outputs.
     #[inline(always)]
     unsafe fn block<const VECTORS: usize, const PART: bool>(&self, at: usize, bytes: usize) {
         let source_count = self.pass.sources.len();
-        let xor_sources = if XOR {
-            self.pass.shape.xor_sources
-        } else {
-            source_count
-        };
+        let shape = self.pass.shape;
         // SAFETY: all indices below are below the counts that the caller vouches for.
         unsafe {
             let mut sums = [[L::zero(); ROWS]; VECTORS];
-            let mut j = self.start::<VECTORS, PART>(&mut sums, at, bytes);
-            while j + 2 <= xor_sources {
-                self.add_pair::<VECTORS, PART, XOR>(&mut sums, j, at, bytes);
-                j += 2;
+            self.start::<VECTORS, PART>(&mut sums, at, bytes);
+            let mut j = self.first_source;
+            if MODE == mode::PRODUCTS {
+                self.add::<VECTORS, PART, false>(&mut sums, &mut j, source_count, at, bytes);
+            } else {
+                self.add::<VECTORS, PART, true>(&mut sums, &mut j, shape.xor_sources, at, bytes);
             }
-            if j < xor_sources {
-                self.add_one::<VECTORS, PART, XOR>(&mut sums, j, at, bytes);
-                j += 1;
-            }
-            if XOR {
+            if Self::SOLVE {
+                self.solve(&mut sums);
+            } else if MODE == mode::XOR || MODE == mode::XOR_COPY {
                 while j < source_count {
-                    self.add_one_below::<VECTORS, PART>(&mut sums, j, at, bytes);
+                    self.add_products::<VECTORS, PART>(&mut sums, j, 1, at, bytes);
                     j += 1;
                 }
                 self.fold(&mut sums);
@@ -230,33 +281,62 @@ impl<L: Lane, const ROWS: usize, const XOR: bool, const START: u8>
         }
     }
 
-    /// Sets the sums to what they start from, and says which source comes next.
+    /// Sets the sums to what they start from.
     #[inline(always)]
     unsafe fn start<const VECTORS: usize, const PART: bool>(
         &self,
         sums: &mut [[L; ROWS]; VECTORS],
         at: usize,
         bytes: usize,
-    ) -> usize {
-        // SAFETY: as for `block`.
+    ) {
+        // SAFETY: as for `block`; `from` has as many bytes as the outputs, or those of a vector if
+        // the distance is masked out.
         unsafe {
-            if START == KEEP {
-                for row in 0..ROWS {
-                    for (v, sums) in sums.iter_mut().enumerate() {
-                        sums[row] = read::<L, PART>(self.to[row].add(at + v * L::BYTES), bytes);
+            if MODE == mode::XOR_COPY {
+                let source = self.source::<VECTORS, PART>(0, at, bytes);
+                for v in 0..VECTORS {
+                    sums[v] = [source[v]; ROWS];
+                }
+                return;
+            }
+            for row in 0..ROWS {
+                for v in 0..VECTORS {
+                    let distance = (at + v * L::BYTES) & self.from_mask;
+                    sums[v][row] = read::<L, PART>(self.from[row].add(distance), bytes);
+                }
+            }
+            if MODE == mode::SOLVE_PLAIN {
+                let source = self.source::<VECTORS, PART>(0, at, bytes);
+                for v in 0..VECTORS {
+                    for row in 0..ROWS {
+                        sums[v][row] = sums[v][row].add(source[v]);
                     }
                 }
-                return 0;
-            }
-            if START == COPY {
-                let source = self.source::<VECTORS, PART>(0, at, bytes);
-                for (sums, source) in sums.iter_mut().zip(source) {
-                    *sums = [source; ROWS];
-                }
-                return 1;
             }
         }
-        0
+    }
+
+    /// Adds sources `j..end` to all rows, two at a time.
+    #[inline(always)]
+    unsafe fn add<const VECTORS: usize, const PART: bool, const FIRST_PLAIN: bool>(
+        &self,
+        sums: &mut [[L; ROWS]; VECTORS],
+        j: &mut usize,
+        end: usize,
+        at: usize,
+        bytes: usize,
+    ) {
+        // SAFETY: as for `block`.
+        unsafe {
+            while *j + 2 <= end {
+                self.add_pair::<VECTORS, PART, FIRST_PLAIN>(sums, *j, at, bytes);
+                *j += 2;
+            }
+            if *j < end {
+                self.add_one::<VECTORS, PART, FIRST_PLAIN>(sums, *j, at, bytes);
+                *j += 1;
+            }
+        }
     }
 
     /// Adds sources `j` and `j + 1` to all rows.
@@ -309,19 +389,6 @@ impl<L: Lane, const ROWS: usize, const XOR: bool, const START: u8>
         }
     }
 
-    /// Adds source `j` to all rows but the first.
-    #[inline(always)]
-    unsafe fn add_one_below<const VECTORS: usize, const PART: bool>(
-        &self,
-        sums: &mut [[L; ROWS]; VECTORS],
-        j: usize,
-        at: usize,
-        bytes: usize,
-    ) {
-        // SAFETY: as for `block`.
-        unsafe { self.add_products::<VECTORS, PART>(sums, j, 1, at, bytes) }
-    }
-
     /// Adds the products of source `j` to rows `first_row..`.
     #[inline(always)]
     unsafe fn add_products<const VECTORS: usize, const PART: bool>(
@@ -339,6 +406,43 @@ impl<L: Lane, const ROWS: usize, const XOR: bool, const START: u8>
                 let by = self.multiplier(j, row);
                 for v in 0..VECTORS {
                     sums[v][row] = sums[v][row].add(L::product(source[v], by));
+                }
+            }
+        }
+    }
+
+    /// The second step of [`Start::Solve`].
+    #[inline(always)]
+    unsafe fn solve<const VECTORS: usize>(&self, sums: &mut [[L; ROWS]; VECTORS]) {
+        let plain = MODE == mode::SOLVE_PLAIN;
+        let matrix = self.pass.shape.xor_sources;
+        // SAFETY: as for `block`.
+        unsafe {
+            let mut solved = [[L::zero(); ROWS]; VECTORS];
+            for v in 0..VECTORS {
+                if !plain {
+                    // As the coefficients add up to zero, row 0 can be spread over the others.
+                    for row in 1..ROWS {
+                        sums[v][row] = sums[v][row].add(sums[v][0]);
+                    }
+                }
+            }
+            for from in 0..ROWS {
+                if from == 0 && !plain {
+                    continue;
+                }
+                for v in 0..VECTORS {
+                    let operand = sums[v][from].operand();
+                    for row in 1..ROWS {
+                        let product = L::product(operand, self.multiplier(matrix + from, row));
+                        solved[v][row] = solved[v][row].add(product);
+                    }
+                }
+            }
+            for v in 0..VECTORS {
+                for row in 1..ROWS {
+                    sums[v][row] = solved[v][row];
+                    sums[v][0] = sums[v][0].add(solved[v][row]);
                 }
             }
         }

@@ -42,6 +42,24 @@ pub(crate) enum Start {
     Copy,
     /// Products are added to what is there.
     Keep,
+    /// They are found in two steps, with fewer products than in one. Needs `xor_sources` to be the
+    /// number of sources less the number of rows, and the last sources to be one for each row.
+    ///
+    /// First, row `r` is the last sources' `r`-th, plus the products of the other sources (in row
+    /// 0: plus the other sources). Then row `i >= 1` becomes the sum over `r` of row `r` times the
+    /// coefficient that the last sources' `r`-th has in row `i`, and row 0 the sum of all rows.
+    Solve {
+        /// Says where ones save products. Set: the coefficients of source 0 are all ones. Not set:
+        /// those of the last sources add up to zero in each row from 1 on.
+        plain_first_source: bool,
+    },
+}
+
+impl Start {
+    /// Whether it is [`Self::Solve`].
+    pub(crate) fn is_solve(self) -> bool {
+        matches!(self, Self::Solve { .. })
+    }
 }
 
 /// Everything about a pass but its coefficients.

@@ -1,6 +1,6 @@
 //! The reference: one row, one source, one byte at a time.
 
-use super::{Pass, Start};
+use super::{MAX_ROWS, Pass, Start};
 use crate::gf256::SplitTable;
 
 /// Computes a pass whose arguments have been checked.
@@ -10,6 +10,9 @@ pub(super) fn run(
     length: usize,
     outputs: &mut [&mut [u8]],
 ) {
+    if pass.shape.start.is_solve() {
+        return solve(pass, tables, length, outputs);
+    }
     let rows = outputs.len();
     for (row, output) in outputs.iter_mut().enumerate() {
         if pass.shape.start != Start::Keep {
@@ -25,6 +28,35 @@ pub(super) fn run(
         }
     }
     fold(outputs, pass.shape.folded_rows);
+}
+
+/// Both steps of [`Start::Solve`].
+fn solve(pass: &Pass<'_>, tables: &[SplitTable], length: usize, outputs: &mut [&mut [u8]]) {
+    let rows = outputs.len();
+    let (others, own) = pass.sources.split_at(pass.shape.xor_sources);
+    for (row, output) in outputs.iter_mut().enumerate() {
+        output.copy_from_slice(&own[row][pass.offset..][..length]);
+        for (j, source) in others.iter().enumerate() {
+            let source = &source[pass.offset..][..length];
+            match row {
+                0 => add(output, source),
+                _ => add_product(output, source, &tables[j * rows + row]),
+            }
+        }
+    }
+    let tables = &tables[others.len() * rows..];
+    for i in 0..length {
+        let mut sums = [0; MAX_ROWS];
+        for (sum, output) in sums.iter_mut().zip(&*outputs) {
+            *sum = output[i];
+        }
+        for row in 1..rows {
+            let products = (0..rows).map(|from| product(sums[from], &tables[from * rows + row]));
+            let solved = products.fold(0, |sum, product| sum ^ product);
+            outputs[row][i] = solved;
+            outputs[0][i] ^= solved;
+        }
+    }
 }
 
 fn fold(outputs: &mut [&mut [u8]], folded_rows: usize) {
@@ -43,6 +75,10 @@ fn add(output: &mut [u8], source: &[u8]) {
 
 fn add_product(output: &mut [u8], source: &[u8], table: &SplitTable) {
     for (to, from) in output.iter_mut().zip(source) {
-        *to ^= table[usize::from(from & 15)] ^ table[16 + usize::from(from >> 4)];
+        *to ^= product(*from, table);
     }
+}
+
+fn product(byte: u8, table: &SplitTable) -> u8 {
+    table[usize::from(byte & 15)] ^ table[16 + usize::from(byte >> 4)]
 }

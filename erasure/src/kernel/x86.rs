@@ -20,8 +20,8 @@ use std::arch::x86_64::{
     _mm512_ternarylogic_epi64, _mm512_xor_si512,
 };
 
-use super::combine::{COPY, KEEP, Lane, ZERO, combine, select_loop};
-use super::{MAX_ROWS, Pass, Start};
+use super::combine::{Lane, combine, mode, mode_of, select_loop};
+use super::{MAX_ROWS, Pass};
 use crate::Level;
 
 #[cfg(feature = "split-tables")]
@@ -129,7 +129,7 @@ impl Lane for Wide {
     unsafe fn load_part(from: *const u8, bytes: usize) -> Self {
         // SAFETY: AVX-512BW and `bytes` readable bytes, promised by the caller; bytes that are
         // masked out are not accessed.
-        Self(unsafe { _mm512_maskz_loadu_epi8((1 << bytes) - 1, from.cast()) })
+        Self(unsafe { _mm512_maskz_loadu_epi8(u64::MAX >> (64 - bytes), from.cast()) })
     }
 
     #[inline(always)]
@@ -142,7 +142,7 @@ impl Lane for Wide {
     unsafe fn store_part(self, to: *mut u8, bytes: usize) {
         // SAFETY: AVX-512BW and `bytes` writable bytes, promised by the caller; bytes that are
         // masked out are not accessed.
-        unsafe { _mm512_mask_storeu_epi8(to.cast(), (1 << bytes) - 1, self.0) }
+        unsafe { _mm512_mask_storeu_epi8(to.cast(), u64::MAX >> (64 - bytes), self.0) }
     }
 
     #[inline(always)]
@@ -254,7 +254,7 @@ impl Lane for Narrow {
 /// Reads the first `bytes` of a vector by way of the stack; AVX2 has no byte masks.
 ///
 /// # Safety
-/// The processor has AVX; `bytes < 32`, and as many at `from` are readable.
+/// The processor has AVX; `bytes <= 32`, and as many at `from` are readable.
 #[inline(always)]
 unsafe fn load_part_32(from: *const u8, bytes: usize) -> __m256i {
     let mut buffer = [0u8; 32];
@@ -268,7 +268,7 @@ unsafe fn load_part_32(from: *const u8, bytes: usize) -> __m256i {
 /// Writes the first `bytes` of a vector by way of the stack.
 ///
 /// # Safety
-/// The processor has AVX; `bytes < 32`, and as many at `to` are writable.
+/// The processor has AVX; `bytes <= 32`, and as many at `to` are writable.
 #[inline(always)]
 unsafe fn store_part_32(vector: __m256i, to: *mut u8, bytes: usize) {
     let mut buffer = [0u8; 32];

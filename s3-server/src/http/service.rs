@@ -110,6 +110,7 @@ impl Service {
         }
         let target = route::target(&parts.uri, &parts.headers, &app.domains)?;
         let query = Query::parse(parts.uri.query())?;
+        let parts = &*route::with_hoisted_headers(parts, &query, &verified);
         let operation = route::operation(&parts.method, &target, &query, &parts.headers)?;
         tracing::debug!(operation = operation.name(), "dispatched");
         let store = app.store()?;

@@ -2,7 +2,7 @@
 
 use larder_storage::objects::{BucketName, DeleteItem, StoreError};
 
-use super::{Call, small_body};
+use super::{Call, ingest::Plan, small_body};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http::Response,
@@ -15,7 +15,9 @@ use crate::{
 
 pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Response> {
     call.store.bucket(bucket).await?;
-    let body = small_body::read(&mut call, MAX_DELETE_BYTES).await?;
+    let plan = Plan::of(&call)?;
+    check_integrity(&plan)?;
+    let body = small_body::read_planned(&mut call, plan, MAX_DELETE_BYTES).await?;
     let request = parse::delete(&body)?;
     let checked: Vec<_> = request.objects.iter().map(item).collect();
     let items = checked
@@ -35,6 +37,15 @@ pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Res
         .map(|(object, o)| describe(object, o))
         .collect();
     Ok(reply::xml(delete_result(&pairs, request.quiet)))
+}
+
+/// AWS deletes nothing on the word of a body that nobody can check.
+fn check_integrity(plan: &Plan) -> S3Result<()> {
+    if plan.has_integrity() {
+        return Ok(());
+    }
+    let message = "Missing required header for this request: Content-MD5";
+    Err(S3Error::with_message(S3Code::InvalidRequest, message))
 }
 
 fn item(object: &DeleteObject) -> S3Result<DeleteItem> {

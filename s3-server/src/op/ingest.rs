@@ -19,7 +19,7 @@ use crate::{
     http::{Incoming, IncomingError},
     sigv4::{
         Payload,
-        chunked::{Decoder, Trailers, decoded_length},
+        chunked::{DECODED_LENGTH, Decoder, Trailers, decoded_length},
     },
 };
 
@@ -118,6 +118,11 @@ impl Plan {
         self.expected.algorithm()
     }
 
+    /// Whether the client sent anything that its body is compared with, the signature left out.
+    pub(super) fn has_integrity(&self) -> bool {
+        self.content_md5.is_some() || self.algorithm().is_some()
+    }
+
     /// Refuses a longer body.
     ///
     /// # Errors
@@ -134,16 +139,29 @@ impl Plan {
 
 /// The length of the data, whatever it is wrapped in.
 fn size(call: &Call<'_>) -> S3Result<u64> {
+    let headers = call.headers();
     if call.verified.payload.is_chunked() {
-        return Ok(decoded_length(call.headers())?);
+        return Ok(decoded_length(headers)?);
+    }
+    if headers.contains_key(DECODED_LENGTH) {
+        return plain_length(decoded_length(headers)?, call.content_length());
     }
     match call.content_length() {
         Some(size) => Ok(size),
-        None if call.body.is_end() && !call.headers().contains_key(header::TRANSFER_ENCODING) => {
-            Ok(0)
-        }
+        None if call.body.is_end() && !headers.contains_key(header::TRANSFER_ENCODING) => Ok(0),
         None => Err(S3Error::new(S3Code::MissingContentLength)),
     }
+}
+
+/// The length of a body whose payload hash says that it is not in aws-chunked frames, though the
+/// request has a decoded length. Where the two lengths differ there are frames nevertheless, and to
+/// store them would corrupt the object.
+fn plain_length(decoded: u64, content_length: Option<u64>) -> S3Result<u64> {
+    if content_length.is_none_or(|length| length == decoded) {
+        return Ok(decoded);
+    }
+    let message = "x-amz-decoded-content-length differs from Content-Length, but x-amz-content-sha256 does not name a streaming payload";
+    Err(S3Error::with_message(S3Code::InvalidRequest, message))
 }
 
 impl<'a> Intake<'a> {

@@ -12,7 +12,7 @@ use crate::error::{S3Code, S3Error, S3Result};
 /// [`S3Code::MaxMessageLengthExceeded`], and those of the body.
 pub(super) async fn read(call: &mut Call<'_>, max_bytes: usize) -> S3Result<Vec<u8>> {
     let plan = Plan::of(call)?;
-    collect(call, plan, max_bytes).await
+    read_planned(call, plan, max_bytes).await
 }
 
 /// Reads a body whose request has checksum headers that are of something else.
@@ -21,10 +21,18 @@ pub(super) async fn read(call: &mut Call<'_>, max_bytes: usize) -> S3Result<Vec<
 /// As [`read`].
 pub(super) async fn read_unchecked(call: &mut Call<'_>, max_bytes: usize) -> S3Result<Vec<u8>> {
     let plan = Plan::without_checksum(call)?;
-    collect(call, plan, max_bytes).await
+    read_planned(call, plan, max_bytes).await
 }
 
-async fn collect(call: &mut Call<'_>, plan: Plan, max_bytes: usize) -> S3Result<Vec<u8>> {
+/// Reads a body whose plan the caller has looked at already.
+///
+/// # Errors
+/// As [`read`].
+pub(super) async fn read_planned(
+    call: &mut Call<'_>,
+    plan: Plan,
+    max_bytes: usize,
+) -> S3Result<Vec<u8>> {
     let size = usize::try_from(plan.size)
         .ok()
         .filter(|&size| size <= max_bytes);

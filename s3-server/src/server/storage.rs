@@ -1,8 +1,15 @@
 //! Opening the store: the only file that knows how it is put together.
 
-use std::sync::Arc;
+use std::{
+    io::IsTerminal as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use async_trait::async_trait;
+use indicatif::{ProgressBar, ProgressStyle};
 use larder_storage::{
     clock::Clock,
     disk::Health,
@@ -44,7 +51,9 @@ pub(super) async fn open(
     rng: Arc<dyn Rng>,
 ) -> Result<Disks, ServerError> {
     let profile = settings.profile.map(|profile| profile.to_string().parse());
-    let profile = profile.transpose().map_err(|error| ServerError::Open(format!("profile: {error}")))?;
+    let profile = profile
+        .transpose()
+        .map_err(|error| ServerError::Open(format!("profile: {error}")))?;
     let wanted = OpenSettings {
         data: settings.data.clone(),
         profile,
@@ -56,8 +65,7 @@ pub(super) async fn open(
         disks: larder_storage::disk::OpenOptions::default(),
         md5: Md5::digest,
     };
-    let show = progress_log();
-    let opened = larder_storage::open::open(wanted, clock, rng, show).await;
+    let opened = larder_storage::open::open(wanted, clock, rng, progress_shown()).await;
     let storage = Arc::new(opened.map_err(|error| ServerError::Open(error.to_string()))?);
     for report in storage.reports() {
         tracing::warn!("{report}");
@@ -68,7 +76,10 @@ pub(super) async fn open(
     let byte = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
     Ok(Disks {
         store: storage.store().clone(),
-        profile: ProfileSetting { data: byte(data), parity: byte(parity) },
+        profile: ProfileSetting {
+            data: byte(data),
+            parity: byte(parity),
+        },
         storage,
         upkeep,
     })
@@ -85,24 +96,55 @@ fn report_recovery(storage: &Storage) {
         "metadata is up to date"
     );
     if found.damaged_bytes > 0 {
-        tracing::warn!(bytes = found.damaged_bytes, "log bytes were torn or rotten and are not used");
+        tracing::warn!(
+            bytes = found.damaged_bytes,
+            "log bytes were torn or rotten and are not used"
+        );
     }
 }
 
-/// A line in the log for each tenth of the way.
+/// Shows how far the opening is: a bar on a terminal, else a line in the log for each tenth of the way.
+fn progress_shown() -> Arc<dyn Fn(Progress) + Send + Sync> {
+    if std::io::stderr().is_terminal() {
+        progress_bar()
+    } else {
+        progress_log()
+    }
+}
+
+fn what(stage: ProgressStage) -> &'static str {
+    match stage {
+        ProgressStage::Replay => "replaying the logs",
+        ProgressStage::Rebuild => "rebuilding the metadata view from the logs",
+    }
+}
+
+fn progress_bar() -> Arc<dyn Fn(Progress) + Send + Sync> {
+    let template = "{msg} [{bar:40}] {bytes}/{total_bytes}, {eta} left";
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(0).with_style(style.progress_chars("=> "));
+    Arc::new(move |progress| {
+        bar.set_message(what(progress.stage));
+        bar.set_length(progress.total_bytes);
+        bar.set_position(progress.done_bytes);
+        if progress.done_bytes == progress.total_bytes {
+            bar.finish_and_clear();
+        }
+    })
+}
+
 fn progress_log() -> Arc<dyn Fn(Progress) + Send + Sync> {
-    let shown = std::sync::atomic::AtomicU64::new(0);
+    let shown = AtomicU64::new(0);
     Arc::new(move |progress| {
         let tenth = progress.done_bytes * 10 / progress.total_bytes.max(1);
-        if shown.swap(tenth, std::sync::atomic::Ordering::Relaxed) == tenth {
-            return;
+        if shown.swap(tenth, Ordering::Relaxed) != tenth {
+            let (done, total) = (progress.done_bytes >> 20, progress.total_bytes >> 20);
+            tracing::info!(
+                "{}: {tenth}0 %, {done} of {total} MiB",
+                what(progress.stage)
+            );
         }
-        let what = match progress.stage {
-            ProgressStage::Replay => "replaying the logs",
-            ProgressStage::Rebuild => "rebuilding the metadata view from the logs",
-        };
-        let (done, total) = (progress.done_bytes >> 20, progress.total_bytes >> 20);
-        tracing::info!("{what}: {}0 %, {done} of {total} MiB", tenth);
     })
 }
 

@@ -31,7 +31,8 @@ pub const MAX_TRAILERS: usize = 16;
 
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const TRAILER_SIGNATURE: &str = "x-amz-trailer-signature";
-const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
+/// Names the length of the object in a body of frames.
+pub const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
 
 /// Why an aws-chunked body was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

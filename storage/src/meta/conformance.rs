@@ -169,7 +169,9 @@ async fn preconditions_guard_all_changes(meta: Engine) {
             "{failed:?}"
         );
     }
-    let Err(MetaError::Conflict { key }) = meta.commit(of(vec![delete("z")], vec![at("a", None)])).await
+    let Err(MetaError::Conflict { key }) = meta
+        .commit(of(vec![delete("z")], vec![at("a", None)]))
+        .await
     else {
         panic!("no conflict");
     };

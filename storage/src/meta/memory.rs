@@ -149,7 +149,11 @@ impl Meta for MemoryMeta {
 /// [`MetaError::TooLarge`] says which limit is broken.
 pub fn check_limits(transaction: &Transaction) -> Result<(), MetaError> {
     let too_large = |what: String| Err(MetaError::TooLarge(what));
-    let Transaction { changes, preconditions, inline: _ } = transaction;
+    let Transaction {
+        changes,
+        preconditions,
+        inline: _,
+    } = transaction;
     let changed = || changes.iter().map(|change| &change.key);
     let keys = || changed().chain(preconditions.iter().map(|condition| &condition.key));
     let values = || changes.iter().filter_map(|change| change.value.as_ref());

@@ -100,8 +100,10 @@ impl Store {
         items: Vec<DeleteItem>,
     ) -> Result<Vec<Result<bool, StoreError>>, StoreError> {
         let bucket = &self.open_bucket(bucket).await?;
-        let batches: Vec<_> =
-            batches(&items).into_iter().map(|batch| self.delete_batch(bucket, batch).boxed()).collect();
+        let batches: Vec<_> = batches(&items)
+            .into_iter()
+            .map(|batch| self.delete_batch(bucket, batch).boxed())
+            .collect();
         let batches = stream::iter(batches).buffered(BATCHES_AT_ONCE);
         Ok(batches
             .collect::<Vec<_>>()
@@ -149,11 +151,19 @@ impl Store {
     ) -> Vec<Result<bool, StoreError>> {
         let delete = |item| self.delete_one_of(bucket, item).boxed();
         let deletes: Vec<_> = items.iter().map(delete).collect();
-        stream::iter(deletes).buffered(BATCHES_AT_ONCE).collect().await
+        stream::iter(deletes)
+            .buffered(BATCHES_AT_ONCE)
+            .collect()
+            .await
     }
 
-    async fn delete_one_of(&self, bucket: &OpenBucket, item: &DeleteItem) -> Result<bool, StoreError> {
-        self.delete_from(bucket, &item.key, &item.conditions()).await
+    async fn delete_one_of(
+        &self,
+        bucket: &OpenBucket,
+        item: &DeleteItem,
+    ) -> Result<bool, StoreError> {
+        self.delete_from(bucket, &item.key, &item.conditions())
+            .await
     }
 }
 

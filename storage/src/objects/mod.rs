@@ -4,8 +4,8 @@
 //! Keys are opaque UTF-8 in one flat space: `a`, `a/`, `a//b` and `a/b` are four objects.
 //!
 //! How a write stays atomic: it reads what it depends on, decides, and commits on the condition that nothing of that has
-//! changed; if it has, it starts over, [`commit::ATTEMPTS`] times at most. No scan is part of a commit.
-//! What a commit no longer refers to goes into a garbage task ([`garbage`]) of the same commit.
+//! changed; if it has, it starts over, `commit::ATTEMPTS` times at most. No scan is part of a commit.
+//! What a commit no longer refers to goes into a garbage task (`garbage`) of the same commit.
 //!
 //! Invariants:
 //! - Extents that a record names are removed only by a garbage task, and never while a reader of this process pins them.

@@ -198,7 +198,10 @@ impl Store {
         for _ in 0..ATTEMPTS {
             let bucket = self.open_bucket(bucket).await?;
             let object_key = keys::object(bucket.id(), key);
-            let found = self.find_object(&object_key).await?.ok_or(StoreError::NoSuchKey)?;
+            let found = self
+                .find_object(&object_key)
+                .await?
+                .ok_or(StoreError::NoSuchKey)?;
             let mut record = found.record;
             change(&mut record)?;
             let mut draft = Draft::default();
@@ -230,9 +233,9 @@ impl Store {
         }
         match writer.finish().await? {
             FinishedBlob::Inline(inline) => Ok(Some(inline)),
-            FinishedBlob::Empty | FinishedBlob::Extents(_) => {
-                Err(StoreError::Internal(format!("blob of {size} bytes left the log")))
-            }
+            FinishedBlob::Empty | FinishedBlob::Extents(_) => Err(StoreError::Internal(format!(
+                "blob of {size} bytes left the log"
+            ))),
         }
     }
 

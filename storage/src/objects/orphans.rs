@@ -24,10 +24,12 @@ impl Store {
     /// Those of the metadata engine; nothing is removed then.
     pub async fn sweep_orphans(&self, from: BlobId) -> Result<usize, StoreError> {
         let pool = Arc::clone(&self.inner.pool);
-        let mut candidates = pool.blocking({
-            let pool = Arc::clone(&pool);
-            move || pool.extents_of_earlier_epochs(from)
-        }).await;
+        let mut candidates = pool
+            .blocking({
+                let pool = Arc::clone(&pool);
+                move || pool.extents_of_earlier_epochs(from)
+            })
+            .await;
         let named: [(_, PlacementOf); 3] = [
             (keys::all_objects(), object_placement),
             (keys::all_parts(), part_placement),
@@ -37,13 +39,15 @@ impl Store {
             if candidates.is_empty() {
                 return Ok(0);
             }
-            self.strike_named(&mut candidates, first, to, placement_of).await?;
+            self.strike_named(&mut candidates, first, to, placement_of)
+                .await?;
         }
         let count = candidates.len();
         pool.blocking({
             let pool = Arc::clone(&pool);
             move || pool.remove_all_extents_of(&candidates)
-        }).await;
+        })
+        .await;
         Ok(count)
     }
 

@@ -18,8 +18,8 @@ use larder_erasure::Profile;
 use super::*;
 use crate::{
     disk::{
-        Address, BlobId, Completion, DiskError, DiskNo, Frame, FrameKind, OpenOptions, Seq, SlotState,
-        memory,
+        Address, BlobId, Completion, DiskError, DiskNo, Frame, FrameKind, OpenOptions, Seq,
+        SlotState, memory,
     },
     meta::{
         Meta, MetaError, Revision,
@@ -47,7 +47,13 @@ pub(super) fn pool() -> Arc<Pool> {
         },
     });
     let profile = Profile::new(1, 1).unwrap();
-    let pool = Pool::new(disks.collect(), PoolOptions { profile, blocking_threads: false });
+    let pool = Pool::new(
+        disks.collect(),
+        PoolOptions {
+            profile,
+            blocking_threads: false,
+        },
+    );
     pool.set_epoch(1);
     pool.set_inline_max(INLINE_MAX as u64);
     pool
@@ -56,7 +62,9 @@ pub(super) fn pool() -> Arc<Pool> {
 /// How many blobs have extents, to see what leaks.
 pub(super) fn extents(pool: &Pool) -> usize {
     let disks = pool.disks().iter().flat_map(|disk| &disk.disk);
-    let blobs = disks.flat_map(|disk| disk.extents().unwrap()).map(|(blob, _)| blob);
+    let blobs = disks
+        .flat_map(|disk| disk.extents().unwrap())
+        .map(|(blob, _)| blob);
     blobs.collect::<HashSet<_>>().len()
 }
 
@@ -98,15 +106,28 @@ impl InlineSink for Sink {
                 meta: &[],
                 shard,
             };
-            let address = disk.append(&frame, Some(Arc::new(Done(sender.clone())))).unwrap();
+            let address = disk
+                .append(&frame, Some(Arc::new(Done(sender.clone()))))
+                .unwrap();
             shards.push(ShardPlace::Log(disk.number(), address));
         }
         drop(sender);
         for result in receiver {
             result.unwrap();
         }
-        let InlineBlob { blob, size, profile, .. } = *blob;
-        Ok(BlobPlacement { blob, size, profile, form: ShardForm::Inline, shards })
+        let InlineBlob {
+            blob,
+            size,
+            profile,
+            ..
+        } = *blob;
+        Ok(BlobPlacement {
+            blob,
+            size,
+            profile,
+            form: ShardForm::Inline,
+            shards,
+        })
     }
 }
 

@@ -24,7 +24,10 @@ pub struct Layout {
 impl Layout {
     /// The geometry of a blob of `size` bytes coded with `profile`.
     pub fn new(size: u64, profile: Profile) -> Self {
-        Self { size, data_shards: profile.data() as u64 }
+        Self {
+            size,
+            data_shards: profile.data() as u64,
+        }
     }
 
     /// Data bytes of a full stripe.
@@ -118,7 +121,16 @@ mod tests {
     fn overlaps_of_all_units_tile_every_range() {
         for data in [1_u8, 2, 3, 7] {
             let stripe = u64::from(data) * UNIT_BYTES as u64;
-            for size in [0, 1, 2, 5, stripe - 1, stripe, stripe + 1, 3 * stripe + 12_345] {
+            for size in [
+                0,
+                1,
+                2,
+                5,
+                stripe - 1,
+                stripe,
+                stripe + 1,
+                3 * stripe + 12_345,
+            ] {
                 let layout = layout(size, data);
                 for range in [0..size, 0..size / 2, size / 3..size, size / 2..size / 2 + 1] {
                     let range = range.start.min(size)..range.end.min(size);

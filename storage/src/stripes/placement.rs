@@ -74,7 +74,10 @@ impl BlobPlacement {
 
     /// Shards that are nowhere.
     pub fn missing_shards(&self) -> usize {
-        self.shards.iter().filter(|place| **place == ShardPlace::Missing).count()
+        self.shards
+            .iter()
+            .filter(|place| **place == ShardPlace::Missing)
+            .count()
     }
 
     /// Appends the encoded form: form byte, blob, size, k, m, then per shard the disk's number plus one (0: missing)
@@ -92,7 +95,10 @@ impl BlobPlacement {
         for place in &self.shards {
             varint::put(out, place.disk().map_or(0, |disk| u64::from(disk.0) + 1));
             if let ShardPlace::Log(_, address) = place {
-                varint::put_signed(out, i64::from(address.segment) - i64::from(previous.segment));
+                varint::put_signed(
+                    out,
+                    i64::from(address.segment) - i64::from(previous.segment),
+                );
                 varint::put_signed(out, i64::from(address.offset) - i64::from(previous.offset));
                 previous = *address;
             }
@@ -124,7 +130,13 @@ impl BlobPlacement {
         let shards = (0..profile.total())
             .map(|_| take_place(input, form, &mut previous))
             .collect::<Option<Vec<_>>>()?;
-        (size > 0).then_some(Self { blob, size, profile, form, shards })
+        (size > 0).then_some(Self {
+            blob,
+            size,
+            profile,
+            form,
+            shards,
+        })
     }
 }
 
@@ -139,8 +151,10 @@ fn take_place(input: &mut &[u8], form: ShardForm, previous: &mut Address) -> Opt
     }
     let segment = i64::from(previous.segment).checked_add(varint::take_signed(input)?)?;
     let offset = i64::from(previous.offset).checked_add(varint::take_signed(input)?)?;
-    *previous =
-        Address { segment: u32::try_from(segment).ok()?, offset: u32::try_from(offset).ok()? };
+    *previous = Address {
+        segment: u32::try_from(segment).ok()?,
+        offset: u32::try_from(offset).ok()?,
+    };
     Some(ShardPlace::Log(disk, *previous))
 }
 
@@ -182,19 +196,32 @@ mod tests {
 
         #[test]
         fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let _ = BlobPlacement::decode(&bytes);
+            drop(BlobPlacement::decode(&bytes));
         }
     }
 
     #[test]
     fn a_small_object_on_four_disks_needs_few_bytes() {
-        let at = |disk, offset| ShardPlace::Log(DiskNo(disk), Address { segment: 12, offset });
+        let at = |disk, offset| {
+            ShardPlace::Log(
+                DiskNo(disk),
+                Address {
+                    segment: 12,
+                    offset,
+                },
+            )
+        };
         let placement = BlobPlacement {
             blob: BlobId((1 << 40) + 100_000),
             size: 4096,
             profile: Profile::new(2, 2).unwrap(),
             form: ShardForm::Inline,
-            shards: vec![at(0, 50_000_000), at(1, 50_000_100), at(2, 49_999_000), at(3, 50_000_100)],
+            shards: vec![
+                at(0, 50_000_000),
+                at(1, 50_000_100),
+                at(2, 49_999_000),
+                at(3, 50_000_100),
+            ],
         };
         let mut bytes = Vec::new();
         placement.encode_into(&mut bytes);

@@ -74,13 +74,16 @@ impl Pool {
 
     /// Blob numbers from now on are of `epoch`, so that none is ever given twice.
     pub fn set_epoch(&self, epoch: u32) {
-        self.next_blob.store(Seq::new(epoch, 1).0, Ordering::Relaxed);
-        self.first_blob.store(Seq::new(epoch, 1).0, Ordering::Relaxed);
+        self.next_blob
+            .store(Seq::new(epoch, 1).0, Ordering::Relaxed);
+        self.first_blob
+            .store(Seq::new(epoch, 1).0, Ordering::Relaxed);
     }
 
     /// Sets the size up to which blobs travel in the log; [`INLINE_MAX_BYTES`] unless set. Small in tests that want extents.
     pub fn set_inline_max(&self, bytes: u64) {
-        self.inline_max_bytes.store(bytes.min(INLINE_MAX_BYTES), Ordering::Relaxed);
+        self.inline_max_bytes
+            .store(bytes.min(INLINE_MAX_BYTES), Ordering::Relaxed);
     }
 
     pub(super) fn inline_max(&self) -> u64 {
@@ -99,7 +102,12 @@ impl Pool {
 
     /// The disk of this number, if it is here.
     pub fn disk(&self, number: DiskNo) -> Option<&Arc<dyn Disk>> {
-        self.disks.iter().find(|disk| disk.number == number)?.disk.as_ref().ok()
+        self.disks
+            .iter()
+            .find(|disk| disk.number == number)?
+            .disk
+            .as_ref()
+            .ok()
     }
 
     /// A number that no other blob has.
@@ -128,7 +136,12 @@ impl Pool {
     /// The lowest number that a blob still being written may have: extents at or above it are not orphans.
     pub fn oldest_in_flight(&self) -> BlobId {
         let next = BlobId(self.next_blob.load(Ordering::Relaxed));
-        self.in_flight.lock().first().copied().unwrap_or(next).min(next)
+        self.in_flight
+            .lock()
+            .first()
+            .copied()
+            .unwrap_or(next)
+            .min(next)
     }
 
     /// A new blob number that counts as in flight until [`Pool::landed`].
@@ -167,7 +180,10 @@ impl Pool {
         blob: BlobId,
     ) -> Result<Vec<Option<Arc<dyn Disk>>>, StripeError> {
         let health: Vec<_> = self.disks.iter().map(disk_health).collect();
-        let good: Vec<bool> = health.iter().map(|health| *health == Some(Health::Good)).collect();
+        let good: Vec<bool> = health
+            .iter()
+            .map(|health| *health == Some(Health::Good))
+            .collect();
         let chosen = placement::choose(&good, profile.total(), mix(blob.0));
         let count = chosen.iter().flatten().count();
         let needed = Self::write_quorum(profile);
@@ -176,18 +192,28 @@ impl Pool {
             return Err(if full {
                 StripeError::Full
             } else {
-                StripeError::TooFewDisks { good: count, needed }
+                StripeError::TooFewDisks {
+                    good: count,
+                    needed,
+                }
             });
         }
         let disk_of = |slot: usize| self.disks[slot].disk.as_ref().ok().map(Arc::clone);
-        Ok(chosen.into_iter().map(|slot| slot.and_then(disk_of)).collect())
+        Ok(chosen
+            .into_iter()
+            .map(|slot| slot.and_then(disk_of))
+            .collect())
     }
 
     /// Removes the extents of a blob wherever its disks are here. Absent extents are no error. Blocks.
     pub fn remove_extents(&self, placement: &BlobPlacement) {
         for (index, place) in placement.shards.iter().enumerate() {
-            let ShardPlace::Extent(number) = place else { continue };
-            let Some(disk) = self.disk(*number) else { continue };
+            let ShardPlace::Extent(number) = place else {
+                continue;
+            };
+            let Some(disk) = self.disk(*number) else {
+                continue;
+            };
             let shard = u8::try_from(index).unwrap_or(u8::MAX);
             if let Err(error) = disk.remove_extent(placement.blob, shard) {
                 tracing::warn!(%error, disk = number.0, "extent not removed");
@@ -200,7 +226,10 @@ impl Pool {
         let before = BlobId(self.first_blob.load(Ordering::Relaxed));
         let present = self.disks.iter().filter_map(|disk| disk.disk.as_ref().ok());
         let extents = present.filter_map(|disk| disk.extents().ok()).flatten();
-        extents.map(|(blob, _)| blob).filter(|blob| (from..before).contains(blob)).collect()
+        extents
+            .map(|(blob, _)| blob)
+            .filter(|blob| (from..before).contains(blob))
+            .collect()
     }
 
     /// Removes every extent of these blobs. Blocks.

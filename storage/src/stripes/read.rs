@@ -66,8 +66,17 @@ impl BlobReader {
         let layout = placement.layout();
         let range = range.start.min(placement.size)..range.end.min(placement.size);
         let stripes = layout.stripes_of(&range);
-        let files = placement.shards.iter().map(|_| Mutex::new(FileState::Unopened)).collect();
-        let source = Source { pool: Arc::clone(pool), placement, layout, files };
+        let files = placement
+            .shards
+            .iter()
+            .map(|_| Mutex::new(FileState::Unopened))
+            .collect();
+        let source = Source {
+            pool: Arc::clone(pool),
+            placement,
+            layout,
+            files,
+        };
         for shard in 0..source.placement.profile.data() {
             if source.needs(shard, &stripes, &range) {
                 source.file(shard);
@@ -83,7 +92,10 @@ impl BlobReader {
 
     /// Shards that could not be opened: the object may have been replaced meanwhile, or is degraded.
     pub fn has_gone_shards(&self) -> bool {
-        self.source.files.iter().any(|file| matches!(*file.lock(), FileState::Gone))
+        self.source
+            .files
+            .iter()
+            .any(|file| matches!(*file.lock(), FileState::Gone))
     }
 
     /// The next bytes, verified; `None` at the end. Awaits a blocking thread only where the page cache lacks the bytes.
@@ -117,7 +129,10 @@ impl BlobReader {
         let layout = self.source.layout;
         let end = layout.stripes_of(&self.range).end;
         let step = (BATCH_BYTES as u64 / layout.stripe_bytes()).max(1);
-        self.next_stripe..end.min(self.next_stripe.saturating_add(step)).max(self.next_stripe)
+        self.next_stripe
+            ..end
+                .min(self.next_stripe.saturating_add(step))
+                .max(self.next_stripe)
     }
 }
 
@@ -143,7 +158,9 @@ impl Source {
     fn file(&self, shard: usize) -> Option<(Arc<dyn ReadAt>, u64)> {
         let mut state = self.files[shard].lock();
         if matches!(*state, FileState::Unopened) {
-            *state = self.open(shard).map_or(FileState::Gone, |(file, base)| FileState::Open(file, base));
+            *state = self
+                .open(shard)
+                .map_or(FileState::Gone, |(file, base)| FileState::Open(file, base));
         }
         match &*state {
             FileState::Open(file, base) => Some((Arc::clone(file), *base)),
@@ -162,10 +179,13 @@ impl Source {
             }
             ShardPlace::Extent(_) => {
                 let index = u8::try_from(shard).unwrap_or(u8::MAX);
-                disk.open_extent(self.placement.blob, index).map(|file| (file, 0))
+                disk.open_extent(self.placement.blob, index)
+                    .map(|file| (file, 0))
             }
         };
-        opened.inspect_err(|error| tracing::debug!(%error, shard, "shard not opened")).ok()
+        opened
+            .inspect_err(|error| tracing::debug!(%error, shard, "shard not opened"))
+            .ok()
     }
 
     fn block_bytes(&self, stripe: u64) -> usize {
@@ -183,7 +203,11 @@ impl Source {
         let mut runs = Vec::with_capacity(data);
         for shard in 0..data {
             let wanted = self.wanted_stripes(shard, stripes, range);
-            runs.push(if wanted.is_empty() { None } else { self.read_run(shard, wanted, mode)? });
+            runs.push(if wanted.is_empty() {
+                None
+            } else {
+                self.read_run(shard, wanted, mode)?
+            });
         }
         let mut pieces = Vec::new();
         for stripe in stripes.clone() {
@@ -210,7 +234,10 @@ impl Source {
         match file.read_exact_at(buffer.as_mut(), base + start, mode) {
             Ok(()) => {
                 self.pool.count_read(bytes);
-                Ok(Some(Run { first: stripes.start, bytes: Bytes::from_owner(buffer) }))
+                Ok(Some(Run {
+                    first: stripes.start,
+                    bytes: Bytes::from_owner(buffer),
+                }))
             }
             Err(DiskError::NotCached) => Err(StepError::WouldBlock),
             Err(error) => {
@@ -244,32 +271,24 @@ impl Source {
         mode: ReadMode,
         pieces: &mut Vec<Bytes>,
     ) -> Result<(), StepError> {
-        let first = pieces.len();
         let mut missing = Vec::new();
         for (shard, run) in runs.iter().enumerate() {
             let part = self.layout.overlap(stripe, shard, range);
             if part.is_empty() {
                 continue;
             }
-            match self.block(run.as_ref(), shard, stripe) {
-                Some(payload) => pieces.push(payload.slice(part)),
-                None => {
-                    missing.push((shard, pieces.len(), part));
-                    pieces.push(Bytes::new());
-                }
+            if let Some(payload) = self.block(run.as_ref(), shard, stripe) {
+                pieces.push(payload.slice(part));
+            } else {
+                missing.push((shard, pieces.len(), part));
+                pieces.push(Bytes::new());
             }
         }
         if missing.is_empty() {
             return Ok(());
         }
         let wanted: Vec<usize> = missing.iter().map(|(shard, ..)| *shard).collect();
-        let rebuilt = match self.rebuild(stripe, &wanted, mode) {
-            Ok(rebuilt) => rebuilt,
-            Err(error) => {
-                pieces.truncate(first);
-                return Err(error);
-            }
-        };
+        let rebuilt = self.rebuild(stripe, &wanted, mode)?;
         for ((_, at, part), payload) in missing.into_iter().zip(rebuilt) {
             pieces[at] = payload.slice(part);
         }
@@ -297,7 +316,8 @@ impl Source {
         if good.len() < profile.data() {
             return Err(StepError::Failed(self.unreadable(stripe, good.len())));
         }
-        self.decode(stripe, &good, wanted).map_err(|error| StepError::Failed(error.into()))
+        self.decode(stripe, &good, wanted)
+            .map_err(|error| StepError::Failed(error.into()))
     }
 
     fn decode(
@@ -308,16 +328,27 @@ impl Source {
     ) -> Result<Vec<Bytes>, larder_erasure::Error> {
         let codec = self.pool.codec(self.placement.profile);
         let present: Vec<u8> = good.iter().map(|(shard, _)| *shard).collect();
-        let want: Vec<u8> = wanted.iter().map(|s| u8::try_from(*s).unwrap_or(u8::MAX)).collect();
+        let want: Vec<u8> = wanted
+            .iter()
+            .map(|s| u8::try_from(*s).unwrap_or(u8::MAX))
+            .collect();
         let plan = codec.plan(&present, &want)?;
         let payload_of = |source: &u8| good.iter().find(|(shard, _)| shard == source);
-        let sources: Vec<&[u8]> =
-            plan.sources().iter().filter_map(payload_of).map(|(_, bytes)| &bytes[..]).collect();
+        let sources: Vec<&[u8]> = plan
+            .sources()
+            .iter()
+            .filter_map(payload_of)
+            .map(|(_, bytes)| &bytes[..])
+            .collect();
         let mut out = vec![vec![0_u8; self.layout.unit_bytes(stripe)]; plan.targets().len()];
         let mut targets: Vec<&mut [u8]> = out.iter_mut().map(Vec::as_mut_slice).collect();
         plan.run(&sources, &mut targets)?;
         let rebuilt_of = |shard: &u8| plan.targets().iter().position(|target| target == shard);
-        Ok(want.iter().filter_map(rebuilt_of).map(|at| Bytes::from(std::mem::take(&mut out[at]))).collect())
+        Ok(want
+            .iter()
+            .filter_map(rebuilt_of)
+            .map(|at| Bytes::from(std::mem::take(&mut out[at])))
+            .collect())
     }
 
     fn unreadable(&self, stripe: u64, good: usize) -> StripeError {
@@ -354,13 +385,21 @@ impl Buffers {
     /// A buffer of `bytes` with arbitrary contents.
     fn take(home: &Arc<Self>, bytes: usize) -> Buffer {
         if bytes < POOLED_BYTES {
-            return Buffer { bytes: vec![0; bytes], used: bytes, home: None };
+            return Buffer {
+                bytes: vec![0; bytes],
+                used: bytes,
+                home: None,
+            };
         }
         let mut spare = home.0.lock().pop().unwrap_or_default();
         if spare.len() < bytes {
             spare.resize(bytes, 0);
         }
-        Buffer { bytes: spare, used: bytes, home: Some(Arc::clone(home)) }
+        Buffer {
+            bytes: spare,
+            used: bytes,
+            home: Some(Arc::clone(home)),
+        }
     }
 }
 
@@ -392,7 +431,9 @@ pub(crate) fn verify_shard(shard: &[u8], layout: Layout, blob: BlobId, index: u8
     let mut offset = 0;
     for stripe in 0..layout.stripes() {
         let bytes = layout.unit_bytes(stripe) + BLOCK_CHECKSUM_BYTES;
-        let Some(block) = shard.get(offset..offset + bytes) else { return false };
+        let Some(block) = shard.get(offset..offset + bytes) else {
+            return false;
+        };
         if !verify(block, blob, index, stripe) {
             return false;
         }

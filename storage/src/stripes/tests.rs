@@ -7,8 +7,8 @@ use larder_erasure::Profile;
 use proptest::prelude::*;
 
 use super::{
-    BlobPlacement, BlobReader, BlobWriter, FinishedBlob, INLINE_MAX_BYTES, Pool, PoolDisk, PoolOptions,
-    StripeError,
+    BlobPlacement, BlobReader, BlobWriter, FinishedBlob, INLINE_MAX_BYTES, Pool, PoolDisk,
+    PoolOptions, StripeError,
 };
 use crate::{
     disk::{MemoryVolume, OpenOptions, SlotState, extent_path, memory},
@@ -21,7 +21,8 @@ struct World {
 }
 
 fn world(profile: Profile, count: usize) -> World {
-    let (volumes, opened) = memory(count, 1 << 32, &OpenOptions::default(), &SeededRng::new(1)).unwrap();
+    let (volumes, opened) =
+        memory(count, 1 << 32, &OpenOptions::default(), &SeededRng::new(1)).unwrap();
     let disks = opened.disks.into_iter().map(|slot| PoolDisk {
         slot: slot.slot,
         number: slot.number,
@@ -31,7 +32,16 @@ fn world(profile: Profile, count: usize) -> World {
             SlotState::Missing { reason } => Err(reason),
         },
     });
-    World { pool: Pool::new(disks.collect(), PoolOptions { profile, blocking_threads: false }), volumes }
+    World {
+        pool: Pool::new(
+            disks.collect(),
+            PoolOptions {
+                profile,
+                blocking_threads: false,
+            },
+        ),
+        volumes,
+    }
 }
 
 fn body(size: usize) -> Bytes {
@@ -45,26 +55,38 @@ fn body(size: usize) -> Bytes {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 async fn write(world: &World, body: &Bytes, announced: bool, piece: usize) -> FinishedBlob {
     let size = announced.then_some(body.len() as u64);
     let mut writer = BlobWriter::new(&world.pool, world.pool.profile(), size).unwrap();
     for start in (0..body.len()).step_by(piece) {
-        writer.write(body.slice(start..body.len().min(start + piece))).await.unwrap();
+        writer
+            .write(body.slice(start..body.len().min(start + piece)))
+            .await
+            .unwrap();
     }
     writer.finish().await.unwrap()
 }
 
 async fn write_extents(world: &World, body: &Bytes) -> BlobPlacement {
-    let FinishedBlob::Extents(extents) = write(world, body, true, 100_000).await else { panic!("inline") };
+    let FinishedBlob::Extents(extents) = write(world, body, true, 100_000).await else {
+        panic!("inline")
+    };
     let placement = extents.placement().clone();
     extents.keep();
     placement
 }
 
-async fn read(world: &World, placement: &BlobPlacement, range: Range<u64>) -> Result<Vec<u8>, StripeError> {
+async fn read(
+    world: &World,
+    placement: &BlobPlacement,
+    range: Range<u64>,
+) -> Result<Vec<u8>, StripeError> {
     let mut reader = BlobReader::open(&world.pool, placement.clone(), range).unwrap();
     let mut out = Vec::new();
     while let Some(bytes) = reader.next().await {
@@ -102,15 +124,27 @@ proptest! {
 /// Removes a shard's extent, or flips a bit in each of its blocks.
 fn damage(world: &World, placement: &BlobPlacement, shard: usize, rot: bool) {
     let number = placement.shards[shard].disk().unwrap();
-    let slot = world.pool.disks().iter().position(|disk| disk.number == number).unwrap();
+    let slot = world
+        .pool
+        .disks()
+        .iter()
+        .position(|disk| disk.number == number)
+        .unwrap();
     let index = u8::try_from(shard).unwrap();
     if rot {
         let path = extent_path(placement.blob, index);
         world.volumes[slot]
-            .tamper(&path, |bytes| bytes.iter_mut().step_by(50_000).for_each(|byte| *byte ^= 4))
+            .tamper(&path, |bytes| {
+                bytes.iter_mut().step_by(50_000).for_each(|byte| *byte ^= 4);
+            })
             .unwrap();
     } else {
-        world.pool.disk(number).unwrap().remove_extent(placement.blob, index).unwrap();
+        world
+            .pool
+            .disk(number)
+            .unwrap()
+            .remove_extent(placement.blob, index)
+            .unwrap();
     }
 }
 
@@ -125,7 +159,17 @@ fn with_more_shards_gone_than_parity_the_read_fails_and_sends_nothing_wrong() {
         }
         let size = placement.size;
         let error = read(&world, &placement, 0..size).await.unwrap_err();
-        assert!(matches!(error, StripeError::Unreadable { good: 1, needed: 2, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                StripeError::Unreadable {
+                    good: 1,
+                    needed: 2,
+                    ..
+                }
+            ),
+            "{error}"
+        );
     });
 }
 
@@ -137,22 +181,35 @@ fn small_blobs_are_inline_with_or_without_an_announced_size() {
             let body = body(size);
             let mut forms = Vec::new();
             for (announced, piece) in [(true, 7_001), (false, 7_001), (false, 1 << 20)] {
-                let FinishedBlob::Inline(blob) = write(&world, &body, announced, piece).await else {
+                let FinishedBlob::Inline(blob) = write(&world, &body, announced, piece).await
+                else {
                     panic!("{size} bytes are not inline")
                 };
                 assert_eq!(blob.size, size as u64);
                 let layout = super::Layout::new(blob.size, blob.profile);
                 for (index, (_, shard)) in blob.shards.iter().enumerate() {
                     let index = u8::try_from(index).unwrap();
-                    assert!(super::verify_shard(shard, layout, blob.blob, index), "{size} shard {index}");
+                    assert!(
+                        super::verify_shard(shard, layout, blob.blob, index),
+                        "{size} shard {index}"
+                    );
                 }
                 let lengths: Vec<_> = blob.shards.iter().map(|(_, shard)| shard.len()).collect();
                 forms.push(lengths);
             }
             assert!(forms.windows(2).all(|pair| pair[0] == pair[1]), "{forms:?}");
         }
-        assert!(matches!(write(&world, &Bytes::new(), false, 1).await, FinishedBlob::Empty));
-        let large = write(&world, &body(usize::try_from(INLINE_MAX_BYTES).unwrap() + 1), false, 9_999).await;
+        assert!(matches!(
+            write(&world, &Bytes::new(), false, 1).await,
+            FinishedBlob::Empty
+        ));
+        let large = write(
+            &world,
+            &body(usize::try_from(INLINE_MAX_BYTES).unwrap() + 1),
+            false,
+            9_999,
+        )
+        .await;
         assert!(matches!(large, FinishedBlob::Extents(_)));
     });
 }
@@ -162,10 +219,21 @@ fn a_body_of_another_length_than_announced_is_refused() {
     let world = world(profile(2, 2), 4);
     block_on(async {
         for got in [999, 1001] {
-            let mut writer = BlobWriter::new(&world.pool, world.pool.profile(), Some(1000)).unwrap();
+            let mut writer =
+                BlobWriter::new(&world.pool, world.pool.profile(), Some(1000)).unwrap();
             let written = writer.write(body(got)).await;
-            let result = if written.is_err() { written } else { writer.finish().await.map(|_| ()) };
-            assert!(matches!(result, Err(StripeError::LengthMismatch { expected_bytes: 1000, .. })));
+            let result = if written.is_err() {
+                written
+            } else {
+                writer.finish().await.map(|_| ())
+            };
+            assert!(matches!(
+                result,
+                Err(StripeError::LengthMismatch {
+                    expected_bytes: 1000,
+                    ..
+                })
+            ));
         }
     });
 }
@@ -175,7 +243,9 @@ fn a_dropped_writer_or_blob_leaves_no_extents() {
     let world = world(profile(2, 2), 4);
     let extents = || -> usize {
         let disks = world.pool.disks().iter();
-        disks.map(|disk| disk.disk.as_ref().unwrap().extents().unwrap().len()).sum()
+        disks
+            .map(|disk| disk.disk.as_ref().unwrap().extents().unwrap().len())
+            .sum()
     };
     block_on(async {
         let mut writer = BlobWriter::new(&world.pool, world.pool.profile(), None).unwrap();
@@ -200,7 +270,9 @@ fn a_range_of_64_kib_of_64_mib_reads_at_most_256_kib() {
         let placement = write_extents(&world, &body).await;
         for start in [0_u64, 1, 100_000, 12_345_678, (64 << 20) - 65_536] {
             let before = world.pool.read_bytes();
-            let found = read(&world, &placement, start..start + 65_536).await.unwrap();
+            let found = read(&world, &placement, start..start + 65_536)
+                .await
+                .unwrap();
             let from = usize::try_from(start).unwrap();
             assert_eq!(found, &body[from..from + 65_536]);
             let bytes = world.pool.read_bytes() - before;

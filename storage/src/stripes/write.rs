@@ -35,6 +35,7 @@ pub struct BlobWriter {
 /// Stripes being filled: one buffer per shard, each in the form in which it goes to disk.
 #[derive(Debug)]
 struct Batch {
+    /// Longer than what is used of them: clearing what will be overwritten anyway is a twentieth of a PUT's cost.
     shards: Vec<Vec<u8>>,
     profile: Profile,
     blob: BlobId,
@@ -44,7 +45,7 @@ struct Batch {
     filled: usize,
     /// Payload bytes of its units.
     unit: usize,
-    /// Where its blocks start in the buffers.
+    /// Where its blocks start in the buffers: the bytes of each that are complete.
     start: usize,
     /// Bytes per shard at which the batch is sent.
     capacity: usize,
@@ -126,10 +127,20 @@ impl Batch {
         let capacity = stripes * (UNIT_BYTES + BLOCK_CHECKSUM_BYTES);
         // A small blob of known size gets buffers of its own size: most PUTs of a busy store are small.
         let exact = announced.map(|size| Layout::new(size, profile).shard_bytes());
-        let reserve = exact.map_or(capacity, |bytes| super::block::to_usize(bytes).min(capacity));
-        let shards = (0..profile.total()).map(|_| Vec::with_capacity(reserve)).collect();
-        let mut batch =
-            Self { shards, profile, blob, stripe: 0, filled: 0, unit: 0, start: 0, capacity };
+        let reserve = exact.map_or(capacity, |bytes| {
+            super::block::to_usize(bytes).min(capacity)
+        });
+        let shards = (0..profile.total()).map(|_| Vec::with_capacity(reserve));
+        let mut batch = Self {
+            shards: shards.collect(),
+            profile,
+            blob,
+            stripe: 0,
+            filled: 0,
+            unit: 0,
+            start: 0,
+            capacity,
+        };
         batch.open_stripe(announced);
         batch
     }
@@ -139,9 +150,9 @@ impl Batch {
         let full = UNIT_BYTES as u64 * self.profile.data() as u64;
         self.unit = unit_for(rest.unwrap_or(full), self.profile.data() as u64);
         self.filled = 0;
-        self.start = self.shards[0].len();
-        for shard in &mut self.shards {
-            shard.resize(self.start + self.unit, 0);
+        let end = self.start + self.unit + BLOCK_CHECKSUM_BYTES;
+        for shard in self.shards.iter_mut().filter(|shard| shard.len() < end) {
+            shard.resize(end, 0);
         }
     }
 
@@ -161,48 +172,51 @@ impl Batch {
         }
     }
 
-    /// Shortens the last stripe's units to what it holds: `ceil(filled / k)` bytes each.
+    /// Shortens the last stripe's units to what it holds: `ceil(filled / k)` bytes each, the last ones padded.
     fn shorten(&mut self) {
-        let data = self.profile.data();
+        let (data, start) = (self.profile.data(), self.start);
         let unit = self.filled.div_ceil(data);
         if unit == self.unit {
+            for at in self.filled..unit * data {
+                self.shards[at / unit][start + at % unit] = 0;
+            }
             return;
         }
-        let mut rest = Vec::with_capacity(self.filled);
+        let mut rest = Vec::with_capacity(unit * data);
         for index in 0..data {
             let taken = self.filled.saturating_sub(index * self.unit).min(self.unit);
-            rest.extend_from_slice(&self.shards[index][self.start..self.start + taken]);
+            rest.extend_from_slice(&self.shards[index][start..start + taken]);
         }
         rest.resize(unit * data, 0);
-        for (index, shard) in self.shards.iter_mut().enumerate() {
-            shard.truncate(self.start);
-            match rest.chunks_exact(unit.max(1)).nth(index) {
-                Some(piece) if index < data => shard.extend_from_slice(piece),
-                _ => shard.resize(self.start + unit, 0),
-            }
+        for (shard, piece) in self.shards.iter_mut().zip(rest.chunks_exact(unit)) {
+            shard[start..start + unit].copy_from_slice(piece);
         }
         self.unit = unit;
     }
 
     /// Encodes the stripe and appends each block's checksum.
     fn close_stripe(&mut self, codec: &Codec) -> Result<(), StripeError> {
-        let range = self.start..self.start + self.unit;
+        let end = self.start + self.unit;
+        let range = self.start..end;
         let (data, parity) = self.shards.split_at_mut(self.profile.data());
         let sources: Vec<&[u8]> = data.iter().map(|shard| &shard[range.clone()]).collect();
-        let mut targets: Vec<&mut [u8]> =
-            parity.iter_mut().map(|shard| &mut shard[range.clone()]).collect();
+        let mut targets: Vec<&mut [u8]> = parity
+            .iter_mut()
+            .map(|shard| &mut shard[range.clone()])
+            .collect();
         codec.encode(&sources, &mut targets)?;
         for (index, shard) in self.shards.iter_mut().enumerate() {
             let index = u8::try_from(index).unwrap_or(u8::MAX);
-            let sum = checksum(&shard[self.start..], self.blob, index, self.stripe);
-            shard.extend_from_slice(&sum.to_le_bytes());
+            let sum = checksum(&shard[range.clone()], self.blob, index, self.stripe);
+            shard[end..end + BLOCK_CHECKSUM_BYTES].copy_from_slice(&sum.to_le_bytes());
         }
+        self.start = end + BLOCK_CHECKSUM_BYTES;
         self.stripe += 1;
         Ok(())
     }
 
     fn is_full(&self) -> bool {
-        self.shards[0].len() >= self.capacity
+        self.start >= self.capacity
     }
 }
 
@@ -217,7 +231,9 @@ impl BlobWriter {
         announced: Option<u64>,
     ) -> Result<Self, StripeError> {
         let blob = pool.take_off();
-        let disks = pool.choose(profile, blob).inspect_err(|_| pool.landed(blob))?;
+        let disks = pool
+            .choose(profile, blob)
+            .inspect_err(|_| pool.landed(blob))?;
         Ok(Self {
             codec: pool.codec(profile),
             pool: Arc::clone(pool),
@@ -241,7 +257,10 @@ impl BlobWriter {
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StripeError> {
         self.taken += bytes.len() as u64;
         if let Some(expected_bytes) = self.announced.filter(|expected| self.taken > *expected) {
-            return Err(StripeError::LengthMismatch { expected_bytes, got_bytes: self.taken });
+            return Err(StripeError::LengthMismatch {
+                expected_bytes,
+                got_bytes: self.taken,
+            });
         }
         while !bytes.is_empty() {
             if self.batch.is_stripe_full() {
@@ -260,7 +279,8 @@ impl BlobWriter {
             self.send().await?;
         }
         let placed = self.taken - waiting as u64;
-        self.batch.open_stripe(self.announced.map(|announced| announced - placed));
+        self.batch
+            .open_stripe(self.announced.map(|announced| announced - placed));
         Ok(())
     }
 
@@ -270,7 +290,10 @@ impl BlobWriter {
     /// [`StripeError::LengthMismatch`], or as [`BlobWriter::write`].
     pub async fn finish(mut self) -> Result<FinishedBlob, StripeError> {
         if let Some(expected_bytes) = self.announced.filter(|expected| self.taken != *expected) {
-            return Err(StripeError::LengthMismatch { expected_bytes, got_bytes: self.taken });
+            return Err(StripeError::LengthMismatch {
+                expected_bytes,
+                got_bytes: self.taken,
+            });
         }
         if self.taken == 0 {
             return Ok(FinishedBlob::Empty);
@@ -287,13 +310,19 @@ impl BlobWriter {
     }
 
     fn into_inline(mut self) -> InlineBlob {
-        let shards = std::mem::take(&mut self.batch.shards);
+        let used = self.batch.start;
+        let shards = std::mem::take(&mut self.batch.shards)
+            .into_iter()
+            .map(|mut shard| {
+                shard.truncate(used);
+                Bytes::from(shard)
+            });
         let disks = std::mem::take(&mut self.disks);
         InlineBlob {
             blob: self.blob,
             size: self.taken,
             profile: self.batch.profile,
-            shards: disks.into_iter().zip(shards.into_iter().map(Bytes::from)).collect(),
+            shards: disks.into_iter().zip(shards).collect(),
         }
     }
 
@@ -301,11 +330,16 @@ impl BlobWriter {
     async fn send(&mut self) -> Result<(), StripeError> {
         let (writers, spare) = self.idle().await?;
         let spare = spare.unwrap_or_else(|| {
-            self.batch.shards.iter().map(|_| Vec::with_capacity(self.batch.capacity)).collect()
+            self.batch
+                .shards
+                .iter()
+                .map(|_| Vec::with_capacity(self.batch.capacity))
+                .collect()
         });
         let full = std::mem::replace(&mut self.batch.shards, spare);
+        let used = std::mem::take(&mut self.batch.start);
         let pool = Arc::clone(&self.pool);
-        let work = move || append_all(writers, full);
+        let work = move || append_all(writers, full, used);
         self.sending = Some(tokio::spawn(async move { pool.blocking(work).await }));
         Ok(())
     }
@@ -352,7 +386,11 @@ impl BlobWriter {
         let good = placement.shards.len() - placement.missing_shards();
         // From here the guard removes what was written if the commit does not come.
         self.landed = true;
-        let blob = ExtentBlob { pool: Arc::clone(&self.pool), placement, keep: false };
+        let blob = ExtentBlob {
+            pool: Arc::clone(&self.pool),
+            placement,
+            keep: false,
+        };
         let needed = Pool::write_quorum(self.batch.profile);
         if good < needed {
             return Err(StripeError::TooFewDisks { good, needed });
@@ -373,21 +411,22 @@ fn create_all(disks: &[Option<Arc<dyn Disk>>], blob: BlobId) -> Writers {
     let create = |(index, disk): (usize, &Option<Arc<dyn Disk>>)| {
         let disk = disk.as_ref()?;
         let writer = disk.create_extent(blob, u8::try_from(index).unwrap_or(u8::MAX));
-        writer.inspect_err(|error| tracing::warn!(%error, "extent not created")).ok()
+        writer
+            .inspect_err(|error| tracing::warn!(%error, "extent not created"))
+            .ok()
     };
     disks.iter().enumerate().map(create).collect()
 }
 
-/// Appends each shard's buffer to its extent; a failing disk's extent is dropped, the others go on.
-fn append_all(mut writers: Writers, mut buffers: Vec<Vec<u8>>) -> (Writers, Vec<Vec<u8>>) {
-    for (writer, buffer) in writers.iter_mut().zip(&mut buffers) {
+/// Appends what is used of each shard's buffer to its extent; a failing disk's extent is dropped, the others go on.
+fn append_all(mut writers: Writers, buffers: Vec<Vec<u8>>, used: usize) -> (Writers, Vec<Vec<u8>>) {
+    for (writer, buffer) in writers.iter_mut().zip(&buffers) {
         if let Some(open) = writer
-            && let Err(error) = open.append(buffer)
+            && let Err(error) = open.append(&buffer[..used])
         {
             tracing::warn!(%error, "extent not written");
             *writer = None;
         }
-        buffer.clear();
     }
     (writers, buffers)
 }
@@ -395,5 +434,7 @@ fn append_all(mut writers: Writers, mut buffers: Vec<Vec<u8>>) -> (Writers, Vec<
 async fn sync_one(pool: Arc<Pool>, writer: Option<Box<dyn ExtentWriter>>) -> bool {
     let Some(writer) = writer else { return false };
     let result = pool.blocking(move || writer.finish()).await;
-    result.inspect_err(|error| tracing::warn!(%error, "extent not synced")).is_ok()
+    result
+        .inspect_err(|error| tracing::warn!(%error, "extent not synced"))
+        .is_ok()
 }

@@ -25,7 +25,7 @@ impl Default for UpkeepSettings {
         Self {
             interval: Duration::from_secs(1),
             checkpoint_bytes: 64 << 20,
-            checkpoint_age: Duration::from_secs(60),
+            checkpoint_age: Duration::from_mins(1),
             sweep_limit: 256,
         }
     }
@@ -70,7 +70,11 @@ async fn sweep(store: &Store, settings: &UpkeepSettings) {
 async fn reclaim(engine: &Arc<Embedded>) {
     for _ in 0..RECLAIMS_PER_LOOK {
         match engine.reclaim_once().await {
-            Ok(Some(done)) => tracing::debug!(freed_bytes = done.freed_bytes, moved = done.moved, "segment reclaimed"),
+            Ok(Some(done)) => tracing::debug!(
+                freed_bytes = done.freed_bytes,
+                moved = done.moved,
+                "segment reclaimed"
+            ),
             Ok(None) => return,
             Err(error) => {
                 tracing::warn!(%error, "segment not reclaimed");

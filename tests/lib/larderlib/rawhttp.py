@@ -217,13 +217,16 @@ class Raw:
 def exchange(server, data, until_closed=True):
     """Sends bytes as they are on a new connection; returns what comes back until the server closes or falls silent."""
     with socket.create_connection((server.host, server.port), timeout=10) as connection:
-        connection.sendall(data)
-        if until_closed:
-            connection.shutdown(socket.SHUT_WR)
         received = b""
+        try:
+            connection.sendall(data)
+            if until_closed:
+                connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the server closed before it had all: what it said until then is still there to read
         try:
             while piece := connection.recv(65536):
                 received += piece
-        except (TimeoutError, ConnectionResetError):
+        except OSError:
             pass
         return received

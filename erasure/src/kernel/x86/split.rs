@@ -15,8 +15,8 @@ use std::arch::x86_64::{
     _mm256_storeu_si256, _mm256_xor_si256,
 };
 
-use super::super::combine::{COPY, KEEP, Lane, ZERO, combine, select_loop};
-use super::{MAX_ROWS, Pass, Start, load_part_32, store_part_32};
+use super::super::combine::{Lane, combine, mode, mode_of, select_loop};
+use super::{MAX_ROWS, Pass, load_part_32, store_part_32};
 use crate::Level;
 use crate::gf256::SplitTable;
 

@@ -87,10 +87,13 @@ fn push_checksum(
     }
 }
 
+/// What is no number breaks the schema; a number that no part can have is a wrong argument.
 fn part_number(text: &str) -> Result<u32, XmlError> {
-    let number = text
+    let number: i64 = text
         .trim()
         .parse()
+        .map_err(|_| malformed("part number is no number"))?;
+    let number = u32::try_from(number)
         .ok()
         .filter(|n| (1..=MAX_PART_NUMBER).contains(n));
     number.ok_or_else(|| XmlError::PartNumber {

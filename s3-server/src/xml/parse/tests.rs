@@ -96,7 +96,8 @@ fn wrong_part_lists_have_the_codes_of_aws() {
     assert_eq!(code(&["2", "2"]), S3Code::InvalidPartOrder);
     assert_eq!(code(&["0"]), S3Code::InvalidArgument);
     assert_eq!(code(&["10001"]), S3Code::InvalidArgument);
-    assert_eq!(code(&["x"]), S3Code::InvalidArgument);
+    assert_eq!(code(&["-1"]), S3Code::InvalidArgument);
+    assert_eq!(code(&["x"]), S3Code::MalformedXml);
     assert_eq!(code(&[]), S3Code::MalformedXml);
 }
 

@@ -546,7 +546,7 @@ fn arrival(known: Option<Member>, member: Member, slot: usize, path: &str) -> St
     let DiskNo(number) = member.number;
     match known {
         Some(old) => format!(
-            "disk {} is replaced by disk {number} ({path}, place {slot}), which is empty and will be healed",
+            "disk {} is replaced by disk {number} ({path}, place {slot}), which is empty: what the old one held is read through the others",
             old.number.0
         ),
         None => format!("disk {number} ({path}, place {slot}) is added"),

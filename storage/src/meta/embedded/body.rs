@@ -28,7 +28,13 @@ pub(super) fn encode_commit(placement_bytes: usize, changes: &[Change]) -> Vec<u
     for change in changes {
         varint::put(&mut out, change.key.len() as u64);
         out.extend_from_slice(&change.key);
-        varint::put(&mut out, change.value.as_ref().map_or(0, |value| value.len() as u64 + 1));
+        varint::put(
+            &mut out,
+            change
+                .value
+                .as_ref()
+                .map_or(0, |value| value.len() as u64 + 1),
+        );
         out.extend_from_slice(change.value.as_deref().unwrap_or_default());
     }
     out
@@ -57,8 +63,14 @@ pub(super) fn decode_commit(body: &Bytes) -> Option<CommitBody> {
         };
         changes.push(Change { key, value });
     }
-    let first = changes.first().and_then(|change| change.value.as_ref()).map_or(0, Bytes::len);
-    (input.is_empty() && placement_bytes <= first).then_some(CommitBody { placement_bytes, changes })
+    let first = changes
+        .first()
+        .and_then(|change| change.value.as_ref())
+        .map_or(0, Bytes::len);
+    (input.is_empty() && placement_bytes <= first).then_some(CommitBody {
+        placement_bytes,
+        changes,
+    })
 }
 
 /// Written on every disk at each start, before anything is served: how the epoch before ended.
@@ -112,7 +124,11 @@ impl EpochBody {
     pub(super) fn decode(mut input: &[u8]) -> Option<Self> {
         let epoch = u32::try_from(varint::take(&mut input)?).ok()?;
         let settled = Seq(varint::take(&mut input)?);
-        Some(Self { epoch, settled, adopted: take_seqs(&mut input)? })
+        Some(Self {
+            epoch,
+            settled,
+            adopted: take_seqs(&mut input)?,
+        })
     }
 }
 
@@ -126,7 +142,10 @@ impl CheckpointBody {
 
     pub(super) fn decode(mut input: &[u8]) -> Option<Self> {
         let settled = Seq(varint::take(&mut input)?);
-        Some(Self { settled, void: take_seqs(&mut input)? })
+        Some(Self {
+            settled,
+            void: take_seqs(&mut input)?,
+        })
     }
 }
 
@@ -171,7 +190,12 @@ impl ViewValue {
             homes.push((disk, u32::try_from(varint::take(&mut input)?).ok()?));
         }
         let value = (!deleted).then(|| bytes.slice_ref(input));
-        Some(Self { seq, value, placement_bytes, homes })
+        Some(Self {
+            seq,
+            value,
+            placement_bytes,
+            homes,
+        })
     }
 
     /// The sequence number and the value alone, without allocating: what reads need.
@@ -234,9 +258,19 @@ mod tests {
     #[test]
     fn epochs_and_checkpoints_survive_the_round_trip() {
         let adopted = vec![Seq::new(3, 9), Seq::new(3, 10), Seq::new(3, 4000)];
-        let epoch = EpochBody { epoch: 4, settled: Seq::new(3, 8), adopted: adopted.clone() };
+        let epoch = EpochBody {
+            epoch: 4,
+            settled: Seq::new(3, 8),
+            adopted: adopted.clone(),
+        };
         assert_eq!(EpochBody::decode(&epoch.encode()), Some(epoch));
-        let checkpoint = CheckpointBody { settled: Seq::new(3, 8), void: adopted };
-        assert_eq!(CheckpointBody::decode(&checkpoint.encode()), Some(checkpoint));
+        let checkpoint = CheckpointBody {
+            settled: Seq::new(3, 8),
+            void: adopted,
+        };
+        assert_eq!(
+            CheckpointBody::decode(&checkpoint.encode()),
+            Some(checkpoint)
+        );
     }
 }

@@ -4,12 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{
-    Embedded, append_one,
-    body::CheckpointBody,
-    space::SegmentSpace,
-    wait::Wait,
-};
+use super::{Embedded, append_one, body::CheckpointBody, space::SegmentSpace, wait::Wait};
 use crate::{
     disk::{Address, BlobId, DiskNo, FRAME_HEADER_BYTES, Frame, FrameKind, Seq},
     meta::{
@@ -75,12 +70,20 @@ impl CheckpointState {
             positions.insert(disk, Address { segment, offset });
         }
         let space = SegmentSpace::decode(input);
-        Some(Self { cluster, settled, oldest_in_flight, positions, space })
+        Some(Self {
+            cluster,
+            settled,
+            oldest_in_flight,
+            positions,
+            space,
+        })
     }
 
     /// The checkpoint that `view` holds, if any.
     pub(super) fn load(view: &dyn View) -> Result<Option<Self>, ViewError> {
-        Ok(view.get(CHECKPOINT_KEY)?.and_then(|bytes| Self::decode(&bytes)))
+        Ok(view
+            .get(CHECKPOINT_KEY)?
+            .and_then(|bytes| Self::decode(&bytes)))
     }
 }
 
@@ -112,7 +115,15 @@ impl Embedded {
         let void = self.take_void(mark.settled);
         let engine = Arc::clone(self);
         self.pool.blocking(move || engine.view.persist()).await?;
-        self.append_everywhere(FrameKind::Checkpoint, &CheckpointBody { settled: mark.settled, void }.encode()).await;
+        self.append_everywhere(
+            FrameKind::Checkpoint,
+            &CheckpointBody {
+                settled: mark.settled,
+                void,
+            }
+            .encode(),
+        )
+        .await;
         let state = CheckpointState {
             cluster: self.cluster.clone(),
             settled: mark.settled,
@@ -120,9 +131,14 @@ impl Embedded {
             positions: mark.positions,
             space: SegmentSpace::decode(&self.space.encode()),
         };
-        let change = ViewChange { key: Bytes::from_static(CHECKPOINT_KEY), value: Some(state.encode()) };
+        let change = ViewChange {
+            key: Bytes::from_static(CHECKPOINT_KEY),
+            value: Some(state.encode()),
+        };
         self.view.apply(&[change])?;
-        Ok(CheckpointOutcome { settled: mark.settled })
+        Ok(CheckpointOutcome {
+            settled: mark.settled,
+        })
     }
 
     fn mark(&self) -> Mark {
@@ -135,7 +151,11 @@ impl Embedded {
                 positions.insert(disk.number(), address);
             }
         }
-        Mark { settled: Seq(sequencer.next.0 - 1), positions: positions.clone(), oldest_in_flight }
+        Mark {
+            settled: Seq(sequencer.next.0 - 1),
+            positions: positions.clone(),
+            oldest_in_flight,
+        }
     }
 
     async fn wait_until_settled(&self, settled: Seq) {
@@ -151,7 +171,9 @@ impl Embedded {
 
     fn take_void(&self, settled: Seq) -> Vec<Seq> {
         let mut sequencer = self.sequencer.lock();
-        let (mut taken, kept) = std::mem::take(&mut sequencer.void).into_iter().partition(|seq| *seq <= settled);
+        let (mut taken, kept) = std::mem::take(&mut sequencer.void)
+            .into_iter()
+            .partition(|seq| *seq <= settled);
         sequencer.void = kept;
         let taken: &mut Vec<Seq> = &mut taken;
         taken.sort_unstable();
@@ -165,8 +187,16 @@ impl Embedded {
             let mut sequencer = self.sequencer.lock();
             let seq = sequencer.next;
             sequencer.next = Seq(seq.0 + 1);
-            let frame = Frame { kind, seq, shard_index: 0, meta: body, shard: &[] };
-            let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX).saturating_add(FRAME_HEADER_BYTES);
+            let frame = Frame {
+                kind,
+                seq,
+                shard_index: 0,
+                meta: body,
+                shard: &[],
+            };
+            let bytes = u32::try_from(body.len())
+                .unwrap_or(u32::MAX)
+                .saturating_add(FRAME_HEADER_BYTES);
             for disk in self.present() {
                 append_one(disk, bytes, &frame, &wait);
             }

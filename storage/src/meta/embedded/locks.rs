@@ -31,7 +31,10 @@ pub(super) struct Held {
 impl KeyLocks {
     pub(super) fn new() -> Self {
         let locks = (0..LOCKS).map(|_| Arc::default()).collect();
-        Self { hasher: RandomState::new(), locks }
+        Self {
+            hasher: RandomState::new(),
+            locks,
+        }
     }
 
     fn index(&self, key: &[u8]) -> usize {
@@ -40,8 +43,11 @@ impl KeyLocks {
 
     /// Locks the keys of `transaction`: changed ones exclusively, tested ones shared.
     pub(super) async fn lock(&self, transaction: &Transaction) -> Held {
-        let mut wanted: Vec<(usize, bool)> =
-            transaction.changes.iter().map(|change| (self.index(&change.key), true)).collect();
+        let mut wanted: Vec<(usize, bool)> = transaction
+            .changes
+            .iter()
+            .map(|change| (self.index(&change.key), true))
+            .collect();
         let tested = transaction.preconditions.iter();
         wanted.extend(tested.map(|precondition| (self.index(&precondition.key), false)));
         // Exclusive before shared of the same lock, so that dedup keeps the stronger one.

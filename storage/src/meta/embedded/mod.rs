@@ -14,8 +14,8 @@
 mod body;
 mod checkpoint;
 mod locks;
-mod recovery;
 mod reclaim;
+mod recovery;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -42,8 +42,8 @@ use self::{
     wait::Wait,
 };
 use super::{
-    Change, Committed, Entry, MAX_COMMIT_BYTES, MAX_COMMIT_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES, Meta,
-    MetaError, Precondition, Revision, Transaction, Versioned,
+    Change, Committed, Entry, MAX_COMMIT_BYTES, MAX_COMMIT_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES,
+    Meta, MetaError, Precondition, Revision, Transaction, Versioned,
     keys::heal_key,
     view::{View, ViewChange, ViewError},
 };
@@ -116,9 +116,14 @@ struct Planned<'a> {
 #[async_trait]
 impl Meta for Arc<Embedded> {
     async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, MetaError> {
-        let Some(bytes) = self.view.get(key)? else { return Ok(None) };
+        let Some(bytes) = self.view.get(key)? else {
+            return Ok(None);
+        };
         let (seq, value) = ViewValue::peek(&bytes).ok_or_else(|| damaged(key))?;
-        Ok(Some(Versioned { revision: Revision(seq.0), value: bytes.slice_ref(value) }))
+        Ok(Some(Versioned {
+            revision: Revision(seq.0),
+            value: bytes.slice_ref(value),
+        }))
     }
 
     async fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Entry>, MetaError> {
@@ -165,7 +170,9 @@ impl Embedded {
         if found == precondition.revision {
             return Ok(());
         }
-        Err(MetaError::Conflict { key: precondition.key.clone() })
+        Err(MetaError::Conflict {
+            key: precondition.key.clone(),
+        })
     }
 
     /// Copies of a commit's changes that make it survive the loss of any `m` disks.
@@ -174,12 +181,23 @@ impl Embedded {
     }
 
     /// Takes a number, appends the frames, and returns what is to be waited for.
-    fn append(self: &Arc<Self>, transaction: Transaction, held: Held) -> Result<Pending, MetaError> {
-        let Transaction { mut changes, inline, .. } = transaction;
+    fn append(
+        self: &Arc<Self>,
+        transaction: Transaction,
+        held: Held,
+    ) -> Result<Pending, MetaError> {
+        let Transaction {
+            mut changes,
+            inline,
+            ..
+        } = transaction;
         if let Some(blob) = &inline
             && blob.shards.iter().any(|(disk, _)| disk.is_none())
         {
-            changes.push(Change { key: heal_key(&changes[0].key), value: Some(Bytes::new()) });
+            changes.push(Change {
+                key: heal_key(&changes[0].key),
+                value: Some(Bytes::new()),
+            });
         }
         let wait = Wait::new();
         let mut sequencer = self.sequencer.lock();
@@ -199,7 +217,8 @@ impl Embedded {
         let meta_bytes: usize = changes.iter().map(body::change_bytes).sum::<usize>() + 64 * 8 + 16;
         for plan in &mut planned {
             let shard = plan.shard.map_or(0, |(_, bytes)| bytes.len());
-            let bytes = u32::try_from(FRAME_HEADER_BYTES as usize + shard + meta_bytes).unwrap_or(u32::MAX);
+            let bytes =
+                u32::try_from(FRAME_HEADER_BYTES as usize + shard + meta_bytes).unwrap_or(u32::MAX);
             plan.address = plan.disk.next_address(bytes, seq).ok();
         }
         let placement_bytes = match &inline {
@@ -212,7 +231,9 @@ impl Embedded {
         sequencer.in_flight.insert(seq);
         sequencer.appended_bytes += frames.bytes;
         drop(sequencer);
-        let profile = inline.as_ref().map_or(self.pool.profile(), |blob| blob.profile);
+        let profile = inline
+            .as_ref()
+            .map_or(self.pool.profile(), |blob| blob.profile);
         Ok(Pending {
             engine: Arc::clone(self),
             seq,
@@ -220,7 +241,11 @@ impl Embedded {
             placement_bytes,
             copies: frames.copies,
             shards: frames.shards,
-            shards_needed: if inline.is_some() { Pool::write_quorum(profile) } else { 0 },
+            shards_needed: if inline.is_some() {
+                Pool::write_quorum(profile)
+            } else {
+                0
+            },
             shards_total: if inline.is_some() { profile.total() } else { 0 },
             wait,
             _held: held,
@@ -234,30 +259,57 @@ impl Embedded {
 
     /// The disks that are here, failed or not.
     fn present(&self) -> impl Iterator<Item = &Arc<dyn Disk>> {
-        self.pool.disks().iter().filter_map(|disk| disk.disk.as_ref().ok())
+        self.pool
+            .disks()
+            .iter()
+            .filter_map(|disk| disk.disk.as_ref().ok())
     }
 
     /// Disks for the copies of a commit without a blob: a rotation over the good ones.
     fn plan_copies(&self, seq: Seq) -> Vec<Planned<'_>> {
-        let good: Vec<&Arc<dyn Disk>> =
-            self.present().filter(|disk| !matches!(disk.health(), Health::Failed(_))).collect();
+        let good: Vec<&Arc<dyn Disk>> = self
+            .present()
+            .filter(|disk| !matches!(disk.health(), Health::Failed(_)))
+            .collect();
         let start = usize::try_from(seq.0 % good.len().max(1) as u64).unwrap_or(0);
-        let rotated = good.iter().cycle().skip(start).take(good.len().min(self.copies_wanted()));
-        rotated.map(|disk| Planned { disk, address: None, shard: None, copy: false }).collect()
+        let rotated = good
+            .iter()
+            .cycle()
+            .skip(start)
+            .take(good.len().min(self.copies_wanted()));
+        rotated
+            .map(|disk| Planned {
+                disk,
+                address: None,
+                shard: None,
+                copy: false,
+            })
+            .collect()
     }
 
     /// Appends further copies of a commit on good disks that have none yet; for when a disk failed under it.
     fn append_copies(&self, pending: &mut Pending, count: usize) {
         let body = body::encode_commit(pending.placement_bytes, &pending.changes);
-        let frame = Frame { kind: FrameKind::Commit, seq: pending.seq, shard_index: 0, meta: &body, shard: &[] };
+        let frame = Frame {
+            kind: FrameKind::Commit,
+            seq: pending.seq,
+            shard_index: 0,
+            meta: &body,
+            shard: &[],
+        };
         let sequencer = self.sequencer.lock();
         let mut left = count;
         for disk in self.present() {
-            let has = pending.copies.iter().any(|(number, _)| *number == disk.number());
+            let has = pending
+                .copies
+                .iter()
+                .any(|(number, _)| *number == disk.number());
             if left == 0 || has || matches!(disk.health(), Health::Failed(_)) {
                 continue;
             }
-            let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX).saturating_add(FRAME_HEADER_BYTES);
+            let bytes = u32::try_from(body.len())
+                .unwrap_or(u32::MAX)
+                .saturating_add(FRAME_HEADER_BYTES);
             if let Some(address) = append_one(disk, bytes, &frame, &pending.wait) {
                 pending.copies.push((disk.number(), address.segment));
                 left -= 1;
@@ -278,22 +330,39 @@ impl Embedded {
 
     /// Applies a durable commit to the view and books the space of what it replaces as dead.
     fn apply(&self, pending: &Pending, durable: &[DiskNo]) -> Result<(), ViewError> {
-        let homes: Vec<_> =
-            pending.copies.iter().filter(|(disk, _)| durable.contains(disk)).copied().collect();
+        let homes: Vec<_> = pending
+            .copies
+            .iter()
+            .filter(|(disk, _)| durable.contains(disk))
+            .copied()
+            .collect();
         let mut changes = Vec::with_capacity(pending.changes.len());
         for (index, change) in pending.changes.iter().enumerate() {
             if let Some(old) = self.view.get(&change.key)? {
                 self.space.bury(&change.key, &old);
             }
-            let placement_bytes = if index == 0 { pending.placement_bytes } else { 0 };
+            let placement_bytes = if index == 0 {
+                pending.placement_bytes
+            } else {
+                0
+            };
             let value = change.value.clone().map(|value| {
                 let homes = homes.clone();
-                ViewValue { seq: pending.seq, value: Some(value), placement_bytes, homes }.encode()
+                ViewValue {
+                    seq: pending.seq,
+                    value: Some(value),
+                    placement_bytes,
+                    homes,
+                }
+                .encode()
             });
             if value.is_none() {
                 self.space.bury_tombstone(&change.key, &homes);
             }
-            changes.push(ViewChange { key: change.key.clone(), value });
+            changes.push(ViewChange {
+                key: change.key.clone(),
+                value,
+            });
         }
         self.view.apply(&changes)
     }
@@ -305,7 +374,11 @@ impl Pending {
         let mut durable = self.wait.done().await;
         let engine = Arc::clone(&self.engine);
         loop {
-            let copies = self.copies.iter().filter(|(disk, _)| durable.contains(disk)).count();
+            let copies = self
+                .copies
+                .iter()
+                .filter(|(disk, _)| durable.contains(disk))
+                .count();
             let wanted = engine.copies_wanted().min(engine.good_disks());
             if copies >= wanted {
                 break;
@@ -317,8 +390,16 @@ impl Pending {
             }
             durable = self.wait.done().await;
         }
-        let copies = self.copies.iter().filter(|(disk, _)| durable.contains(disk)).count();
-        let shards = self.shards.iter().filter(|disk| durable.contains(disk)).count();
+        let copies = self
+            .copies
+            .iter()
+            .filter(|(disk, _)| durable.contains(disk))
+            .count();
+        let shards = self
+            .shards
+            .iter()
+            .filter(|disk| durable.contains(disk))
+            .count();
         let enough = copies >= engine.copies_wanted().min(engine.good_disks()).max(1)
             && engine.good_disks() >= Pool::write_quorum(engine.pool.profile());
         if !enough || shards < self.shards_needed {
@@ -328,7 +409,10 @@ impl Pending {
         let applied = engine.apply(self, &durable);
         engine.settle(self.seq, applied.is_ok());
         applied?;
-        Ok(Committed { revision: Revision(self.seq.0), degraded: shards < self.shards_total })
+        Ok(Committed {
+            revision: Revision(self.seq.0),
+            degraded: shards < self.shards_total,
+        })
     }
 
     /// The key to queue for healing, if the commit became degraded only after its changes were fixed.
@@ -342,8 +426,14 @@ impl Pending {
 impl Embedded {
     /// Queues an object for healing whose shard was lost between append and sync.
     async fn remember_degraded(self: &Arc<Self>, queued: Bytes) {
-        let change = Change { key: queued, value: Some(Bytes::new()) };
-        let transaction = Transaction { changes: vec![change], ..Transaction::default() };
+        let change = Change {
+            key: queued,
+            value: Some(Bytes::new()),
+        };
+        let transaction = Transaction {
+            changes: vec![change],
+            ..Transaction::default()
+        };
         if let Err(error) = self.commit(transaction).await {
             tracing::warn!(%error, "degraded object not queued for healing");
         }
@@ -356,7 +446,10 @@ impl Detachable {
             return Err(MetaError::Unavailable("commit finished twice".into()));
         };
         let result = pending.finish().await;
-        let degraded = result.as_ref().ok().and_then(|committed| pending.degraded_late(*committed));
+        let degraded = result
+            .as_ref()
+            .ok()
+            .and_then(|committed| pending.degraded_late(*committed));
         let engine = Arc::clone(&pending.engine);
         // Releases the locks: the next commit may need one of them.
         self.0 = None;
@@ -379,18 +472,39 @@ impl Drop for Detachable {
 
 fn check_limits(transaction: &Transaction) -> Result<(), MetaError> {
     let changes = &transaction.changes;
+    let mut seen: Vec<&Bytes> = changes.iter().map(|change| &change.key).collect();
+    seen.sort_unstable();
+    if seen.windows(2).any(|pair| pair[0] == pair[1])
+        || seen.first().is_some_and(|key| key.is_empty())
+    {
+        return Err(MetaError::TooLarge(
+            "a key is changed twice, or empty".into(),
+        ));
+    }
     let keys = changes.len() + transaction.preconditions.len();
     let bytes: usize = changes.iter().map(body::change_bytes).sum();
-    let value_too_long =
-        |change: &Change| change.value.as_ref().is_some_and(|value| value.len() > MAX_VALUE_BYTES);
+    let value_too_long = |change: &Change| {
+        change
+            .value
+            .as_ref()
+            .is_some_and(|value| value.len() > MAX_VALUE_BYTES)
+    };
     if changes.is_empty() || keys > MAX_COMMIT_KEYS || bytes > MAX_COMMIT_BYTES {
         return Err(MetaError::TooLarge(format!("{keys} keys, {bytes} bytes")));
     }
-    if let Some(change) = changes.iter().find(|c| c.key.len() > MAX_KEY_BYTES || value_too_long(c)) {
-        return Err(MetaError::TooLarge(format!("key or value of {} bytes", body::change_bytes(change))));
+    if let Some(change) = changes
+        .iter()
+        .find(|c| c.key.len() > MAX_KEY_BYTES || value_too_long(c))
+    {
+        return Err(MetaError::TooLarge(format!(
+            "key or value of {} bytes",
+            body::change_bytes(change)
+        )));
     }
     if transaction.inline.is_some() && changes[0].value.is_none() {
-        return Err(MetaError::TooLarge("an inline blob needs a value to be named in".into()));
+        return Err(MetaError::TooLarge(
+            "an inline blob needs a value to be named in".into(),
+        ));
     }
     Ok(())
 }
@@ -400,7 +514,12 @@ fn plan_inline(blob: &InlineBlob) -> Vec<Planned<'_>> {
     for (index, (disk, bytes)) in blob.shards.iter().enumerate() {
         if let Some(disk) = disk {
             let index = u8::try_from(index).unwrap_or(u8::MAX);
-            planned.push(Planned { disk, address: None, shard: Some((index, bytes)), copy: false });
+            planned.push(Planned {
+                disk,
+                address: None,
+                shard: Some((index, bytes)),
+                copy: false,
+            });
         }
     }
     planned
@@ -410,7 +529,10 @@ fn plan_inline(blob: &InlineBlob) -> Vec<Planned<'_>> {
 fn add_placement(change: &mut Change, blob: &InlineBlob, planned: &[Planned<'_>]) -> usize {
     let place = |index: usize| {
         let mut plans = planned.iter();
-        let plan = plans.find(|plan| plan.shard.is_some_and(|(shard, _)| usize::from(shard) == index));
+        let plan = plans.find(|plan| {
+            plan.shard
+                .is_some_and(|(shard, _)| usize::from(shard) == index)
+        });
         plan.and_then(|plan| Some(ShardPlace::Log(plan.disk.number(), plan.address?)))
             .unwrap_or(ShardPlace::Missing)
     };
@@ -443,19 +565,43 @@ fn append_frames(
     key: &Bytes,
     wait: &Arc<Wait>,
 ) -> Appended {
-    let mut appended = Appended { copies: Vec::new(), shards: Vec::new(), bytes: 0 };
+    let mut appended = Appended {
+        copies: Vec::new(),
+        shards: Vec::new(),
+        bytes: 0,
+    };
     for plan in planned.iter().filter(|plan| plan.address.is_some()) {
         if !plan.copy && plan.shard.is_none() {
             continue;
         }
-        let (shard_index, shard) = plan.shard.map_or((0, &[][..]), |(index, bytes)| (index, &bytes[..]));
+        let (shard_index, shard) = plan
+            .shard
+            .map_or((0, &[][..]), |(index, bytes)| (index, &bytes[..]));
         let frame = if plan.copy {
-            Frame { kind: FrameKind::Commit, seq, shard_index, meta: body, shard }
+            Frame {
+                kind: FrameKind::Commit,
+                seq,
+                shard_index,
+                meta: body,
+                shard,
+            }
         } else {
-            Frame { kind: FrameKind::Shard, seq, shard_index, meta: key, shard }
+            Frame {
+                kind: FrameKind::Shard,
+                seq,
+                shard_index,
+                meta: key,
+                shard,
+            }
         };
-        let Some(address) = append_expected(plan.disk, &frame, wait) else { continue };
-        debug_assert_eq!(Some(address), plan.address, "the sequencer reserves what it appends");
+        let Some(address) = append_expected(plan.disk, &frame, wait) else {
+            continue;
+        };
+        debug_assert_eq!(
+            Some(address),
+            plan.address,
+            "the sequencer reserves what it appends"
+        );
         appended.bytes += (frame.meta.len() + shard.len()) as u64 + u64::from(FRAME_HEADER_BYTES);
         if plan.copy {
             appended.copies.push((plan.disk.number(), address.segment));
@@ -481,7 +627,12 @@ fn append_expected(disk: &Arc<dyn Disk>, frame: &Frame<'_>, wait: &Arc<Wait>) ->
 }
 
 /// Reserves and appends one frame. To be called under the sequencer.
-fn append_one(disk: &Arc<dyn Disk>, bytes: u32, frame: &Frame<'_>, wait: &Arc<Wait>) -> Option<Address> {
+fn append_one(
+    disk: &Arc<dyn Disk>,
+    bytes: u32,
+    frame: &Frame<'_>,
+    wait: &Arc<Wait>,
+) -> Option<Address> {
     disk.next_address(bytes, frame.seq).ok()?;
     append_expected(disk, frame, wait)
 }
@@ -491,7 +642,10 @@ fn unavailable(got: usize, needed: usize) -> MetaError {
 }
 
 fn damaged(key: &[u8]) -> MetaError {
-    MetaError::Corrupt(format!("value of key {} does not decode", String::from_utf8_lossy(key)))
+    MetaError::Corrupt(format!(
+        "value of key {} does not decode",
+        String::from_utf8_lossy(key)
+    ))
 }
 
 impl From<ViewError> for MetaError {

@@ -15,7 +15,9 @@ use super::{
     wait::Wait,
 };
 use crate::{
-    disk::{Disk, DiskNo, FRAME_HEADER_BYTES, Frame, FrameKind, Health, ScannedFrame, SegmentInfo, Seq},
+    disk::{
+        Disk, DiskNo, FRAME_HEADER_BYTES, Frame, FrameKind, Health, ScannedFrame, SegmentInfo, Seq,
+    },
     meta::{Change, Meta, MetaError, Precondition, Revision, Transaction},
     stripes::{BlobPlacement, BlobReader, BlobWriter, FinishedBlob, InlineBlob, StripeError},
 };
@@ -36,6 +38,9 @@ pub struct Reclaimed {
     /// Records that were moved.
     pub moved: u64,
 }
+
+/// A segment to rewrite, and its disk.
+type Victim = (Arc<dyn Disk>, SegmentInfo);
 
 /// What must survive the removal of a segment.
 #[derive(Debug, Default)]
@@ -58,11 +63,17 @@ impl Embedded {
             return Ok(None);
         };
         let (engine, victim) = (Arc::clone(self), Arc::clone(&disk));
-        let survivors = self.pool.blocking(move || engine.survivors(&victim, segment.number)).await?;
+        let survivors = self
+            .pool
+            .blocking(move || engine.survivors(&victim, segment.number))
+            .await?;
         let moved = self.move_alive(survivors.alive).await?;
         self.append_again(&disk, &survivors.kept).await;
         if disk.health() != Health::Good && !survivors.kept.is_empty() {
-            return Err(MetaError::Unavailable(format!("{} failed while reclaiming", disk.location())));
+            return Err(MetaError::Unavailable(format!(
+                "{} failed while reclaiming",
+                disk.location()
+            )));
         }
         let settled = self.checkpoint_alone().await?.settled;
         let engine = Arc::clone(self);
@@ -76,23 +87,38 @@ impl Embedded {
                 Ok(())
             })
             .await?;
-        Ok(Some(Reclaimed { freed_bytes: segment.bytes, moved }))
+        Ok(Some(Reclaimed {
+            freed_bytes: segment.bytes,
+            moved,
+        }))
     }
 
     /// The segment to rewrite: the deadest, or the oldest where dead bytes are spread thinly.
-    fn victim(&self) -> Result<Option<(Arc<dyn Disk>, SegmentInfo)>, MetaError> {
+    fn victim(&self) -> Result<Option<Victim>, MetaError> {
         let mut sealed = Vec::new();
         let (mut total, mut dead) = (0, 0);
-        for disk in self.present().filter(|disk| disk.health() == Health::Good || disk.health() == Health::Full) {
-            for segment in disk.segments()?.into_iter().filter(|segment| !segment.active) {
-                let bytes = self.space.dead_bytes(disk.number(), segment.number).min(segment.bytes);
+        for disk in self
+            .present()
+            .filter(|disk| disk.health() == Health::Good || disk.health() == Health::Full)
+        {
+            for segment in disk
+                .segments()?
+                .into_iter()
+                .filter(|segment| !segment.active)
+            {
+                let bytes = self
+                    .space
+                    .dead_bytes(disk.number(), segment.number)
+                    .min(segment.bytes);
                 total += segment.bytes;
                 dead += bytes;
                 sealed.push((Arc::clone(disk), segment, bytes));
             }
         }
         let share = |dead: u64, bytes: u64| dead * 100 / bytes.max(1);
-        let deadest = sealed.iter().max_by_key(|(_, segment, dead)| share(*dead, segment.bytes));
+        let deadest = sealed
+            .iter()
+            .max_by_key(|(_, segment, dead)| share(*dead, segment.bytes));
         if let Some((disk, segment, bytes)) = deadest
             && share(*bytes, segment.bytes) >= VICTIM_PERCENT
         {
@@ -101,7 +127,9 @@ impl Embedded {
         if share(dead, total) < TOTAL_PERCENT {
             return Ok(None);
         }
-        let oldest = sealed.into_iter().min_by_key(|(_, segment, _)| segment.opened_at);
+        let oldest = sealed
+            .into_iter()
+            .min_by_key(|(_, segment, _)| segment.opened_at);
         Ok(oldest.map(|(disk, segment, _)| (disk, segment)))
     }
 
@@ -122,9 +150,13 @@ impl Embedded {
         let mut horizon = Seq(u64::MAX);
         for disk in self.pool.disks() {
             // What a missing disk still holds is not known: keep everything for its return.
-            let Ok(disk) = &disk.disk else { return Ok(Seq::default()) };
+            let Ok(disk) = &disk.disk else {
+                return Ok(Seq::default());
+            };
             let segments = disk.segments()?;
-            let others = segments.iter().filter(|s| disk.number() != victim || s.number != segment);
+            let others = segments
+                .iter()
+                .filter(|s| disk.number() != victim || s.number != segment);
             horizon = horizon.min(others.map(|s| s.opened_at).min().unwrap_or(horizon));
         }
         Ok(horizon)
@@ -137,16 +169,23 @@ impl Embedded {
         survivors: &mut Survivors,
     ) -> Result<(), MetaError> {
         match frame.kind {
-            FrameKind::Epoch => survivors.kept.push((frame.kind, frame.seq, frame.meta.clone())),
+            FrameKind::Epoch => survivors
+                .kept
+                .push((frame.kind, frame.seq, frame.meta.clone())),
             FrameKind::Checkpoint => {
-                let void = CheckpointBody::decode(&frame.meta).is_some_and(|body| !body.void.is_empty());
+                let void =
+                    CheckpointBody::decode(&frame.meta).is_some_and(|body| !body.void.is_empty());
                 if void {
-                    survivors.kept.push((frame.kind, frame.seq, frame.meta.clone()));
+                    survivors
+                        .kept
+                        .push((frame.kind, frame.seq, frame.meta.clone()));
                 }
             }
             FrameKind::Shard => self.note_alive(&frame.meta, frame.seq, survivors)?,
             FrameKind::Commit => {
-                let Some(body) = decode_commit(&frame.meta) else { return Ok(()) };
+                let Some(body) = decode_commit(&frame.meta) else {
+                    return Ok(());
+                };
                 let mut tombstones = Vec::new();
                 for change in body.changes {
                     if change.value.is_some() {
@@ -164,7 +203,12 @@ impl Embedded {
         Ok(())
     }
 
-    fn note_alive(&self, key: &Bytes, seq: Seq, survivors: &mut Survivors) -> Result<(), MetaError> {
+    fn note_alive(
+        &self,
+        key: &Bytes,
+        seq: Seq,
+        survivors: &mut Survivors,
+    ) -> Result<(), MetaError> {
         if let Some(bytes) = self.view.get(key)?
             && ViewValue::peek(&bytes).is_some_and(|(current, _)| current == seq)
         {
@@ -192,11 +236,15 @@ impl Embedded {
     }
 
     async fn move_one(self: Arc<Self>, key: Bytes, seq: Seq) -> Result<(), MetaError> {
-        let Some(bytes) = self.view.get(&key)? else { return Ok(()) };
+        let Some(bytes) = self.view.get(&key)? else {
+            return Ok(());
+        };
         let Some(current) = ViewValue::decode(&bytes).filter(|current| current.seq == seq) else {
             return Ok(());
         };
-        let Some(mut value) = current.value else { return Ok(()) };
+        let Some(mut value) = current.value else {
+            return Ok(());
+        };
         let placement = inline_placement(&value, current.placement_bytes);
         value.truncate(value.len() - current.placement_bytes);
         let inline = match placement {
@@ -204,8 +252,14 @@ impl Embedded {
             None => None,
         };
         let transaction = Transaction {
-            changes: vec![Change { key: key.clone(), value: Some(value) }],
-            preconditions: vec![Precondition { key, revision: Some(Revision(seq.0)) }],
+            changes: vec![Change {
+                key: key.clone(),
+                value: Some(value),
+            }],
+            preconditions: vec![Precondition {
+                key,
+                revision: Some(Revision(seq.0)),
+            }],
             inline,
         };
         self.commit(transaction).await.map(|_| ())
@@ -221,15 +275,26 @@ impl Embedded {
         }
         match writer.finish().await? {
             FinishedBlob::Inline(inline) => Ok(inline),
-            other => Err(StripeError::LengthMismatch { expected_bytes: size, got_bytes: other.size() }),
+            other => Err(StripeError::LengthMismatch {
+                expected_bytes: size,
+                got_bytes: other.size(),
+            }),
         }
     }
 
     async fn append_again(&self, disk: &Arc<dyn Disk>, kept: &[(FrameKind, Seq, Bytes)]) {
         let wait = Wait::new();
         for (kind, seq, meta) in kept {
-            let frame = Frame { kind: *kind, seq: *seq, shard_index: 0, meta, shard: &[] };
-            let bytes = u32::try_from(meta.len()).unwrap_or(u32::MAX).saturating_add(FRAME_HEADER_BYTES);
+            let frame = Frame {
+                kind: *kind,
+                seq: *seq,
+                shard_index: 0,
+                meta,
+                shard: &[],
+            };
+            let bytes = u32::try_from(meta.len())
+                .unwrap_or(u32::MAX)
+                .saturating_add(FRAME_HEADER_BYTES);
             let sequencer = self.sequencer.lock();
             if disk.next_address(bytes, sequencer.next).is_ok() {
                 super::append_expected(disk, &frame, &wait);

@@ -207,7 +207,15 @@ impl Embedded {
         cluster: Bytes,
         recovered: Recovered,
     ) -> Result<(Arc<Self>, RecoveryReport), RecoveryError> {
-        let Recovered { view, space, positions, epoch, report, copies, degraded } = recovered;
+        let Recovered {
+            view,
+            space,
+            positions,
+            epoch,
+            report,
+            copies,
+            degraded,
+        } = recovered;
         pool.set_epoch(epoch.epoch);
         let sequencer = Sequencer {
             next: Seq::new(epoch.epoch, 1),
@@ -227,11 +235,22 @@ impl Embedded {
             upkeep: tokio::sync::Mutex::new(()),
         });
         engine.complete_copies(&copies).await;
-        engine.append_everywhere(FrameKind::Epoch, &epoch.encode()).await;
+        engine
+            .append_everywhere(FrameKind::Epoch, &epoch.encode())
+            .await;
         engine.checkpoint().await?;
         for key in degraded {
-            let change = Change { key: heal_key(&key), value: Some(Bytes::new()) };
-            if let Err(error) = engine.commit(Transaction { changes: vec![change], ..Transaction::default() }).await {
+            let change = Change {
+                key: heal_key(&key),
+                value: Some(Bytes::new()),
+            };
+            if let Err(error) = engine
+                .commit(Transaction {
+                    changes: vec![change],
+                    ..Transaction::default()
+                })
+                .await
+            {
                 tracing::warn!(%error, "degraded object not queued for healing");
             }
         }
@@ -243,11 +262,24 @@ impl Embedded {
         let wait = Wait::new();
         for commit in copies {
             let meta = &commit.body[..];
-            let frame = Frame { kind: FrameKind::Commit, seq: commit.seq, shard_index: 0, meta, shard: &[] };
-            let bytes = u32::try_from(meta.len()).unwrap_or(u32::MAX).saturating_add(FRAME_HEADER_BYTES);
+            let frame = Frame {
+                kind: FrameKind::Commit,
+                seq: commit.seq,
+                shard_index: 0,
+                meta,
+                shard: &[],
+            };
+            let bytes = u32::try_from(meta.len())
+                .unwrap_or(u32::MAX)
+                .saturating_add(FRAME_HEADER_BYTES);
             let _order = self.sequencer.lock();
-            let lacking = self.present().filter(|disk| !commit.on.contains(&disk.number()));
-            for disk in lacking.filter(|disk| disk.health() == Health::Good).take(commit.count) {
+            let lacking = self
+                .present()
+                .filter(|disk| !commit.on.contains(&disk.number()));
+            for disk in lacking
+                .filter(|disk| disk.health() == Health::Good)
+                .take(commit.count)
+            {
                 append_one(disk, bytes, &frame, &wait);
             }
         }
@@ -274,7 +306,9 @@ struct MissingCopies {
 }
 
 fn present(pool: &Pool) -> impl Iterator<Item = &Arc<dyn Disk>> {
-    pool.disks().iter().filter_map(|disk| disk.disk.as_ref().ok())
+    pool.disks()
+        .iter()
+        .filter_map(|disk| disk.disk.as_ref().ok())
 }
 
 /// The view and its checkpoint; an empty view where the old one is missing, of another cluster, or older than what was trimmed.
@@ -283,10 +317,15 @@ fn open_view(
     views: &dyn ViewSource,
     cluster: &Bytes,
 ) -> Result<(Arc<dyn View>, CheckpointState), RecoveryError> {
-    let floor = present(pool).map(|disk| disk.trim_floor()).max().unwrap_or_default();
+    let floor = present(pool)
+        .map(|disk| disk.trim_floor())
+        .max()
+        .unwrap_or_default();
     if let Ok(view) = views.open() {
         match CheckpointState::load(&*view) {
-            Ok(Some(state)) if state.cluster == *cluster && state.settled >= floor => return Ok((view, state)),
+            Ok(Some(state)) if state.cluster == *cluster && state.settled >= floor => {
+                return Ok((view, state));
+            }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "metadata view is damaged and will be rebuilt"),
         }
@@ -305,28 +344,54 @@ fn recover(
     let space = std::mem::take(&mut start.space);
     for disk in present(pool) {
         // What a crashed process left in the page cache is not durable yet, and is about to be believed.
-        disk.sync_segments(start.positions.get(&disk.number()).map_or(0, |address| address.segment))?;
+        disk.sync_segments(
+            start
+                .positions
+                .get(&disk.number())
+                .map_or(0, |address| address.segment),
+        )?;
     }
     let rebuilt = start.settled == Seq::default();
-    let stage = if rebuilt { ProgressStage::Rebuild } else { ProgressStage::Replay };
+    let stage = if rebuilt {
+        ProgressStage::Rebuild
+    } else {
+        ProgressStage::Replay
+    };
     let mut replay = Replay {
         pool,
         view: &*view,
         start: &start,
         space: &space,
-        history: History { settled: start.settled, epoch: start.settled.epoch(), ..History::default() },
+        history: History {
+            settled: start.settled,
+            epoch: start.settled.epoch(),
+            ..History::default()
+        },
         overlay: HashMap::new(),
         deleted: Vec::new(),
         doubts: BTreeMap::new(),
         adopted: Vec::new(),
-        report: RecoveryReport { rebuilt, orphans_from: start.oldest_in_flight, ..RecoveryReport::default() },
+        report: RecoveryReport {
+            rebuilt,
+            orphans_from: start.oldest_in_flight,
+            ..RecoveryReport::default()
+        },
     };
-    let damaged = replay.scan(&mut |replay, _, frame| {
-        replay.history.read(&frame);
-        Ok(())
-    }, &|_, _| ())?;
+    let damaged = replay.scan(
+        &mut |replay, _, frame| {
+            replay.history.read(&frame);
+            Ok(())
+        },
+        &|_, _| (),
+    )?;
     replay.report.damaged_bytes = damaged;
-    replay.scan(&mut Replay::take, &|done_bytes, total_bytes| progress(Progress { stage, done_bytes, total_bytes }))?;
+    replay.scan(&mut Replay::take, &|done_bytes, total_bytes| {
+        progress(Progress {
+            stage,
+            done_bytes,
+            total_bytes,
+        });
+    })?;
     let (copies, degraded) = replay.decide()?;
     replay.flush()?;
     replay.purge()?;
@@ -341,10 +406,19 @@ fn recover(
     drop(replay);
     report.epoch = epoch.epoch;
     let positions = start.positions;
-    Ok(Recovered { view, space, positions, epoch, report, copies, degraded })
+    Ok(Recovered {
+        view,
+        space,
+        positions,
+        epoch,
+        report,
+        copies,
+        degraded,
+    })
 }
 
-type Visitor<'v, 'a> = &'v mut dyn FnMut(&mut Replay<'a>, DiskNo, ScannedFrame) -> Result<(), RecoveryError>;
+type Visitor<'v, 'a> =
+    &'v mut dyn FnMut(&mut Replay<'a>, DiskNo, ScannedFrame) -> Result<(), RecoveryError>;
 
 impl<'a> Replay<'a> {
     /// Visits every frame after the checkpoint's positions, disk by disk. Returns the damaged bytes.
@@ -355,11 +429,25 @@ impl<'a> Replay<'a> {
     ) -> Result<u64, RecoveryError> {
         let mut parts = Vec::new();
         for disk in present(self.pool) {
-            let from = self.start.positions.get(&disk.number()).copied().unwrap_or_default();
+            let from = self
+                .start
+                .positions
+                .get(&disk.number())
+                .copied()
+                .unwrap_or_default();
             for segment in disk.segments()? {
                 if segment.number >= from.segment {
-                    let offset = if segment.number == from.segment { from.offset } else { 0 };
-                    parts.push((disk, segment.number, offset, segment.bytes.saturating_sub(offset.into())));
+                    let offset = if segment.number == from.segment {
+                        from.offset
+                    } else {
+                        0
+                    };
+                    parts.push((
+                        disk,
+                        segment.number,
+                        offset,
+                        segment.bytes.saturating_sub(offset.into()),
+                    ));
                 }
             }
         }
@@ -387,14 +475,14 @@ impl<'a> Replay<'a> {
         }
         self.report.frames += 1;
         match self.history.verdict(frame.seq) {
-            Verdict::Void => {}
             Verdict::Valid if is_commit => {
                 if frame.seq > self.history.settled {
                     self.adopted.push(frame.seq);
                 }
                 self.apply(frame.seq, &frame.meta, &[(disk, frame.address.segment)])?;
             }
-            Verdict::Valid => {}
+            // A settled commit's shards are found through its changes.
+            Verdict::Void | Verdict::Valid => {}
             Verdict::InDoubt => {
                 let doubt = self.doubts.entry(frame.seq).or_default();
                 if is_commit {
@@ -410,7 +498,12 @@ impl<'a> Replay<'a> {
     }
 
     /// Applies a commit's changes where they are newer than what is known.
-    fn apply(&mut self, seq: Seq, body: &Bytes, homes: &[(DiskNo, u32)]) -> Result<(), RecoveryError> {
+    fn apply(
+        &mut self,
+        seq: Seq,
+        body: &Bytes,
+        homes: &[(DiskNo, u32)],
+    ) -> Result<(), RecoveryError> {
         let Some(body) = decode_commit(body) else {
             tracing::error!(seq = seq.0, "a frame with a good checksum does not decode");
             return Ok(());
@@ -434,20 +527,40 @@ impl<'a> Replay<'a> {
     ) -> Result<(), RecoveryError> {
         let known = match self.overlay.get_mut(&change.key) {
             Some(known) if known.seq == seq => {
-                known.homes.extend(homes.iter().filter(|home| !known.homes.contains(home)).copied().collect::<Vec<_>>());
+                known.homes.extend(
+                    homes
+                        .iter()
+                        .filter(|home| !known.homes.contains(home))
+                        .copied()
+                        .collect::<Vec<_>>(),
+                );
                 return Ok(());
             }
             Some(known) => Some(known.clone()),
-            None => self.view.get(&change.key)?.and_then(|bytes| ViewValue::decode(&bytes)),
+            None => self
+                .view
+                .get(&change.key)?
+                .and_then(|bytes| ViewValue::decode(&bytes)),
         };
-        let mut value = ViewValue { seq, value: change.value, placement_bytes, homes: homes.to_vec() };
+        let mut value = ViewValue {
+            seq,
+            value: change.value,
+            placement_bytes,
+            homes: homes.to_vec(),
+        };
         match known {
             Some(known) if known.seq > seq => {
                 self.space.bury(&change.key, &value.encode());
                 return Ok(());
             }
             Some(known) if known.seq == seq => {
-                value.homes.extend(known.homes.iter().filter(|home| !homes.contains(home)).copied());
+                value.homes.extend(
+                    known
+                        .homes
+                        .iter()
+                        .filter(|home| !homes.contains(home))
+                        .copied(),
+                );
             }
             Some(known) if known.value.is_some() => self.space.bury(&change.key, &known.encode()),
             _ => {}
@@ -458,11 +571,17 @@ impl<'a> Replay<'a> {
 
     /// Judges what is in doubt, oldest first. Returns the copies to add and the keys of objects that lack shards.
     fn decide(&mut self) -> Result<(Vec<MissingCopies>, Vec<Bytes>), RecoveryError> {
-        let good = present(self.pool).filter(|disk| disk.health() == Health::Good).count();
+        let good = present(self.pool)
+            .filter(|disk| disk.health() == Health::Good)
+            .count();
         let wanted = (self.pool.profile().parity() + 1).min(good);
         let (mut copies, mut degraded) = (Vec::new(), Vec::new());
         for (seq, doubt) in std::mem::take(&mut self.doubts) {
-            let Some(body) = doubt.body.clone().filter(|body| self.is_whole(body, &doubt)) else {
+            let Some(body) = doubt
+                .body
+                .clone()
+                .filter(|body| self.is_whole(body, &doubt))
+            else {
                 self.report.void += 1;
                 continue;
             };
@@ -471,7 +590,12 @@ impl<'a> Replay<'a> {
             self.apply(seq, &body, &doubt.copies)?;
             let on: Vec<DiskNo> = doubt.copies.iter().map(|(disk, _)| *disk).collect();
             if on.len() < wanted {
-                copies.push(MissingCopies { seq, body: body.clone(), count: wanted - on.len(), on });
+                copies.push(MissingCopies {
+                    seq,
+                    body: body.clone(),
+                    count: wanted - on.len(),
+                    on,
+                });
             }
             degraded.extend(self.degraded_key(&body, &doubt));
         }
@@ -493,7 +617,11 @@ impl<'a> Replay<'a> {
     }
 
     fn good_shards(&self, placement: &BlobPlacement, doubt: &Doubt) -> usize {
-        doubt.shards.iter().filter(|(disk, frame)| self.is_good(placement, *disk, frame)).count()
+        doubt
+            .shards
+            .iter()
+            .filter(|(disk, frame)| self.is_good(placement, *disk, frame))
+            .count()
     }
 
     fn is_good(&self, placement: &BlobPlacement, disk: DiskNo, frame: &ScannedFrame) -> bool {
@@ -501,10 +629,21 @@ impl<'a> Replay<'a> {
             let disk = self.pool.disk(disk).ok_or(DiskError::NotFound)?;
             let mut shard = vec![0; frame.shard_bytes as usize];
             let at = u64::from(frame.address.offset) + u64::from(FRAME_HEADER_BYTES);
-            disk.open_segment(frame.address.segment)?.read_exact_at(&mut shard, at, ReadMode::MayBlock)?;
+            disk.open_segment(frame.address.segment)?.read_exact_at(
+                &mut shard,
+                at,
+                ReadMode::MayBlock,
+            )?;
             Ok(shard)
         };
-        read().is_ok_and(|shard| verify_shard(&shard, placement.layout(), placement.blob, frame.shard_index))
+        read().is_ok_and(|shard| {
+            verify_shard(
+                &shard,
+                placement.layout(),
+                placement.blob,
+                frame.shard_index,
+            )
+        })
     }
 
     /// Writes the overlay to the view; deletions as marks, until nothing older can come any more.
@@ -514,7 +653,10 @@ impl<'a> Replay<'a> {
             if value.value.is_none() {
                 self.deleted.push(key.clone());
             }
-            changes.push(ViewChange { key, value: Some(value.encode()) });
+            changes.push(ViewChange {
+                key,
+                value: Some(value.encode()),
+            });
             if changes.len() == 1024 {
                 self.view.apply(&changes)?;
                 changes.clear();
@@ -531,10 +673,16 @@ impl<'a> Replay<'a> {
         for keys in std::mem::take(&mut self.deleted).chunks(1024) {
             let mut changes = Vec::with_capacity(keys.len());
             for key in keys {
-                let value = self.view.get(key)?.and_then(|bytes| ViewValue::decode(&bytes));
+                let value = self
+                    .view
+                    .get(key)?
+                    .and_then(|bytes| ViewValue::decode(&bytes));
                 if let Some(value) = value.filter(|value| value.value.is_none()) {
                     self.space.bury_tombstone(key, &value.homes);
-                    changes.push(ViewChange { key: key.clone(), value: None });
+                    changes.push(ViewChange {
+                        key: key.clone(),
+                        value: None,
+                    });
                 }
             }
             self.view.apply(&changes)?;

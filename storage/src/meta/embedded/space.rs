@@ -23,13 +23,19 @@ pub(super) struct SegmentSpace {
 impl SegmentSpace {
     /// Books the frames of a replaced value as dead.
     pub(super) fn bury(&self, key: &[u8], old: &Bytes) {
-        let Some(old) = ViewValue::decode(old) else { return };
+        let Some(old) = ViewValue::decode(old) else {
+            return;
+        };
         let value_bytes = old.value.as_ref().map_or(0, Bytes::len);
         let mut dead = self.dead.lock();
         for (disk, segment) in &old.homes {
             *dead.entry((*disk, *segment)).or_default() += (key.len() + value_bytes + 6) as u64;
         }
-        let Some((placement, _)) = old.value.as_ref().and_then(|value| inline_placement(value, old.placement_bytes)) else {
+        let Some((placement, _)) = old
+            .value
+            .as_ref()
+            .and_then(|value| inline_placement(value, old.placement_bytes))
+        else {
             for (disk, segment) in &old.homes {
                 *dead.entry((*disk, *segment)).or_default() += u64::from(FRAME_HEADER_BYTES);
             }
@@ -76,7 +82,9 @@ impl SegmentSpace {
         while let Some((home, bytes)) = take_entry(&mut input) {
             dead.insert(home, bytes);
         }
-        Self { dead: Mutex::new(dead) }
+        Self {
+            dead: Mutex::new(dead),
+        }
     }
 }
 
@@ -87,7 +95,10 @@ fn take_entry(input: &mut &[u8]) -> Option<((DiskNo, u32), u64)> {
 }
 
 /// The inline placement at the end of a value.
-pub(super) fn inline_placement(value: &Bytes, placement_bytes: usize) -> Option<(BlobPlacement, usize)> {
+pub(super) fn inline_placement(
+    value: &Bytes,
+    placement_bytes: usize,
+) -> Option<(BlobPlacement, usize)> {
     if placement_bytes == 0 {
         return None;
     }

@@ -47,7 +47,11 @@ impl Wait {
     fn poll(&self, context: &Context<'_>) -> Poll<Vec<DiskNo>> {
         self.waker.register(context.waker());
         let state = self.state.lock();
-        if state.outstanding == 0 { Poll::Ready(state.durable.clone()) } else { Poll::Pending }
+        if state.outstanding == 0 {
+            Poll::Ready(state.durable.clone())
+        } else {
+            Poll::Pending
+        }
     }
 }
 

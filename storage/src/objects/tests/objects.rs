@@ -375,7 +375,10 @@ async fn a_reader_outlives_overwrite_and_delete() {
 /// The blob that an object's record names, and whether it is in the log.
 async fn blob_of(fixture: &Fixture, name: &str) -> Option<(u64, bool)> {
     let entries = fixture.meta.scan(b"o", b"p", usize::MAX).await.unwrap();
-    let entry = entries.iter().find(|entry| entry.key.ends_with(name.as_bytes())).unwrap();
+    let entry = entries
+        .iter()
+        .find(|entry| entry.key.ends_with(name.as_bytes()))
+        .unwrap();
     match ObjectRecord::decode(&entry.value).unwrap().body {
         Body::Blob(placement) => Some((placement.blob.0, !placement.is_extents())),
         Body::Empty | Body::Parts(_) => None,
@@ -390,9 +393,16 @@ async fn a_changed_record_carries_its_blob_in_the_log_anew() {
     for (body, in_log) in [(SMALL, true), (LARGE, false)] {
         fixture.put("a", body).await.unwrap();
         let (before, was_in_log) = blob_of(&fixture, "a").await.unwrap();
-        fixture.store.set_tags(&bucket("bucket"), &key("a"), tags.clone()).await.unwrap();
+        fixture
+            .store
+            .set_tags(&bucket("bucket"), &key("a"), tags.clone())
+            .await
+            .unwrap();
         let (after, is_in_log) = blob_of(&fixture, "a").await.unwrap();
-        assert_eq!((was_in_log, is_in_log, before != after), (in_log, in_log, in_log));
+        assert_eq!(
+            (was_in_log, is_in_log, before != after),
+            (in_log, in_log, in_log)
+        );
         assert_eq!(fixture.get("a").await.unwrap(), body);
     }
 }
