@@ -246,14 +246,12 @@ fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
 
 fn candidate<'a>(request: &Request<'a>, now: i64) -> Result<Candidate<'a>, SigError> {
     let query = request.uri.query().unwrap_or_default();
-    let presigned = authorization::is_presigned(query);
+    let presigned = is_presigned(query);
     match request.headers.get(AUTHORIZATION) {
-        Some(_) if presigned || authorization::is_presigned_v2(query) => {
-            Err(SigError::MultipleMechanisms)
-        }
+        Some(_) if presigned || is_presigned_v2(query) => Err(SigError::MultipleMechanisms),
         Some(value) => from_header(request, value.to_str().unwrap_or_default(), now),
         None if presigned => from_query(request, query, now),
-        None if authorization::is_presigned_v2(query) => Err(SigError::UnsupportedAlgorithm),
+        None if is_presigned_v2(query) => Err(SigError::UnsupportedAlgorithm),
         None => Err(SigError::Anonymous),
     }
 }

@@ -247,12 +247,91 @@ def fetch(url, method="GET", body=None, headers=None):
         return error.code, error.read(), {n.lower(): v for n, v in error.headers.items()}
 
 
-def test_a_url_of_signature_version_2_is_refused_clearly(s3, bucket):
-    """boto3 still presigns so for an endpoint of one's own, unless told `signature_version="s3v4"`."""
-    url = s3.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"})
-    assert "AWSAccessKeyId=" in url, "boto3 has changed its default: drop this test and the advice in docs/compatibility.md"
-    status, body, _ = fetch(url)
-    assert status == 400 and b"InvalidRequest" in body and b"AWS4-HMAC-SHA256" in body
+def send_url(url, method="GET", body=None, headers=None):
+    """As `fetch`, without the Content-Type that urllib adds to every body: signature version 2 covers it."""
+    import http.client
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection("127.0.0.1", parts.port, timeout=30)
+    try:
+        connection.request(method, f"{parts.path}?{parts.query}", body, {"Host": parts.netloc, **(headers or {})})
+        answer = connection.getresponse()
+        return answer.status, answer.read(), {n.lower(): v for n, v in answer.getheaders()}
+    finally:
+        connection.close()
+
+
+@pytest.fixture(params=["path", "virtual"])
+def version_2(request, server):
+    """boto3 presigns with version 2 for an endpoint of one's own, unless told `signature_version="s3v4"`."""
+    client = boto(server, style=request.param, endpoint=f"http://s3.localhost:{server.port}")
+    url = client.generate_presigned_url("list_buckets")
+    assert "AWSAccessKeyId=" in url, "boto3 has changed its default: say signature_version='s3' here"
+    return client
+
+
+def test_version_2_get_put_head_delete(version_2, bucket):
+    where = {"Bucket": bucket, "Key": "a b/ü+(1)~%"}
+    url = version_2.generate_presigned_url
+    assert send_url(url("put_object", where), "PUT", b"by url")[0] == 200
+    overrides = {"ResponseContentDisposition": 'attachment; filename="a b+c&d"', "ResponseContentType": "text/other"}
+    status, body, headers = send_url(url("get_object", where | overrides))
+    assert (status, body) == (200, b"by url")
+    assert headers["content-disposition"] == 'attachment; filename="a b+c&d"' and headers["content-type"] == "text/other"
+    assert send_url(url("get_object", where), headers={"Range": "bytes=0-1"})[:2] == (206, b"by")
+    assert send_url(url("head_object", where), "HEAD")[0] == 200
+    assert send_url(url("list_objects_v2", {"Bucket": bucket, "Prefix": "a b/"}))[0] == 200
+    assert send_url(url("head_bucket", {"Bucket": bucket}), "HEAD")[0] == 200
+    assert send_url(url("list_buckets"))[0] == 200
+    assert send_url(url("delete_object", where), "DELETE")[0] == 204
+    assert send_url(url("get_object", where))[0] == 404
+
+
+def test_version_2_headers_in_the_query_take_effect(version_2, s3, bucket):
+    where = {"Bucket": bucket, "Key": "k", "ContentType": "text/x-mine", "Metadata": {"a": "1"}}
+    url = version_2.generate_presigned_url("put_object", where)
+    assert send_url(url, "PUT", b"x")[0] == 200
+    head = s3.head_object(Bucket=bucket, Key="k")
+    assert head["ContentType"] == "text/x-mine" and head["Metadata"] == {"a": "1"}
+    assert send_url(url, "PUT", b"x", {"Content-Type": "text/x-mine", "x-amz-meta-a": "1"})[0] == 200
+    for headers in ({"Content-Type": "text/html"}, {"x-amz-meta-a": "2"}, {"x-amz-meta-b": "1"}):
+        status, body, _ = send_url(url, "PUT", b"y", headers)
+        assert status == 403 and b"SignatureDoesNotMatch" in body
+    copy = version_2.generate_presigned_url("copy_object", {"Bucket": bucket, "Key": "copy", "CopySource": f"{bucket}/k"})
+    assert send_url(copy, "PUT")[0] == 200
+    assert s3.get_object(Bucket=bucket, Key="copy")["Body"].read() == b"x"
+
+
+def test_version_2_multipart(version_2, s3, bucket):
+    where = {"Bucket": bucket, "Key": "big"}
+    upload = where | {"UploadId": s3.create_multipart_upload(**where)["UploadId"]}
+    url = version_2.generate_presigned_url("upload_part", upload | {"PartNumber": 1})
+    status, _, headers = send_url(url, "PUT", b"part")
+    assert status == 200
+    assert send_url(url.replace("partNumber=1", "partNumber=2"), "PUT", b"part")[0] == 403
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": headers["etag"]}]})
+    assert s3.get_object(**where)["Body"].read() == b"part"
+
+
+def test_version_2_tampered_late_and_unknown(server, version_2, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    where = {"Bucket": bucket, "Key": "k"}
+    url = version_2.generate_presigned_url("get_object", where)
+    for tampered in (url.replace("/k?", "/l?"), f"{url}&versionId=null", f"{url}&tagging", f"{url}&%74agging"):
+        status, body, _ = send_url(tampered)
+        assert status == 403 and b"SignatureDoesNotMatch" in body, tampered
+    assert send_url(url, "DELETE")[0] == 403
+    status, body, _ = send_url(version_2.generate_presigned_url("get_object", where, ExpiresIn=-10))
+    assert status == 403 and b"AccessDenied" in body and b"Request has expired" in body
+    stranger = boto(server, access_key="NOSUCHKEY").generate_presigned_url("get_object", where)
+    status, body, _ = send_url(stranger)
+    assert status == 403 and b"InvalidAccessKeyId" in body
+
+
+def test_version_2_in_the_header_is_refused_clearly(server, bucket):
+    with refused("InvalidRequest"):
+        boto(server, signature_version="s3").list_objects_v2(Bucket=bucket)
 
 
 def test_presigned_get_of_the_sdk(server, bucket):
