@@ -144,6 +144,14 @@ def test_delete_if_match(s3, object_):
         s3.get_object(**object_)
 
 
+def test_delete_with_a_condition_of_directory_buckets_deletes_nothing(s3, object_):
+    """AWS has these for directory buckets only. To ignore one would delete what the client meant to keep."""
+    for condition in ({"IfMatchSize": 1}, {"IfMatchLastModifiedTime": datetime.datetime(2020, 1, 1)}):
+        with refused("NotImplemented"):
+            s3.delete_object(**object_, **condition)
+    assert s3.get_object(**object_)["Body"].read() == b"body"
+
+
 def race(server, attempt):
     """Runs `attempt(client, number)` in many threads at once; returns the numbers of those that succeeded."""
     client = boto(server)

@@ -148,6 +148,14 @@ def test_part_numbers_that_are_not_allowed(raw, s3, bucket, number):
     answered(raw.request("PUT", f"/{bucket}/k", query, body=b"x"), "InvalidArgument")
 
 
+@pytest.mark.parametrize("headers", [{}, {"x-amz-copy-source": "{bucket}/k"}], ids=["data", "copy"])
+def test_a_part_without_its_upload_replaces_nothing(raw, s3, bucket, headers):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"old")
+    headers = {name: value.format(bucket=bucket) for name, value in headers.items()}
+    answered(raw.request("PUT", f"/{bucket}/k", [("partNumber", "1")], headers, b"" if headers else b"part"), "InvalidArgument")
+    assert raw.request("GET", f"/{bucket}/k", [("partNumber", "1")]).body == b"old"
+
+
 @pytest.mark.parametrize("upload_id", ["no-such-upload", "../../etc", "ü", "x" * 2000])
 def test_an_upload_that_is_not_there(s3, bucket, upload_id):
     where = {"Bucket": bucket, "Key": "k", "UploadId": upload_id}

@@ -98,11 +98,19 @@ pub(super) fn of_write(headers: &HeaderMap) -> S3Result<WriteConditions> {
 }
 
 /// The condition of a delete.
-pub(super) fn of_delete(headers: &HeaderMap) -> WriteConditions {
-    WriteConditions {
+///
+/// # Errors
+/// [`S3Code::NotImplemented`] for conditions that AWS has for directory buckets only: to ignore one
+/// would delete what the client meant to keep.
+pub(super) fn of_delete(headers: &HeaderMap) -> S3Result<WriteConditions> {
+    const UNBUILT: [&str; 2] = ["x-amz-if-match-last-modified-time", "x-amz-if-match-size"];
+    if let Some(name) = UNBUILT.iter().find(|&&name| headers.contains_key(name)) {
+        return Err(S3Error::new(S3Code::NotImplemented).element("Header", *name));
+    }
+    Ok(WriteConditions {
         if_match: of_match(headers),
         if_none_match_any: false,
-    }
+    })
 }
 
 fn of_match(headers: &HeaderMap) -> Option<IfMatch> {

@@ -11,7 +11,7 @@ pub(super) async fn run(
     call: Call<'_>,
 ) -> S3Result<Response> {
     call.check_version_id()?;
-    let conditions = conditions::of_delete(call.headers());
+    let conditions = conditions::of_delete(call.headers())?;
     let deleted = call.store.delete_object(bucket, key, conditions).await;
     deleted.map_err(|error| get_object::missing(error, key))?;
     Ok(reply::no_content())

@@ -184,8 +184,17 @@ fn object(method: &Method, query: &Query, copies: bool) -> S3Result<Found> {
             Some(Operation::CreateMultipartUpload)
         }
         () if query.has("uploadId") => upload(method, copies),
+        () if query.has("partNumber") && method == Method::PUT => return Err(part_of_nothing()),
         () => plain_object(method, copies),
     })
+}
+
+/// A part without its upload would otherwise replace the whole object.
+fn part_of_nothing() -> S3Error {
+    let message = "This operation does not accept partNumber without uploadId";
+    S3Error::with_message(S3Code::InvalidArgument, message)
+        .element("ArgumentName", "partNumber")
+        .element("ArgumentValue", "partNumber")
 }
 
 fn tagging(method: &Method) -> Found {
@@ -378,6 +387,16 @@ mod tests {
             let code = find(method, path, false).unwrap_err().code();
             assert_eq!(code, S3Code::NotImplemented, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn a_part_without_its_upload_is_no_object() {
+        for copies in [false, true] {
+            let error = find("PUT", "/b/k?partNumber=1", copies).unwrap_err();
+            assert_eq!(error.code(), S3Code::InvalidArgument);
+        }
+        let get = find("GET", "/b/k?partNumber=1", false);
+        assert_eq!(get.unwrap(), Operation::GetObject);
     }
 
     #[test]

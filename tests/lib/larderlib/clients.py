@@ -27,7 +27,7 @@ os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
 
 def boto(server, style="path", endpoint=None, retries=0, access_key=None, secret_key=None, region=None, **config):
     """A boto3 S3 client. Retries are off by default, so that a test sees the first answer."""
-    return boto3.session.Session().client(
+    client = boto3.session.Session().client(
         "s3",
         endpoint_url=endpoint or server.endpoint,
         aws_access_key_id=access_key or server.access_key,
@@ -41,6 +41,14 @@ def boto(server, style="path", endpoint=None, retries=0, access_key=None, secret
             **config,
         ),
     )
+    client.meta.events.register("after-call.s3", _show_mismatch)
+    return client
+
+
+def _show_mismatch(parsed, **_):
+    """What the server signed, into the report of the test that fails over it: the exception says the message only."""
+    if parsed.get("Error", {}).get("Code") == "SignatureDoesNotMatch":
+        print("SignatureDoesNotMatch:", parsed["Error"])
 
 
 def client_environment(server, home):
