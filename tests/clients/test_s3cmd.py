@@ -1,4 +1,4 @@
-"""s3cmd, in path style (host_bucket without the bucket's name) and in host style."""
+"""s3cmd, in path style (host_bucket without the bucket's name)."""
 
 import urllib.error
 import urllib.request
