@@ -166,3 +166,17 @@ async fn stopping_ends_idle_connections_and_refuses_new_ones() {
     assert_eq!(server.serving.await.unwrap(), 0);
     assert!(TcpStream::connect(server.address).await.is_err());
 }
+
+#[tokio::test]
+async fn an_answer_without_the_expected_continue_ends_the_connection() {
+    let server = start(10, 10).await;
+    for length in [0, 10] {
+        let request = format!(
+            "PUT /bucket/key HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+        );
+        // Returns only because the server closes.
+        let answer = exchange(server.address, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+}

@@ -29,6 +29,8 @@ pub enum IncomingError {
 pub struct Incoming {
     body: hyper::body::Incoming,
     guard: StallGuard,
+    /// Whether a body that has bytes was asked for: then hyper has sent `100 Continue` if one was expected.
+    asked: bool,
 }
 
 impl Incoming {
@@ -37,7 +39,13 @@ impl Incoming {
         Self {
             body,
             guard: StallGuard::new(clock),
+            asked: false,
         }
+    }
+
+    /// Whether a client that waits for `100 Continue` got it: bytes were asked for, and there are some.
+    pub fn has_continued(&self) -> bool {
+        self.asked
     }
 
     /// Whether there is no body at all, or all of it was read.
@@ -54,6 +62,7 @@ impl Incoming {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, IncomingError>>> {
+        self.asked |= !self.body.is_end_stream();
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
                 ready!(self.guard.poll_stalled(cx));

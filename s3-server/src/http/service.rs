@@ -75,6 +75,14 @@ impl Service {
             }
         };
         let head = response.headers_mut();
+        if parts.version < http::Version::HTTP_2
+            && expects_continue(&parts.headers)
+            && !body.has_continued()
+        {
+            // The client can't know whether its body is still wanted, and botocore takes the next answer on this
+            // connection for a part of this one. A new connection leaves nothing to guess.
+            head.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         head.insert(reply::X_AMZ_REQUEST_ID, id.header());
         head.insert(reply::X_AMZ_ID_2, id.header());
         head.insert(header::SERVER, HeaderValue::from_static("Larder"));
