@@ -6,6 +6,7 @@ use std::{
     fmt,
     ops::Bound,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -37,13 +38,31 @@ impl SledView {
     /// # Errors
     /// As [`SledView::open`].
     pub fn open_config(dir: &Path, config: sled::Config) -> Result<Self, ViewError> {
-        let db = config.path(dir).open()?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            db,
-        })
+        let config = config.path(dir);
+        let mut tries = LOCK_TRIES;
+        loop {
+            match config.open() {
+                Err(sled::Error::Io(error)) if is_locked(&error) && tries > 0 => {
+                    tries -= 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                opened => {
+                    let dir = dir.to_owned();
+                    return Ok(Self { dir, db: opened? });
+                }
+            }
+        }
     }
 }
+
+/// sled lets go of its lock only when its background threads have noticed that the database was dropped.
+fn is_locked(error: &std::io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
+}
+
+/// How often, and after which pause, a lock is tried again: 5 s in all.
+const LOCK_TRIES: u32 = 250;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 impl View for SledView {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
