@@ -8,7 +8,7 @@
 //!
 //! Invariants: those of [`crate::sigv4`]; what is signed is what takes effect. So headers that the
 //! query carries become headers before anything else ([`lift_headers`]), and every parameter that
-//! selects an operation is among [`SUBRESOURCES`].
+//! selects an operation is among `SUBRESOURCES`.
 
 #[cfg(test)]
 mod tests;
