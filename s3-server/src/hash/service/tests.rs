@@ -71,11 +71,9 @@ fn many_unequal_bodies_hash_right_on_every_level_and_share_lanes() {
         let bodies: Vec<_> = (0..40)
             .map(|i| (50_000 * i + i, vec![65_536, 10_000 + i, 100 * i + 1]))
             .collect();
-        let (all, shared) = check(level, &bodies).hashed_bytes();
-        assert!(
-            all > 0 && shared > 0,
-            "{level:?}: {shared} of {all} bytes in shared lanes"
-        );
+        // Whether two bodies are open at the same moment is up to the scheduler: one run in a few is enough.
+        let shares = (0..20).any(|_| check(level, &bodies).hashed_bytes().1 > 0);
+        assert!(shares, "{level:?}: no bytes in shared lanes");
     }
 }
 
