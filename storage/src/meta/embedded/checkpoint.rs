@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Embedded, append_one, body::CheckpointBody, space::SegmentSpace, wait::Wait};
 use crate::{
-    disk::{Address, BlobId, DiskNo, FRAME_HEADER_BYTES, Frame, FrameKind, Seq},
+    disk::{Address, BlobId, DiskNo, Frame, FrameKind, Seq},
     meta::{
         MetaError,
         view::{View, ViewChange, ViewError},
@@ -194,11 +194,8 @@ impl Embedded {
                 meta: body,
                 shard: &[],
             };
-            let bytes = u32::try_from(body.len())
-                .unwrap_or(u32::MAX)
-                .saturating_add(FRAME_HEADER_BYTES);
             for disk in self.present() {
-                append_one(disk, bytes, &frame, &wait);
+                append_one(disk, &frame, &wait);
             }
         }
         wait.done().await;

@@ -307,10 +307,7 @@ impl Embedded {
             if left == 0 || has || matches!(disk.health(), Health::Failed(_)) {
                 continue;
             }
-            let bytes = u32::try_from(body.len())
-                .unwrap_or(u32::MAX)
-                .saturating_add(FRAME_HEADER_BYTES);
-            if let Some(address) = append_one(disk, bytes, &frame, &pending.wait) {
+            if let Some(address) = append_one(disk, &frame, &pending.wait) {
                 pending.copies.push((disk.number(), address.segment));
                 left -= 1;
             }
@@ -627,14 +624,17 @@ fn append_expected(disk: &Arc<dyn Disk>, frame: &Frame<'_>, wait: &Arc<Wait>) ->
 }
 
 /// Reserves and appends one frame. To be called under the sequencer.
-fn append_one(
-    disk: &Arc<dyn Disk>,
-    bytes: u32,
-    frame: &Frame<'_>,
-    wait: &Arc<Wait>,
-) -> Option<Address> {
-    disk.next_address(bytes, frame.seq).ok()?;
+fn append_one(disk: &Arc<dyn Disk>, frame: &Frame<'_>, wait: &Arc<Wait>) -> Option<Address> {
+    disk.next_address(bytes_of(frame), frame.seq).ok()?;
     append_expected(disk, frame, wait)
+}
+
+/// Bytes that `frame` takes, as [`Disk::next_address`] counts them.
+fn bytes_of(frame: &Frame<'_>) -> u32 {
+    let parts = frame.meta.len().saturating_add(frame.shard.len());
+    u32::try_from(parts)
+        .unwrap_or(u32::MAX)
+        .saturating_add(FRAME_HEADER_BYTES)
 }
 
 fn unavailable(got: usize, needed: usize) -> MetaError {

@@ -15,9 +15,7 @@ use super::{
     wait::Wait,
 };
 use crate::{
-    disk::{
-        Disk, DiskNo, FRAME_HEADER_BYTES, Frame, FrameKind, Health, ScannedFrame, SegmentInfo, Seq,
-    },
+    disk::{Disk, DiskNo, Frame, FrameKind, Health, ScannedFrame, SegmentInfo, Seq},
     meta::{Change, Meta, MetaError, Precondition, Revision, Transaction},
     stripes::{BlobPlacement, BlobReader, BlobWriter, FinishedBlob, InlineBlob, StripeError},
 };
@@ -292,11 +290,11 @@ impl Embedded {
                 meta,
                 shard: &[],
             };
-            let bytes = u32::try_from(meta.len())
-                .unwrap_or(u32::MAX)
-                .saturating_add(FRAME_HEADER_BYTES);
             let sequencer = self.sequencer.lock();
-            if disk.next_address(bytes, sequencer.next).is_ok() {
+            if disk
+                .next_address(super::bytes_of(&frame), sequencer.next)
+                .is_ok()
+            {
                 super::append_expected(disk, &frame, &wait);
             }
         }

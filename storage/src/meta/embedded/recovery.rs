@@ -269,9 +269,6 @@ impl Embedded {
                 meta,
                 shard: &[],
             };
-            let bytes = u32::try_from(meta.len())
-                .unwrap_or(u32::MAX)
-                .saturating_add(FRAME_HEADER_BYTES);
             let _order = self.sequencer.lock();
             let lacking = self
                 .present()
@@ -280,7 +277,7 @@ impl Embedded {
                 .filter(|disk| disk.health() == Health::Good)
                 .take(commit.count)
             {
-                append_one(disk, bytes, &frame, &wait);
+                append_one(disk, &frame, &wait);
             }
         }
         wait.done().await;
