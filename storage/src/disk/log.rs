@@ -171,6 +171,10 @@ impl Disk for LogDisk {
         self.writer.pending_bytes()
     }
 
+    fn give_up(&self, why: &DiskError) {
+        self.status.fail(why);
+    }
+
     fn next_address(&self, max_bytes: u32, seq: Seq) -> Result<Address, DiskError> {
         self.status.check()?;
         let parts_bytes = max_bytes.saturating_sub(FRAME_HEADER_BYTES);

@@ -233,6 +233,9 @@ pub trait Disk: Send + Sync + Debug {
         0
     }
 
+    /// Takes the disk out until it is opened again, for the reason given: what it holds can't be told any more. Cheap.
+    fn give_up(&self, why: &DiskError);
+
     /// The address that the next frame will get if it has at most `max_bytes`; rolls to a new
     /// segment (with `opened_at = seq`) where it would not fit. Call it and [`Disk::append`] under one lock.
     ///
@@ -260,11 +263,11 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// [`DiskError::NotFound`].
     fn open_segment(&self, segment: u32) -> Result<Arc<dyn ReadAt>, DiskError>;
-    /// Visits the valid frames of a segment from `offset` (0 = the first). Skips damage in the middle by searching
-    /// for the next valid frame. Shard parts are not read. Blocks.
+    /// Visits the valid frames of a segment from `offset` (0 = the first). Skips damage in the middle, unreadable
+    /// sectors among it, by searching for the next valid frame. Shard parts are not read. Blocks.
     ///
     /// # Errors
-    /// [`DiskError`].
+    /// [`DiskError`]: nothing of it can be read.
     fn scan(
         &self,
         segment: u32,

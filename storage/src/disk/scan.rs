@@ -16,6 +16,9 @@ use super::{
 /// Bytes read at a time. Shards up to about this size are read through, larger ones are stepped over.
 const WINDOW_BYTES: usize = 256 << 10;
 
+/// What is read at a time around unreadable sectors.
+const PIECE_BYTES: usize = 4 << 10;
+
 /// Visits the frames of the first `end` bytes of `file` from `from` on (0 = the first frame).
 pub(super) fn scan(
     file: Arc<dyn VolumeFile>,
@@ -179,10 +182,29 @@ impl Window {
         let left = usize::try_from(self.end - from).unwrap_or(usize::MAX);
         self.bytes.resize(length.max(WINDOW_BYTES).min(left), 0);
         self.start = from;
-        let read = self
-            .file
-            .read_at(&mut self.bytes, from, ReadMode::MayBlock)?;
+        let read = self.file.read_at(&mut self.bytes, from, ReadMode::MayBlock);
+        let read = match read {
+            Err(error @ DiskError::Io { .. }) => self.fill_by_pieces(from, error)?,
+            other => other?,
+        };
         self.bytes.truncate(read);
         Ok(())
+    }
+
+    /// Reads what can be read; the rest counts as zeros, which are no frame.
+    fn fill_by_pieces(&mut self, from: u64, error: DiskError) -> Result<usize, DiskError> {
+        let (mut filled, mut readable) = (0, false);
+        for piece in self.bytes.chunks_mut(PIECE_BYTES) {
+            match self
+                .file
+                .read_at(piece, from + filled as u64, ReadMode::MayBlock)
+            {
+                Ok(read) if read < piece.len() => return Ok(filled + read),
+                Ok(_) => readable = true,
+                Err(_) => piece.fill(0),
+            }
+            filled += piece.len();
+        }
+        if readable { Ok(filled) } else { Err(error) }
     }
 }

@@ -190,11 +190,7 @@ impl Embedded {
         cluster: &str,
         progress: Arc<dyn Fn(Progress) + Send + Sync>,
     ) -> Result<(Arc<Self>, RecoveryReport), RecoveryError> {
-        let needed = pool.profile().data();
-        let present = present(&pool).count();
-        if present < needed {
-            return Err(RecoveryError::TooFewDisks { present, needed });
-        }
+        check_present(&pool)?;
         let cluster = Bytes::copy_from_slice(cluster.as_bytes());
         let (work_pool, work_cluster) = (Arc::clone(&pool), cluster.clone());
         let work = move || recover(&work_pool, &*views, &work_cluster, &*progress);
@@ -302,10 +298,22 @@ struct MissingCopies {
     count: usize,
 }
 
+/// The disks that can be read. One that turns out to be unreadable on the way is given up: the rest goes on without it.
 fn present(pool: &Pool) -> impl Iterator<Item = &Arc<dyn Disk>> {
-    pool.disks()
+    let here = pool
+        .disks()
         .iter()
-        .filter_map(|disk| disk.disk.as_ref().ok())
+        .filter_map(|disk| disk.disk.as_ref().ok());
+    here.filter(|disk| !matches!(disk.health(), Health::Failed(_)))
+}
+
+/// Whether enough disks are left for reading everything.
+fn check_present(pool: &Pool) -> Result<(), RecoveryError> {
+    let (present, needed) = (present(pool).count(), pool.profile().data());
+    if present < needed {
+        return Err(RecoveryError::TooFewDisks { present, needed });
+    }
+    Ok(())
 }
 
 /// The view and its checkpoint; an empty view where the old one is missing, of another cluster, or older than what was trimmed.
@@ -341,12 +349,10 @@ fn recover(
     let space = std::mem::take(&mut start.space);
     for disk in present(pool) {
         // What a crashed process left in the page cache is not durable yet, and is about to be believed.
-        disk.sync_segments(
-            start
-                .positions
-                .get(&disk.number())
-                .map_or(0, |address| address.segment),
-        )?;
+        let from = start.positions.get(&disk.number());
+        if let Err(error) = disk.sync_segments(from.map_or(0, |address| address.segment)) {
+            disk.give_up(&error);
+        }
     }
     let rebuilt = start.settled == Seq::default();
     let stage = if rebuilt {
@@ -389,6 +395,7 @@ fn recover(
             total_bytes,
         });
     })?;
+    check_present(pool)?;
     let (copies, degraded) = replay.decide()?;
     replay.flush()?;
     replay.purge()?;
@@ -418,7 +425,8 @@ type Visitor<'v, 'a> =
     &'v mut dyn FnMut(&mut Replay<'a>, DiskNo, ScannedFrame) -> Result<(), RecoveryError>;
 
 impl<'a> Replay<'a> {
-    /// Visits every frame after the checkpoint's positions, disk by disk. Returns the damaged bytes.
+    /// Visits every frame after the checkpoint's positions, disk by disk; gives up disks that can't be read. Returns the damaged
+    /// bytes.
     fn scan(
         &mut self,
         visit: Visitor<'_, 'a>,
@@ -432,7 +440,11 @@ impl<'a> Replay<'a> {
                 .get(&disk.number())
                 .copied()
                 .unwrap_or_default();
-            for segment in disk.segments()? {
+            let segments = disk.segments().unwrap_or_else(|error| {
+                disk.give_up(&error);
+                Vec::new()
+            });
+            for segment in segments {
                 if segment.number >= from.segment {
                     let offset = if segment.number == from.segment {
                         from.offset
@@ -451,14 +463,20 @@ impl<'a> Replay<'a> {
         let total: u64 = parts.iter().map(|part| part.3).sum();
         let (mut done, mut damaged) = (0, 0);
         for (disk, segment, offset, bytes) in parts {
+            if matches!(disk.health(), Health::Failed(_)) {
+                continue;
+            }
             let mut result = Ok(());
             let end = disk.scan(segment, offset, &mut |frame| {
                 if result.is_ok() {
                     result = visit(self, disk.number(), frame);
                 }
-            })?;
+            });
             result?;
-            damaged += end.damaged_bytes;
+            match end {
+                Ok(end) => damaged += end.damaged_bytes,
+                Err(error) => disk.give_up(&error),
+            }
             done += bytes;
             progress(done, total);
         }

@@ -31,6 +31,16 @@ impl MemoryView {
         })))
     }
 
+    /// What the next process finds when this one is killed and the machine runs on. What this one still does is not seen there.
+    #[must_use]
+    pub fn after_kill(&self) -> Self {
+        let images = self.0.read();
+        Self(Arc::new(RwLock::new(Images {
+            live: Arc::clone(&images.live),
+            durable: Arc::clone(&images.durable),
+        })))
+    }
+
     fn live(&self) -> Arc<Map> {
         Arc::clone(&self.0.read().live)
     }

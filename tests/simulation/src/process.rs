@@ -1,0 +1,129 @@
+//! One life of the store: from disks to an open store, as the server does it, but without threads.
+
+use std::sync::Arc;
+
+use larder_erasure::Profile;
+use larder_storage::{
+    clock::Clock,
+    disk::{DiskOptions, IdentityError, LogDisk, OpenOptions, SlotState, open_manual},
+    meta::{
+        Meta,
+        embedded::{Embedded, RecoveryError, RecoveryReport},
+    },
+    objects::{Store, StoreOptions},
+    rng::{Rng, SeededRng},
+    stripes::{Pool, PoolDisk, PoolOptions},
+};
+
+use crate::{
+    clock::SimClock,
+    content::{INLINE_MAX_BYTES, MIN_PART_BYTES, digest},
+    world::{SimView, World},
+};
+
+/// Disks that are put together; their metadata is not open yet.
+#[derive(Debug)]
+pub struct Machine {
+    /// The disks that are here, for writing their queues.
+    pub disks: Vec<Arc<LogDisk>>,
+    /// All disks.
+    pub pool: Arc<Pool>,
+    /// The view.
+    pub view: Arc<SimView>,
+    cluster: String,
+    clock: SimClock,
+    rng: Arc<SeededRng>,
+}
+
+/// An open store.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// S3 semantics.
+    pub store: Store,
+    /// The metadata engine.
+    pub engine: Arc<Embedded>,
+    /// The disks.
+    pub pool: Arc<Pool>,
+    /// What recovery found.
+    pub report: RecoveryReport,
+}
+
+/// Switches the machine on and puts the disks of `world` together; `at_boot` meddles with them first.
+///
+/// # Errors
+/// [`IdentityError`], which the simulation expects where it swapped disks.
+pub fn boot(
+    world: &mut World,
+    clock: &SimClock,
+    rng: &Arc<SeededRng>,
+    at_boot: impl FnOnce(&World),
+) -> Result<Machine, IdentityError> {
+    let (volumes, view) = world.boot();
+    at_boot(world);
+    let options = OpenOptions {
+        disk: DiskOptions {
+            segment_bytes: 64 << 10,
+            reserve_bytes: Some(256 << 10),
+        },
+        profile: None,
+        clock: Arc::new(clock.clone()),
+    };
+    let (opened, disks) = open_manual(volumes, &options, &**rng)?;
+    let cluster = format!("{:032x}", opened.cluster_id);
+    let slots = opened.disks.into_iter().map(|slot| PoolDisk {
+        slot: slot.slot,
+        number: slot.number,
+        location: format!("slot-{}", slot.slot),
+        disk: match slot.state {
+            SlotState::Present(disk) => Ok(disk),
+            SlotState::Missing { reason } => Err(reason),
+        },
+    });
+    let profile = Profile::new(2, 2).unwrap_or_else(|_| unreachable!("2+2 is a profile"));
+    let options = PoolOptions {
+        profile,
+        blocking_threads: false,
+    };
+    let pool = Pool::new(slots.collect(), options);
+    pool.set_inline_max(INLINE_MAX_BYTES);
+    Ok(Machine {
+        disks,
+        pool,
+        view,
+        cluster,
+        clock: clock.clone(),
+        rng: Arc::clone(rng),
+    })
+}
+
+impl Machine {
+    /// Recovers the metadata and opens the store.
+    ///
+    /// # Errors
+    /// [`RecoveryError`].
+    pub fn open(&self) -> impl Future<Output = Result<Process, RecoveryError>> + use<> {
+        let (pool, view) = (Arc::clone(&self.pool), Arc::clone(&self.view));
+        let (cluster, clock) = (self.cluster.clone(), self.clock.clone());
+        let rng = Arc::clone(&self.rng);
+        async move {
+            let progress = Arc::new(|_| ());
+            let (engine, report) =
+                Embedded::open(Arc::clone(&pool), view, &cluster, progress).await?;
+            let meta: Arc<dyn Meta> = Arc::new(Arc::clone(&engine));
+            let clock: Arc<dyn Clock> = Arc::new(clock);
+            let rng: Arc<dyn Rng> = rng;
+            let options = StoreOptions {
+                min_part_bytes: MIN_PART_BYTES,
+                ..StoreOptions::default()
+            };
+            let store =
+                Store::new(meta, Arc::clone(&pool), clock, rng, digest).with_options(options);
+            Ok(Process {
+                store,
+                engine,
+                pool,
+                report,
+            })
+        }
+    }
+}
