@@ -54,15 +54,9 @@ pub struct ObjectPart {
 pub struct ObjectHandle {
     store: Store,
     meta_key: Bytes,
-    found: FoundData,
+    body: Body,
     info: ObjectInfo,
     pin: Option<Pin>,
-}
-
-#[derive(Debug)]
-struct FoundData {
-    revision: crate::meta::Revision,
-    body: Body,
 }
 
 impl Store {
@@ -106,7 +100,7 @@ impl Store {
         found: FoundObject,
         pin: Option<Pin>,
     ) -> ObjectHandle {
-        let FoundObject { revision, record } = found;
+        let FoundObject { record, .. } = found;
         let parts = match &record.body {
             Body::Parts(manifest) => parts_of(manifest),
             Body::Empty | Body::Blob(_) => Vec::new(),
@@ -122,14 +116,11 @@ impl Store {
             parts,
             version_id: None,
         };
-        let found = FoundData {
-            revision,
-            body: record.body,
-        };
+        let body = record.body;
         ObjectHandle {
             store: self.clone(),
             meta_key,
-            found,
+            body,
             info,
             pin,
         }
@@ -182,10 +173,20 @@ impl ObjectHandle {
             current: None,
             _pin: self.pin.clone(),
         };
-        match &self.found.body {
+        match &self.body {
             _ if range.is_empty() => {}
             Body::Empty => {}
-            Body::Blob(placement) => reader.current = Some(self.open(placement, range).await?),
+            Body::Blob(placement) => {
+                let home = Home::Object {
+                    meta_key: self.meta_key.clone(),
+                    identity: identity(&self.info),
+                };
+                let mut current = Current::open(&self.store, home, placement.clone(), range)?;
+                if current.blob.has_gone_shards() {
+                    current.follow(&self.store).await?;
+                }
+                reader.current = Some(current);
+            }
             Body::Parts(manifest) => {
                 reader.upload = manifest.upload.number;
                 reader.waiting = manifest.overlaps(&range).into();
@@ -200,7 +201,7 @@ impl ObjectHandle {
     /// # Errors
     /// Those of the metadata engine.
     pub async fn parts(&self) -> Result<Vec<ObjectPart>, StoreError> {
-        let Body::Parts(manifest) = &self.found.body else {
+        let Body::Parts(manifest) = &self.body else {
             return Ok(Vec::new());
         };
         let (from, to) = keys::parts(manifest.upload.number, 0);
@@ -219,43 +220,97 @@ impl ObjectHandle {
         }
         Ok(parts)
     }
+}
 
-    /// Opens the blob; where upkeep has moved it since the record was read, at its new place.
-    async fn open(
-        &self,
-        placement: &BlobPlacement,
-        range: Range<u64>,
-    ) -> Result<BlobReader, StoreError> {
-        let pool = &self.store.inner.pool;
-        let mut reader = BlobReader::open(pool, placement.clone(), range.clone())?;
-        let mut revision = self.found.revision;
-        for _ in 0..ATTEMPTS {
-            if !reader.has_gone_shards() {
-                break;
-            }
-            let now = self.store.find_object(&self.meta_key).await?;
-            let now = now
-                .filter(|now| self.is_same(&now.record))
-                .ok_or(StoreError::Replaced)?;
-            let Body::Blob(moved) = now.record.body else {
-                return Err(StoreError::Replaced);
-            };
-            if now.revision == revision {
-                break; // It is degraded, then: the reader rebuilds.
-            }
-            revision = now.revision;
-            reader = BlobReader::open(pool, moved, range.clone())?;
-        }
-        Ok(reader)
+/// What tells an object from another of the same key: bytes, entity tag, time of modification.
+type Identity = (u64, ETag, u64);
+
+fn identity(info: &ObjectInfo) -> Identity {
+    (info.size, info.etag, info.modified_unix_millis)
+}
+
+/// The record that names a blob's place.
+#[derive(Clone, Debug)]
+enum Home {
+    Object { meta_key: Bytes, identity: Identity },
+    Part { upload: u64, number: PartNumber },
+}
+
+/// A blob that is being read.
+#[derive(Debug)]
+struct Current {
+    home: Home,
+    placement: BlobPlacement,
+    /// What is still to come.
+    left: Range<u64>,
+    blob: BlobReader,
+}
+
+impl Current {
+    fn open(
+        store: &Store,
+        home: Home,
+        placement: BlobPlacement,
+        left: Range<u64>,
+    ) -> Result<Self, StoreError> {
+        let blob = BlobReader::open(&store.inner.pool, placement.clone(), left.clone())?;
+        Ok(Self {
+            home,
+            placement,
+            left,
+            blob,
+        })
     }
 
-    fn is_same(&self, now: &ObjectRecord) -> bool {
-        let was = (
-            self.info.size,
-            self.info.etag,
-            self.info.modified_unix_millis,
-        );
-        was == (now.size, now.etag, now.modified_unix_millis)
+    /// The next bytes. A blob in the log may be moved by upkeep while it is read; then it is read on at its new place.
+    async fn next(&mut self, store: &Store) -> Option<Result<Bytes, StoreError>> {
+        loop {
+            match self.blob.next().await? {
+                Ok(bytes) => {
+                    self.left.start += bytes.len() as u64;
+                    return Some(Ok(bytes));
+                }
+                Err(error) => match self.follow(store).await {
+                    Ok(true) => {}
+                    Ok(false) => return Some(Err(error.into())),
+                    Err(error) => return Some(Err(error)),
+                },
+            }
+        }
+    }
+
+    /// Goes to where the blob is now; false if that is where it was.
+    async fn follow(&mut self, store: &Store) -> Result<bool, StoreError> {
+        if self.placement.is_extents() {
+            return Ok(false); // Upkeep leaves them where they are, and a pin keeps them.
+        }
+        let now = self.home.placement(store).await?;
+        if now == self.placement {
+            return Ok(false);
+        }
+        *self = Self::open(store, self.home.clone(), now, self.left.clone())?;
+        Ok(true)
+    }
+}
+
+impl Home {
+    async fn placement(&self, store: &Store) -> Result<BlobPlacement, StoreError> {
+        match self {
+            Self::Object { meta_key, identity } => {
+                let found = store.find_object(meta_key).await?.map(|found| found.record);
+                let is_same = |record: &ObjectRecord| {
+                    *identity == (record.size, record.etag, record.modified_unix_millis)
+                };
+                match found.filter(is_same).map(|record| record.body) {
+                    Some(Body::Blob(placement)) => Ok(placement),
+                    _ => Err(StoreError::Replaced),
+                }
+            }
+            Self::Part { upload, number } => {
+                let part = store.find_part(*upload, *number).await?;
+                Ok(part.placement.ok_or(RecordError::BadBody)?)
+            }
+        }
     }
 }
 
@@ -266,7 +321,7 @@ pub struct ObjectReader {
     /// Whose parts are waiting.
     upload: u64,
     waiting: VecDeque<(PartNumber, Range<u64>)>,
-    current: Option<BlobReader>,
+    current: Option<Current>,
     _pin: Option<Pin>,
 }
 
@@ -275,11 +330,11 @@ impl ObjectReader {
     pub async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
         loop {
             let step = match &mut self.current {
-                Some(blob) => blob.next().await,
+                Some(current) => current.next(&self.store).await,
                 None => return None,
             };
-            if let Some(result) = step {
-                return Some(result.map_err(StoreError::from));
+            if step.is_some() {
+                return step;
             }
             self.current = None;
             if let Err(error) = self.open_next().await {
@@ -292,7 +347,11 @@ impl ObjectReader {
         if let Some((number, range)) = self.waiting.pop_front() {
             let part = self.store.find_part(self.upload, number).await?;
             let placement = part.placement.ok_or(RecordError::BadBody)?;
-            self.current = Some(BlobReader::open(&self.store.inner.pool, placement, range)?);
+            let home = Home::Part {
+                upload: self.upload,
+                number,
+            };
+            self.current = Some(Current::open(&self.store, home, placement, range)?);
         }
         Ok(())
     }

@@ -38,7 +38,9 @@ pub enum StripeError {
         needed: usize,
     },
     /// Fewer than `k` shards of a stripe can be read and verified.
-    #[error("stripe {stripe} of blob {blob:016x} has {good} good shards, {needed} needed: {last}")]
+    #[error(
+        "stripe {stripe} of blob {blob:016x} has {good} good shards, {needed} needed: {places}"
+    )]
     Unreadable {
         /// The blob.
         blob: u64,
@@ -48,8 +50,8 @@ pub enum StripeError {
         good: usize,
         /// Shards that are needed.
         needed: usize,
-        /// The last failure.
-        last: String,
+        /// Where its shards are, or should be.
+        places: String,
     },
     /// No space for data.
     #[error("disks are full")]

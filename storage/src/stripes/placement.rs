@@ -3,6 +3,8 @@
 use larder_erasure::Profile;
 
 use super::Layout;
+use std::fmt;
+
 use crate::{
     disk::{Address, BlobId, DiskNo},
     varint,
@@ -34,6 +36,18 @@ impl ShardPlace {
         match self {
             Self::Missing => None,
             Self::Log(disk, _) | Self::Extent(disk) => Some(disk),
+        }
+    }
+}
+
+impl fmt::Display for ShardPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("nowhere"),
+            Self::Extent(disk) => write!(f, "extent on disk {}", disk.0),
+            Self::Log(disk, Address { segment, offset }) => {
+                write!(f, "disk {} segment {segment} at {offset}", disk.0)
+            }
         }
     }
 }

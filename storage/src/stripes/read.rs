@@ -352,15 +352,17 @@ impl Source {
     }
 
     fn unreadable(&self, stripe: u64, good: usize) -> StripeError {
-        let needed = self.placement.profile.data();
-        let gone = |file: &Mutex<FileState>| matches!(*file.lock(), FileState::Gone);
-        let gone = self.files.iter().filter(|file| gone(file)).count();
+        let shards = self.placement.shards.iter().zip(&self.files);
+        let describe = |(place, file): (&ShardPlace, &Mutex<FileState>)| match &*file.lock() {
+            FileState::Gone => format!("{place} is gone"),
+            FileState::Open(..) | FileState::Unopened => place.to_string(),
+        };
         StripeError::Unreadable {
             blob: self.placement.blob.0,
             stripe,
             good,
-            needed,
-            last: format!("{gone} shards are missing, the rest rotten"),
+            needed: self.placement.profile.data(),
+            places: shards.map(describe).collect::<Vec<_>>().join(", "),
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: only the *fragile* slots of a run, `m` at most, are hit by what costs data. All else must never lose a byte.
 
+use std::fmt;
+
 use larder_storage::{
     disk::{
         MemoryVolume,
@@ -26,6 +28,21 @@ pub struct Faults {
     swapped: Option<(usize, usize)>,
     /// Slots that do not answer in this life.
     vanished: Vec<usize>,
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            fragile,
+            swapped,
+            vanished,
+            ..
+        } = self;
+        write!(
+            f,
+            "fragile {fragile:?}, vanished {vanished:?}, swapped {swapped:?}"
+        )
+    }
 }
 
 impl Faults {
@@ -61,7 +78,9 @@ impl Faults {
             self.old_view = Some(world.view_image());
         }
         for slot in self.fragile.clone() {
-            match rng.next_u64() % 100 {
+            let fate = rng.next_u64() % 100;
+            tracing::info!(slot, fate, "between lives");
+            match fate {
                 0..10 => {
                     world.images[slot] = world.empty_disk();
                     // Another disk takes its place for good: the old one would be refused.
@@ -74,7 +93,9 @@ impl Faults {
                 _ => {}
             }
         }
+        // With a disk that does not answer, an exchange is not always found out before it is too late to take it back.
         if let [first, second] = self.fragile[..]
+            && self.vanished.is_empty()
             && chance(rng, 10)
         {
             world.images.swap(first, second);
@@ -115,6 +136,13 @@ impl Faults {
         &self.fragile
     }
 
+    /// Exchanged disks were accepted, as both were new: this is their place now.
+    pub fn keep_swapped(&mut self) {
+        if self.swapped.take().is_some() {
+            self.old.clear();
+        }
+    }
+
     /// Puts exchanged disks back; whether there were any, so that a refusal was right.
     pub fn unswap(&mut self, world: &mut World) -> bool {
         let Some((first, second)) = self.swapped.take() else {
@@ -143,6 +171,7 @@ impl Faults {
             6 => (Operation::Write, Effect::BitFlip { bit }),
             _ => (Operation::Write, Effect::Errno(ENOSPC)),
         };
+        tracing::info!(slot, ?operation, ?effect, after, times, "fault");
         world.disks[slot].inject(fault(operation, after, times, effect));
     }
 }

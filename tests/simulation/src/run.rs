@@ -177,9 +177,10 @@ impl Simulation {
         result
     }
 
-    /// Puts the disks together; `None` if exchanged disks were refused, as they have to be.
+    /// Puts the disks together; `None` if exchanged disks were refused, as they have to be unless both are new.
     fn boot(&mut self) -> Result<Option<Machine>, String> {
         self.done.lives += 1;
+        tracing::info!(life = self.done.lives, faults = %self.faults, "boots");
         let (faults, world, rng) = (&self.faults, &mut self.world, &self.rng);
         // A disk is gone from the start, or answers just long enough to be counted among the present ones.
         let at_once = chance(&**rng, 50);
@@ -188,12 +189,11 @@ impl Simulation {
                 faults.at_boot(world);
             }
         });
-        let was_swapped = self.faults.unswap(&mut self.world);
         match booted {
-            Err(_) if was_swapped => Ok(None),
-            Ok(_) if was_swapped => Ok(None),
+            Err(_) if self.faults.unswap(&mut self.world) => Ok(None),
             Err(error) => Err(format!("disks refused: {error}")),
             Ok(machine) => {
+                self.faults.keep_swapped();
                 if !at_once {
                     self.faults.at_boot(&self.world);
                 }

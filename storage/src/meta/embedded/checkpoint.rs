@@ -1,6 +1,6 @@
 //! Checkpoints: the view is persisted, so that a start replays only what came after.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
@@ -34,7 +34,7 @@ pub(super) struct CheckpointState {
     /// Extents from this number on may have no record yet.
     pub(super) oldest_in_flight: BlobId,
     /// Per disk: frames before are in the view.
-    pub(super) positions: HashMap<DiskNo, Address>,
+    pub(super) positions: BTreeMap<DiskNo, Address>,
     pub(super) space: SegmentSpace,
 }
 
@@ -62,7 +62,7 @@ impl CheckpointState {
         let settled = Seq(varint::take(&mut input)?);
         let oldest_in_flight = BlobId(varint::take(&mut input)?);
         let count = varint::take(&mut input)?;
-        let mut positions = HashMap::new();
+        let mut positions = BTreeMap::new();
         for _ in 0..count {
             let disk = DiskNo(u16::try_from(varint::take(&mut input)?).ok()?);
             let segment = u32::try_from(varint::take(&mut input)?).ok()?;
@@ -90,7 +90,7 @@ impl CheckpointState {
 /// What is settled when the commits that were in flight at the mark are.
 struct Mark {
     settled: Seq,
-    positions: HashMap<DiskNo, Address>,
+    positions: BTreeMap<DiskNo, Address>,
     oldest_in_flight: BlobId,
 }
 

@@ -22,7 +22,7 @@ mod tests;
 mod wait;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -64,7 +64,7 @@ pub struct Embedded {
     /// Notified whenever a commit leaves the sequencer's flight list.
     settled: Notify,
     /// Where each disk's log stood at the last checkpoint that saw the disk.
-    positions: Mutex<HashMap<DiskNo, Address>>,
+    positions: Mutex<BTreeMap<DiskNo, Address>>,
     space: SegmentSpace,
     /// One checkpoint or reclaim at a time.
     upkeep: tokio::sync::Mutex<()>,
@@ -326,27 +326,23 @@ impl Embedded {
     }
 
     /// Applies a durable commit to the view and books the space of what it replaces as dead.
-    fn apply(&self, pending: &Pending, durable: &[DiskNo]) -> Result<(), ViewError> {
-        let homes: Vec<_> = pending
-            .copies
-            .iter()
-            .filter(|(disk, _)| durable.contains(disk))
-            .copied()
-            .collect();
-        let mut changes = Vec::with_capacity(pending.changes.len());
-        for (index, change) in pending.changes.iter().enumerate() {
+    fn apply_changes(
+        &self,
+        seq: Seq,
+        changes: &[Change],
+        first_placement_bytes: usize,
+        homes: &[(DiskNo, u32)],
+    ) -> Result<(), ViewError> {
+        let mut applied = Vec::with_capacity(changes.len());
+        for (index, change) in changes.iter().enumerate() {
             if let Some(old) = self.view.get(&change.key)? {
                 self.space.bury(&change.key, &old);
             }
-            let placement_bytes = if index == 0 {
-                pending.placement_bytes
-            } else {
-                0
-            };
+            let placement_bytes = if index == 0 { first_placement_bytes } else { 0 };
             let value = change.value.clone().map(|value| {
-                let homes = homes.clone();
+                let homes = homes.to_vec();
                 ViewValue {
-                    seq: pending.seq,
+                    seq,
                     value: Some(value),
                     placement_bytes,
                     homes,
@@ -354,28 +350,30 @@ impl Embedded {
                 .encode()
             });
             if value.is_none() {
-                self.space.bury_tombstone(&change.key, &homes);
+                self.space.bury_tombstone(&change.key, homes);
             }
-            changes.push(ViewChange {
+            applied.push(ViewChange {
                 key: change.key.clone(),
                 value,
             });
         }
-        self.view.apply(&changes)
+        self.view.apply(&applied)
     }
 }
 
 impl Pending {
     /// Waits, makes up for failed copies, applies. The locks are released when `self` is dropped.
     async fn finish(&mut self) -> Result<Committed, MetaError> {
+        let durable = self.make_durable().await?;
+        self.take_effect(&durable)
+    }
+
+    /// Waits, makes up for failed copies. The disks on which it is durable then.
+    async fn make_durable(&mut self) -> Result<Vec<DiskNo>, MetaError> {
         let mut durable = self.wait.done().await;
         let engine = Arc::clone(&self.engine);
         loop {
-            let copies = self
-                .copies
-                .iter()
-                .filter(|(disk, _)| durable.contains(disk))
-                .count();
+            let copies = self.copies_on(&durable);
             let wanted = engine.copies_wanted().min(engine.good_disks());
             if copies >= wanted {
                 break;
@@ -387,29 +385,38 @@ impl Pending {
             }
             durable = self.wait.done().await;
         }
-        let copies = self
-            .copies
-            .iter()
-            .filter(|(disk, _)| durable.contains(disk))
-            .count();
-        let shards = self
-            .shards
-            .iter()
-            .filter(|disk| durable.contains(disk))
-            .count();
+        let (copies, shards) = (self.copies_on(&durable), self.shards_on(&durable));
         let enough = copies >= engine.copies_wanted().min(engine.good_disks()).max(1)
             && engine.good_disks() >= Pool::write_quorum(engine.pool.profile());
-        if !enough || shards < self.shards_needed {
-            engine.settle(self.seq, false);
-            return Err(unavailable(shards.max(copies), self.shards_needed.max(1)));
+        if enough && shards >= self.shards_needed {
+            return Ok(durable);
         }
-        let applied = engine.apply(self, &durable);
+        engine.settle(self.seq, false);
+        Err(unavailable(shards.max(copies), self.shards_needed.max(1)))
+    }
+
+    /// Brings the durable commit into the view.
+    fn take_effect(&self, durable: &[DiskNo]) -> Result<Committed, MetaError> {
+        let homes = self.copies.iter().copied();
+        let homes: Vec<_> = homes.filter(|(disk, _)| durable.contains(disk)).collect();
+        let engine = &self.engine;
+        let applied = engine.apply_changes(self.seq, &self.changes, self.placement_bytes, &homes);
         engine.settle(self.seq, applied.is_ok());
         applied?;
         Ok(Committed {
             revision: Revision(self.seq.0),
-            degraded: shards < self.shards_total,
+            degraded: self.shards_on(durable) < self.shards_total,
         })
+    }
+
+    fn copies_on(&self, durable: &[DiskNo]) -> usize {
+        let copies = self.copies.iter();
+        copies.filter(|(disk, _)| durable.contains(disk)).count()
+    }
+
+    fn shards_on(&self, durable: &[DiskNo]) -> usize {
+        let shards = self.shards.iter();
+        shards.filter(|disk| durable.contains(disk)).count()
     }
 
     /// The key to queue for healing, if the commit became degraded only after its changes were fixed.

@@ -3,7 +3,7 @@
 //! What is alive in the victim is committed anew (read, verified, coded again, so that moving also heals); tombstones that
 //! may still be needed are appended again as they are; then the view is persisted, so that no start looks for the segment, and the file is removed.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -44,7 +44,7 @@ type Victim = (Arc<dyn Disk>, SegmentInfo);
 #[derive(Debug, Default)]
 struct Survivors {
     /// Keys whose current value is in the segment, with the number of that value.
-    alive: HashMap<Bytes, Seq>,
+    alive: BTreeMap<Bytes, Seq>,
     /// Frames to append again as they are.
     kept: Vec<(FrameKind, Seq, Bytes)>,
 }
@@ -215,7 +215,7 @@ impl Embedded {
         Ok(())
     }
 
-    async fn move_alive(self: &Arc<Self>, alive: HashMap<Bytes, Seq>) -> Result<u64, MetaError> {
+    async fn move_alive(self: &Arc<Self>, alive: BTreeMap<Bytes, Seq>) -> Result<u64, MetaError> {
         let count = alive.len() as u64;
         let mut moves = stream::iter(alive)
             .map(|(key, seq)| {
@@ -264,7 +264,7 @@ impl Embedded {
     }
 
     /// Reads an inline blob and codes it anew, with its own profile.
-    async fn recode(&self, placement: BlobPlacement) -> Result<InlineBlob, StripeError> {
+    pub(super) async fn recode(&self, placement: BlobPlacement) -> Result<InlineBlob, StripeError> {
         let (size, profile) = (placement.size, placement.profile);
         let mut reader = BlobReader::open(&self.pool, placement, 0..size)?;
         let mut writer = BlobWriter::new(&self.pool, profile, Some(size))?;
@@ -302,7 +302,7 @@ impl Embedded {
     }
 }
 
-fn stripe_error(error: StripeError) -> MetaError {
+pub(super) fn stripe_error(error: StripeError) -> MetaError {
     match error {
         StripeError::Full => MetaError::Full,
         other => MetaError::Unavailable(other.to_string()),

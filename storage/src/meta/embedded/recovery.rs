@@ -4,9 +4,12 @@
 //!    the last epoch that no checkpoint covers.
 //! 2. *Replay*: settled commits are applied, the highest sequence number of a key winning. Commits in doubt are gathered.
 //! 3. *Decision*: a commit in doubt is adopted if its changes are found and its blob can be rebuilt, else void. An
-//!    acknowledged one always can be, with at most `m` disks missing. Adopted ones are copied to as many disks as they should be on.
+//!    acknowledged one always can be, with at most `m` disks missing. Adopted ones are copied to as many disks as they should be
+//!    on, and blobs that lack shards are committed once more, whole: nobody may see what a loss of `m` disks could take.
 //! 4. A new epoch starts; its frame, on every disk, names what was adopted, so that a disk that was away can't bring
 //!    back what was void.
+//! 5. Only now the view takes what was adopted. A crash before leaves everything in doubt, for the next start to decide anew; a
+//!    view that had seen it would not forget.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -17,10 +20,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{
-    Embedded, Sequencer, append_one,
+    Embedded, Pending, Sequencer, append_one,
     body::{CheckpointBody, EpochBody, ViewValue, decode_commit},
     checkpoint::CheckpointState,
-    locks::KeyLocks,
+    locks::{Held, KeyLocks},
+    reclaim::stripe_error,
     space::{SegmentSpace, inline_placement},
     wait::Wait,
 };
@@ -30,7 +34,7 @@ use crate::{
         ReadMode, ScannedFrame, Seq,
     },
     meta::{
-        Change, Meta, MetaError, Transaction,
+        Change, MetaError, Transaction,
         keys::heal_key,
         view::{View, ViewChange, ViewError, ViewSource},
     },
@@ -209,8 +213,7 @@ impl Embedded {
             positions,
             epoch,
             report,
-            copies,
-            degraded,
+            adopted,
         } = recovered;
         pool.set_epoch(epoch.epoch);
         let sequencer = Sequencer {
@@ -230,33 +233,88 @@ impl Embedded {
             space,
             upkeep: tokio::sync::Mutex::new(()),
         });
-        engine.complete_copies(&copies).await;
+        let renewed = engine.renew_blobs(&adopted).await;
+        engine.complete_copies(&adopted).await;
         engine
             .append_everywhere(FrameKind::Epoch, &epoch.encode())
             .await;
+        for commit in &adopted {
+            engine.take_effect(commit)?;
+        }
+        for (pending, durable) in &renewed.whole {
+            pending.take_effect(durable)?;
+        }
         engine.checkpoint().await?;
-        for key in degraded {
-            let change = Change {
-                key: heal_key(&key),
-                value: Some(Bytes::new()),
-            };
-            if let Err(error) = engine
-                .commit(Transaction {
-                    changes: vec![change],
-                    ..Transaction::default()
-                })
-                .await
-            {
-                tracing::warn!(%error, "degraded object not queued for healing");
-            }
+        for key in renewed.degraded {
+            engine.remember_degraded(heal_key(&key)).await;
         }
         Ok((engine, report))
     }
 
+    /// Writes blobs of adopted commits that lack shards once more, unless a later one replaces them. Durable, but not in the view yet.
+    async fn renew_blobs(self: &Arc<Self>, adopted: &[Adopted]) -> Renewed {
+        let mut last = HashMap::new();
+        for commit in adopted {
+            let keys = commit.changes.iter().map(|change| &change.key);
+            last.extend(keys.map(|key| (key, commit.seq)));
+        }
+        let mut renewed = Renewed::default();
+        for commit in adopted.iter().filter(|commit| commit.lacks_shards) {
+            let key = &commit.changes[0].key;
+            if last.get(key) != Some(&commit.seq) {
+                continue;
+            }
+            match self.renew_blob(commit).await {
+                Ok(whole) => renewed.whole.push(whole),
+                Err(error) => {
+                    tracing::warn!(%error, "an adopted object stays degraded");
+                    renewed.degraded.push(key.clone());
+                }
+            }
+        }
+        renewed
+    }
+
+    async fn renew_blob(
+        self: &Arc<Self>,
+        commit: &Adopted,
+    ) -> Result<(Pending, Vec<DiskNo>), MetaError> {
+        let Change { key, value } = commit.changes[0].clone();
+        let value = value.unwrap_or_default();
+        let (placement, _) = inline_placement(&value, commit.placement_bytes)
+            .ok_or_else(|| MetaError::Corrupt("an adopted blob has no placement".into()))?;
+        let record = value.slice(..value.len() - commit.placement_bytes);
+        let inline = self.recode(placement).await.map_err(stripe_error)?;
+        let change = Change {
+            key,
+            value: Some(record),
+        };
+        let transaction = Transaction {
+            changes: vec![change],
+            inline: Some(inline),
+            ..Transaction::default()
+        };
+        // Nothing is served yet, so no lock is needed.
+        let mut pending = self.append(transaction, Held::default())?;
+        let durable = pending.make_durable().await?;
+        Ok((pending, durable))
+    }
+
+    /// Brings an adopted commit's changes into the view. In ascending order of number, after all that is settled.
+    fn take_effect(&self, commit: &Adopted) -> Result<(), ViewError> {
+        self.apply_changes(
+            commit.seq,
+            &commit.changes,
+            commit.placement_bytes,
+            &commit.copies,
+        )
+    }
+
     /// Appends the adopted commits to disks that lack their copy.
-    async fn complete_copies(&self, copies: &[MissingCopies]) {
+    async fn complete_copies(&self, adopted: &[Adopted]) {
         let wait = Wait::new();
-        for commit in copies {
+        let wanted = self.copies_wanted().min(self.good_disks());
+        for commit in adopted {
             let meta = &commit.body[..];
             let frame = Frame {
                 kind: FrameKind::Commit,
@@ -266,12 +324,12 @@ impl Embedded {
                 shard: &[],
             };
             let _order = self.sequencer.lock();
-            let lacking = self
-                .present()
-                .filter(|disk| !commit.on.contains(&disk.number()));
+            let has =
+                |disk: &Arc<dyn Disk>| commit.copies.iter().any(|(on, _)| *on == disk.number());
+            let lacking = self.present().filter(|disk| !has(disk));
             for disk in lacking
-                .filter(|disk| disk.health() == Health::Good)
-                .take(commit.count)
+                .filter(|disk| !matches!(disk.health(), Health::Failed(_)))
+                .take(wanted.saturating_sub(commit.copies.len()))
             {
                 append_one(disk, &frame, &wait);
             }
@@ -284,18 +342,31 @@ impl Embedded {
 struct Recovered {
     view: Arc<dyn View>,
     space: SegmentSpace,
-    positions: HashMap<DiskNo, Address>,
+    positions: BTreeMap<DiskNo, Address>,
     epoch: EpochBody,
     report: RecoveryReport,
-    copies: Vec<MissingCopies>,
-    degraded: Vec<Bytes>,
+    /// What was in doubt and counts, in ascending order.
+    adopted: Vec<Adopted>,
 }
 
-struct MissingCopies {
+/// A commit that was in doubt and counts.
+struct Adopted {
     seq: Seq,
     body: Bytes,
-    on: Vec<DiskNo>,
-    count: usize,
+    changes: Vec<Change>,
+    placement_bytes: usize,
+    /// Disks and segments that have its changes.
+    copies: Vec<(DiskNo, u32)>,
+    lacks_shards: bool,
+}
+
+/// What became of blobs that lacked shards.
+#[derive(Default)]
+struct Renewed {
+    /// Written once more, with the disks on which the new commit is durable.
+    whole: Vec<(Pending, Vec<DiskNo>)>,
+    /// Keys of those that could not be.
+    degraded: Vec<Bytes>,
 }
 
 /// The disks that can be read. One that turns out to be unreadable on the way is given up: the rest goes on without it.
@@ -396,7 +467,7 @@ fn recover(
         });
     })?;
     check_present(pool)?;
-    let (copies, degraded) = replay.decide()?;
+    let adopted = replay.decide();
     replay.flush()?;
     replay.purge()?;
     replay.adopted.sort_unstable();
@@ -416,8 +487,7 @@ fn recover(
         positions,
         epoch,
         report,
-        copies,
-        degraded,
+        adopted,
     })
 }
 
@@ -584,51 +654,47 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Judges what is in doubt, oldest first. Returns the copies to add and the keys of objects that lack shards.
-    fn decide(&mut self) -> Result<(Vec<MissingCopies>, Vec<Bytes>), RecoveryError> {
-        let good = present(self.pool)
-            .filter(|disk| disk.health() == Health::Good)
-            .count();
-        let wanted = (self.pool.profile().parity() + 1).min(good);
-        let (mut copies, mut degraded) = (Vec::new(), Vec::new());
+    /// Judges what is in doubt; what counts, oldest first.
+    fn decide(&mut self) -> Vec<Adopted> {
+        let mut adopted = Vec::new();
         for (seq, doubt) in std::mem::take(&mut self.doubts) {
-            let Some(body) = doubt
-                .body
-                .clone()
-                .filter(|body| self.is_whole(body, &doubt))
-            else {
-                self.report.void += 1;
-                continue;
-            };
-            self.report.adopted += 1;
-            self.adopted.push(seq);
-            self.apply(seq, &body, &doubt.copies)?;
-            let on: Vec<DiskNo> = doubt.copies.iter().map(|(disk, _)| *disk).collect();
-            if on.len() < wanted {
-                copies.push(MissingCopies {
-                    seq,
-                    body: body.clone(),
-                    count: wanted - on.len(),
-                    on,
-                });
+            match self.judge(seq, doubt) {
+                Some(commit) => adopted.push(commit),
+                None => self.report.void += 1,
             }
-            degraded.extend(self.degraded_key(&body, &doubt));
         }
-        Ok((copies, degraded))
+        self.report.adopted = adopted.len() as u64;
+        self.adopted.extend(adopted.iter().map(|commit| commit.seq));
+        adopted
     }
 
-    /// Whether the blob of a commit in doubt, if it has an inline one, can be read back.
-    fn is_whole(&self, body: &Bytes, doubt: &Doubt) -> bool {
-        match placement_of(body) {
-            Some(placement) => self.good_shards(&placement, doubt) >= placement.profile.data(),
-            None => decode_commit(body).is_some(),
-        }
-    }
-
-    fn degraded_key(&self, body: &Bytes, doubt: &Doubt) -> Option<Bytes> {
-        let placement = placement_of(body)?;
-        let lacking = self.good_shards(&placement, doubt) < placement.profile.total();
-        lacking.then(|| decode_commit(body).map(|body| body.changes[0].key.clone()))?
+    /// The commit, if its changes are known and its inline blob, if it has one, can be read back.
+    fn judge(&self, seq: Seq, doubt: Doubt) -> Option<Adopted> {
+        let body = doubt.body.clone()?;
+        let decoded = decode_commit(&body)?;
+        let value = decoded
+            .changes
+            .first()
+            .and_then(|first| first.value.as_ref());
+        let placement = value.and_then(|value| inline_placement(value, decoded.placement_bytes));
+        let lacks_shards = match placement {
+            None => false,
+            Some((placement, _)) => {
+                let good = self.good_shards(&placement, &doubt);
+                if good < placement.profile.data() {
+                    return None;
+                }
+                good < placement.profile.total()
+            }
+        };
+        Some(Adopted {
+            seq,
+            body,
+            changes: decoded.changes,
+            placement_bytes: decoded.placement_bytes,
+            copies: doubt.copies,
+            lacks_shards,
+        })
     }
 
     fn good_shards(&self, placement: &BlobPlacement, doubt: &Doubt) -> usize {
@@ -704,10 +770,4 @@ impl<'a> Replay<'a> {
         }
         Ok(())
     }
-}
-
-fn placement_of(body: &Bytes) -> Option<BlobPlacement> {
-    let body = decode_commit(body)?;
-    let value = body.changes.first()?.value.as_ref()?;
-    inline_placement(value, body.placement_bytes).map(|(placement, _)| placement)
 }

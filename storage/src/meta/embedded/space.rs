@@ -2,7 +2,7 @@
 //!
 //! An estimate that is exact enough: copies are booked with the lengths of key and value, shards with their exact length.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -17,7 +17,7 @@ use crate::{
 /// Dead bytes per segment.
 #[derive(Debug, Default)]
 pub(super) struct SegmentSpace {
-    dead: Mutex<HashMap<(DiskNo, u32), u64>>,
+    dead: Mutex<BTreeMap<(DiskNo, u32), u64>>,
 }
 
 impl SegmentSpace {
@@ -78,7 +78,7 @@ impl SegmentSpace {
 
     /// What [`Self::encode`] wrote; stops at the first thing that it would not have written.
     pub(super) fn decode(mut input: &[u8]) -> Self {
-        let mut dead = HashMap::new();
+        let mut dead = BTreeMap::new();
         while let Some((home, bytes)) = take_entry(&mut input) {
             dead.insert(home, bytes);
         }
