@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-rust test-blackbox setup bench bench-peers lint clean
+.PHONY: help run build test test-rust test-blackbox sim soak setup bench bench-peers lint clean
 
 DATA ?= ./data
 LISTEN ?= 127.0.0.1:9000
@@ -23,7 +23,7 @@ run: build ## Build and start Larder on four directories below ./data
 build: ## Build the release binary
 	cargo build --release --locked --package larder-server
 
-test: test-rust test-blackbox ## Run all tests: Rust, then real clients against a real server (LARDER_REQUIRE_ALL=1: no skips)
+test: test-rust sim test-blackbox ## Run all tests: Rust, then real clients against a real server (LARDER_REQUIRE_ALL=1: no skips)
 
 test-rust: ## Run the Rust tests of the workspace
 	@if cargo nextest --version >/dev/null 2>&1; then \
@@ -33,6 +33,15 @@ test-rust: ## Run the Rust tests of the workspace
 	    echo 'cargo-nextest is missing, using cargo test (get it with: cargo install --locked cargo-nextest)'; \
 	    cargo test --locked --workspace --no-fail-fast; \
 	fi
+
+# The simulator is slow unoptimised and quick to build: its profile is that of the tests.
+SIM := cargo run --locked --quiet --package larder-simulation --bin larder-sim --
+
+sim: ## Simulate crashes, torn writes, rot and lost disks for two minutes (LARDER_SIM_SEEDS=1,2 replays runs)
+	$(SIM)
+
+soak: ## The same for LARDER_SIM_SECONDS (default: an hour)
+	LARDER_SIM_SECONDS=$${LARDER_SIM_SECONDS:-3600} $(SIM)
 
 test-blackbox: build setup ## Run the black-box suites: S3 behaviour, clients, barman, crashes (SUITE=tests/barman for one)
 	$(PYTEST) $(SUITE) $(ARGS)

@@ -17,6 +17,7 @@
 pub mod clock;
 pub mod disk;
 pub mod meta;
+pub mod mutation;
 pub mod objects;
 pub mod open;
 pub mod placement;

@@ -16,6 +16,7 @@ use super::{
     status::Status,
     volume::{FileReader, Volume, VolumeFile, ensure_dir, parent},
 };
+use crate::mutation::{self, Mutation};
 
 /// Directory of the extents within a volume.
 pub(super) const EXTENTS_DIR: &str = "extents";
@@ -154,7 +155,12 @@ impl Writer {
     }
 
     fn sync(&self) -> Result<(), DiskError> {
-        self.file.sync_data()?;
+        if !mutation::is_active(Mutation::SkipExtentSync) {
+            self.file.sync_data()?;
+        }
+        if mutation::is_active(Mutation::SkipExtentNameSync) {
+            return Ok(());
+        }
         self.directory
             .sync(|| self.volume.sync_dir(parent(&self.path)))
     }

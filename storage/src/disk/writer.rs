@@ -20,6 +20,7 @@ use super::{
     status::Status,
     volume::{Volume, VolumeFile},
 };
+use crate::mutation::{self, Mutation};
 
 /// The queue and what empties it.
 #[derive(Debug)]
@@ -162,10 +163,12 @@ impl Writer {
             let bytes = batch.bytes.get(run.bytes.clone()).unwrap_or_default();
             file.write_at(bytes, u64::from(run.offset))?;
             // A sealed segment is durable before the next one gets its first byte.
-            file.sync_data()?;
+            if !mutation::is_active(Mutation::SkipLogSync) {
+                file.sync_data()?;
+            }
             names_changed |= run.offset == 0;
         }
-        if names_changed {
+        if names_changed && !mutation::is_active(Mutation::SkipSegmentNameSync) {
             self.volume.sync_dir(LOG_DIR)?;
         }
         for run in &batch.runs {

@@ -81,7 +81,11 @@ fn soak(arguments: &Arguments) -> Result<u64, String> {
             break;
         }
         let steps = arguments.steps;
-        let run = std::panic::catch_unwind(|| run(Settings { seed, steps }));
+        let settings = Settings {
+            steps,
+            ..Settings::new(seed)
+        };
+        let run = std::panic::catch_unwind(|| run(settings));
         let summary = run
             .map_err(|_| {
                 format!("seed {seed} panicked\nreplay it with: LARDER_SIM_SEEDS={seed} make sim")

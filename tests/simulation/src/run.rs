@@ -6,6 +6,7 @@ use larder_storage::{
     clock::Clock,
     disk::LogDisk,
     meta::Meta,
+    mutation::{self, Mutation},
     rng::{Rng, SeededRng},
 };
 use tokio::runtime::{Builder, Runtime};
@@ -31,6 +32,8 @@ pub struct Settings {
     pub seed: u64,
     /// Steps of clients, disks and upkeep, over all lives.
     pub steps: u64,
+    /// A bug to run with.
+    pub mutation: Option<Mutation>,
 }
 
 impl Settings {
@@ -39,6 +42,7 @@ impl Settings {
         Self {
             seed,
             steps: 12_000,
+            mutation: None,
         }
     }
 }
@@ -90,8 +94,10 @@ impl std::error::Error for Failure {}
 /// # Errors
 /// [`Failure`]: the store broke a promise.
 pub fn run(settings: Settings) -> Result<Summary, Failure> {
+    mutation::set(settings.mutation);
     let mut simulation = Simulation::new(settings);
     let done = simulation.lives().and_then(|()| simulation.last_life());
+    mutation::set(None);
     match done {
         Ok(()) => Ok(simulation.summary()),
         Err(what) => Err(Failure {

@@ -3,6 +3,7 @@
 use std::thread;
 
 use larder_simulation::{Settings, run};
+use larder_storage::mutation::Mutation;
 
 /// Seeds that found a bug, each with a line on what it was. They must stay green.
 const REGRESSIONS: &[u64] = &[
@@ -40,5 +41,25 @@ fn one_seed_gives_one_run() {
     for seed in [7, 8, 9] {
         let settings = Settings::new(seed);
         assert_eq!(run(settings).unwrap(), run(settings).unwrap());
+    }
+}
+
+/// Seeds within which each deliberate bug must show.
+const SEEDS_PER_MUTATION: u64 = 60;
+
+#[test]
+fn every_deliberate_bug_is_found() {
+    for mutation in Mutation::ALL {
+        let broken = |seed| {
+            run(Settings {
+                mutation: Some(mutation),
+                ..Settings::new(seed)
+            })
+        };
+        let found = (1..=SEEDS_PER_MUTATION).find_map(|seed| broken(seed).err());
+        match found {
+            Some(failure) => println!("{mutation:?}: {failure}"),
+            None => panic!("{mutation:?} went unnoticed over {SEEDS_PER_MUTATION} seeds"),
+        }
     }
 }

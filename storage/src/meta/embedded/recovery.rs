@@ -38,6 +38,7 @@ use crate::{
         keys::heal_key,
         view::{View, ViewChange, ViewError, ViewSource},
     },
+    mutation::{self, Mutation},
     stripes::{BlobPlacement, Pool, verify_shard},
 };
 
@@ -671,6 +672,9 @@ impl<'a> Replay<'a> {
     /// The commit, if its changes are known and its inline blob, if it has one, can be read back.
     fn judge(&self, seq: Seq, doubt: Doubt) -> Option<Adopted> {
         let body = doubt.body.clone()?;
+        if mutation::is_active(Mutation::VoidDoubts) {
+            return None;
+        }
         let decoded = decode_commit(&body)?;
         let value = decoded
             .changes
@@ -693,7 +697,7 @@ impl<'a> Replay<'a> {
             changes: decoded.changes,
             placement_bytes: decoded.placement_bytes,
             copies: doubt.copies,
-            lacks_shards,
+            lacks_shards: lacks_shards && !mutation::is_active(Mutation::SkipRenewal),
         })
     }
 
