@@ -7,7 +7,7 @@ use larder_storage::clock::Clock;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
-use super::{Body, Incoming, MAX_HEADER_BYTES, RequestId, Response};
+use super::{Body, Deadlines, Incoming, MAX_HEADER_BYTES, RequestId, Response};
 use crate::{
     admin,
     app::App,
@@ -27,12 +27,17 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Service {
     app: Arc<App>,
+    deadlines: Deadlines,
 }
 
 impl Service {
-    /// A service of `app`.
-    pub fn new(app: Arc<App>) -> Self {
-        Self { app }
+    /// A service of `app` for clients that keep `deadlines`.
+    pub fn new(app: Arc<App>, deadlines: Deadlines) -> Self {
+        Self { app, deadlines }
+    }
+
+    pub(super) fn deadlines(&self) -> Deadlines {
+        self.deadlines
     }
 
     pub(super) fn clock(&self) -> &Arc<dyn Clock> {
@@ -52,7 +57,7 @@ impl Service {
             return Ok(answer);
         }
         let id = self.app.request_ids.next();
-        let mut body = Incoming::new(body, Arc::clone(&self.app.clock));
+        let mut body = Incoming::new(body, Arc::clone(&self.app.clock), self.deadlines.stall);
         let span =
             tracing::debug_span!("request", %id, method = %parts.method, path = parts.uri.path());
         let answer = if span.is_disabled() {
