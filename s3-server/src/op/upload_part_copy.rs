@@ -4,12 +4,13 @@ use larder_storage::objects::{BucketName, ETag, ObjectKey, PutPart};
 
 use super::{
     Call, checksums,
-    copy_source::{Copied, Source},
+    copy_source::{Copied, Source, retry, unless_replaced},
     ingest::MAX_BODY_BYTES,
     listing, range,
     upload_part::{algorithm_of, find, gone, named},
 };
 use crate::{
+    checksum::Algorithm,
     error::{S3Code, S3Error, S3Result},
     http::Response,
     reply,
@@ -23,7 +24,42 @@ pub(super) async fn run(
 ) -> S3Result<Response> {
     let (upload, number) = named(&call)?;
     let info = find(bucket, key, upload, &call).await?;
-    let source = Source::find(&call).await?;
+    let chosen = algorithm_of(&info, None)?;
+    let algorithm = chosen.unwrap_or(Algorithm::DEFAULT);
+    let copied = retry(|| attempt(bucket, algorithm, &call)).await?;
+    let checksum = checksums::to_stored(&copied.checksum);
+    let (checksum, default_checksum) = match chosen {
+        Some(_) => (Some(checksum), None),
+        None => (None, Some(checksum)),
+    };
+    let part = PutPart {
+        bucket: bucket.clone(),
+        key: key.clone(),
+        upload,
+        number,
+        blob: copied.blob,
+        etag: ETag {
+            md5: copied.md5,
+            parts: 0,
+        },
+        checksum,
+        default_checksum,
+    };
+    let written = call.store.put_part(part).await;
+    let written = written.map_err(|error| gone(error.into(), upload))?;
+    let modified = listing::millis(written.modified_unix_millis);
+    let shown = chosen.map(|_| &copied.checksum);
+    let document = copy_part_result(modified, &written.etag.to_string(), shown);
+    Ok(reply::xml(document))
+}
+
+/// `None`: the source was replaced meanwhile.
+async fn attempt(
+    bucket: &BucketName,
+    algorithm: Algorithm,
+    call: &Call<'_>,
+) -> S3Result<Option<Copied>> {
+    let source = Source::find(call).await?;
     let size = source.handle.info().size;
     let range = match call.header("x-amz-copy-source-range") {
         Some(value) => range::parse_copy_source(value, size)?,
@@ -34,29 +70,7 @@ pub(super) async fn run(
         return Err(S3Error::new(S3Code::EntityTooLarge));
     }
     let writer = call.store.blob_writer(bucket, Some(length)).await?;
-    let copied = source
-        .copy(&call, range, writer, algorithm_of(&info, None)?)
-        .await?;
-    let Copied {
-        blob,
-        md5,
-        checksum,
-    } = copied;
-    let part = PutPart {
-        bucket: bucket.clone(),
-        key: key.clone(),
-        upload,
-        number,
-        blob,
-        etag: ETag { md5, parts: 0 },
-        checksum: checksum.as_ref().map(checksums::to_stored),
-    };
-    let written = call
-        .store
-        .put_part(part)
-        .await
-        .map_err(|error| gone(error.into(), upload))?;
-    let modified = listing::millis(written.modified_unix_millis);
-    let document = copy_part_result(modified, &written.etag.to_string(), checksum.as_ref());
-    Ok(reply::xml(document))
+    Ok(unless_replaced(
+        source.copy(call, range, writer, algorithm).await,
+    )?)
 }

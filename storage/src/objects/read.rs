@@ -13,7 +13,10 @@ use super::{
     pins::Pin,
     record::{Body, Manifest, ObjectRecord, PartRecord, RecordError},
 };
-use crate::stripes::{BlobPlacement, BlobReader};
+use crate::{
+    meta::Revision,
+    stripes::{BlobPlacement, BlobReader},
+};
 
 /// What is known of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +64,7 @@ pub struct ObjectHandle {
 
 #[derive(Debug)]
 struct FoundData {
-    revision: crate::meta::Revision,
+    revision: Revision,
     body: Body,
 }
 
@@ -159,6 +162,12 @@ impl ObjectHandle {
     /// What is known of it.
     pub fn info(&self) -> &ObjectInfo {
         &self.info
+    }
+
+    /// When it was last written, for [`super::WriteConditions::if_unchanged`]. A change of its tags counts, and so does
+    /// upkeep that moves its data.
+    pub fn revision(&self) -> Revision {
+        self.found.revision
     }
 
     /// Reads `range` (end exclusive) of the object.
