@@ -1,6 +1,6 @@
 //! One request in, one answer out: limits, health, authentication, dispatch, and what every answer carries.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use larder_storage::clock::Clock;
@@ -14,8 +14,9 @@ use crate::{
     error::{S3Code, S3Error, S3Result},
     op::{self, Call},
     reply,
-    route::{self, Query, Target},
+    route::{self, Query, Target, counts_in_version_4},
     sigv2,
+    sigv4::Carrier,
 };
 
 /// What is read of a body that nobody wants, so that the client gets to see why.
@@ -115,15 +116,21 @@ impl Service {
     async fn dispatch(&self, parts: &Parts, body: &mut Incoming) -> S3Result<Response> {
         let app = &*self.app;
         check_header_size(parts)?;
-        let lifted = sigv2::lift_headers(parts)?;
-        let parts = lifted.as_deref().unwrap_or(parts);
+        let query = Query::parse(parts.uri.query())?;
+        let parts = &*if sigv2::is_presigned(&parts.uri, &parts.headers) {
+            route::with_hoisted_headers(parts, &query, sigv2::is_signed)
+        } else {
+            Cow::Borrowed(parts)
+        };
         let verified = app.authenticate(parts)?;
         if admin::is_admin(&parts.uri) {
             return admin::answer(app, parts).await;
         }
         let target = route::target(&parts.uri, &parts.headers, &app.domains)?;
-        let query = Query::parse(parts.uri.query())?;
-        let parts = &*route::with_hoisted_headers(parts, &query, &verified);
+        let parts = &*match verified.carrier {
+            Carrier::Query => route::with_hoisted_headers(parts, &query, counts_in_version_4),
+            Carrier::Header => Cow::Borrowed(parts),
+        };
         let operation = route::operation(&parts.method, &target, &query, &parts.headers)?;
         tracing::debug!(operation = operation.name(), "dispatched");
         let store = app.store()?;
