@@ -346,3 +346,13 @@ def test_attributes_refusals(raw, s3, bucket):
     answered(raw.request("GET", f"/{bucket}/k", [("attributes", "")]), "InvalidArgument", "InvalidRequest")
     answer = raw.request("GET", f"/{bucket}/k", [("attributes", "")], {"x-amz-object-attributes": "Colour"})
     answered(answer, "InvalidArgument")
+
+
+@pytest.mark.parametrize("name", ["x-amz-max-parts", "x-amz-part-number-marker"])
+def test_attributes_of_parts_with_a_page_that_is_none(raw, s3, bucket, name):
+    where = start(s3, bucket)
+    bare, _ = send(s3, where, "CRC32", [b"one part"])
+    s3.complete_multipart_upload(**where, MultipartUpload={"Parts": bare})
+    for value in ("-1", "x"):
+        answer = raw.request("GET", f"/{bucket}/k", [("attributes", "")], {"x-amz-object-attributes": "ObjectParts", name: value})
+        answered(answer, "InvalidArgument")

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
-from larderlib.checksums import etag
+from larderlib.checksums import checksum, etag
 from larderlib.clients import boto, random_bytes, unique_bucket
 from larderlib.expect import answered, refused
 
@@ -92,6 +92,17 @@ def test_an_unknown_directive_is_refused(raw, source):
 def test_copy_onto_itself_without_a_change_is_refused(s3, source):
     with refused("InvalidRequest"):
         copy(s3, source, key="source")
+
+
+def test_copy_onto_itself_with_a_storage_class_writes_it_anew(s3, source):
+    """The class may be the one that it has: that is how clients ask for a checksum of what is there already."""
+    copy(s3, source, "source", StorageClass="STANDARD", ChecksumAlgorithm="SHA256")
+    head = s3.head_object(Bucket=source, Key="source", ChecksumMode="ENABLED")
+    assert head["Metadata"] == {"origin": "source"} and head["ContentType"] == "text/source"
+    assert head["ChecksumSHA256"] == checksum("SHA256", b"source bytes")
+    copy(s3, source, "source", StorageClass="STANDARD")
+    assert s3.get_object(Bucket=source, Key="source")["Body"].read() == b"source bytes"
+    assert tags(s3, source, "source") == {"tag": "source"}
 
 
 def test_copy_onto_itself_with_new_metadata(s3, source):

@@ -269,7 +269,8 @@ BUCKET_SUBRESOURCES = {
     "website": "NoSuchWebsiteConfiguration",
 }
 OBJECT_SUBRESOURCES = [("PUT", "acl"), ("PUT", "retention"), ("PUT", "legal-hold"), ("GET", "torrent"), ("POST", "restore"), ("POST", "select")]
-OBJECT_CONFIGURATIONS = {"acl": "AccessControlPolicy", "retention": "NoSuchObjectLockConfiguration", "legal-hold": "NoSuchObjectLockConfiguration"}
+# AWS says that the bucket has no object lock; that the object has none is for buckets with.
+OBJECT_CONFIGURATIONS = {"acl": "AccessControlPolicy", "retention": "InvalidRequest", "legal-hold": "InvalidRequest"}
 
 
 def answers_as_unset(answer, expected):

@@ -69,7 +69,7 @@ async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Respon
     check_size(info.size)?;
     let replaces = directive(call, "x-amz-metadata-directive")?;
     let to_itself = target.is_source(&source);
-    if to_itself && !replaces {
+    if to_itself && !replaces && !changes_storage_class(call) {
         return Err(S3Error::with_message(S3Code::InvalidRequest, TO_ITSELF));
     }
     let (headers, tags) = described(call, info, replaces)?;
@@ -124,6 +124,11 @@ async fn copy_bytes(
 }
 
 const TO_ITSELF: &str = "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.";
+
+/// A storage class may be asked for again, as on AWS: that is how clients have objects written anew.
+fn changes_storage_class(call: &Call<'_>) -> bool {
+    call.headers().contains_key("x-amz-storage-class")
+}
 
 fn check_size(size: u64) -> S3Result<()> {
     if size <= MAX_COPY_BYTES {
