@@ -12,6 +12,7 @@ mod manual_clock;
 mod request_id;
 mod service;
 mod stall;
+mod watched;
 
 use std::time::Duration;
 

@@ -7,8 +7,9 @@ the server acts.
 import select
 
 import pytest
+from botocore.exceptions import ClientError
 from larderlib.clients import boto, random_bytes
-from larderlib.connection import connected, ends, is_served, read_answer, read_head, signed_head
+from larderlib.connection import Http2, connected, ends, is_served, read_answer, read_head, signed_head
 from larderlib.expect import refused
 from larderlib.rawhttp import Raw
 from larderlib.server import Larder, poll
@@ -89,3 +90,42 @@ def test_an_idle_connection(hasty):
             sock.sendall(HEALTH)
             assert read_answer(stream)[0] == 200
         assert ends(stream) == b""
+
+
+HTTP2_WINDOW = 65_535
+
+
+def test_an_http_2_stream_that_stands_still(tmp_path):
+    """The client makes no room for the rest of its stream: neither the socket nor a ping shows that it is gone."""
+    arguments = ["--client-timeout-seconds", "1", "--max-requests", "1"]
+    with Larder(directory=tmp_path / "server", extra_args=arguments) as server:
+        client, data = boto(server), random_bytes(8 << 20)
+        client.create_bucket(Bucket=BUCKET)
+        client.put_object(Bucket=BUCKET, Key="large", Body=data)
+        with connected(server) as (sock, stream):
+            http2 = Http2(sock, stream)
+            http2.get(Raw(server), f"/{BUCKET}/large")
+            assert http2.read_data(HTTP2_WINDOW) == data[:HTTP2_WINDOW]
+            poll(lambda: is_admitted(client), 30, "the place that the stream held")
+            http2.make_room(1 << 20)
+            while (kind := http2.next()[0]) != Http2.RESET:
+                assert kind in (Http2.DATA, Http2.SETTINGS)
+
+
+def test_an_http_2_stream_that_goes_on(hasty):
+    data = random_bytes(3 << 20)
+    boto(hasty).put_object(Bucket=BUCKET, Key="taken", Body=data)
+    with connected(hasty) as (sock, stream):
+        http2 = Http2(sock, stream)
+        http2.get(Raw(hasty), f"/{BUCKET}/taken")
+        http2.make_room(len(data))
+        assert http2.read_data(len(data)) == data
+
+
+def is_admitted(client):
+    try:
+        client.head_bucket(Bucket=BUCKET)
+    except ClientError as error:
+        assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 503, error
+        return False
+    return True

@@ -80,6 +80,10 @@ impl Service {
                 self.refusal(parts, &error, id)
             }
         };
+        if parts.version == http::Version::HTTP_2 {
+            let clock = Arc::clone(&self.app.clock);
+            response.body_mut().watch(clock, self.deadlines.stall);
+        }
         let head = response.headers_mut();
         if parts.version < http::Version::HTTP_2
             && expects_continue(&parts.headers)
