@@ -78,6 +78,19 @@ def test_creating_with_a_location_constraint_of_another_region_is_refused(s3):
         s3.create_bucket(Bucket=unique_bucket(), CreateBucketConfiguration={"LocationConstraint": "eu-west-3"})
 
 
+def test_creating_with_what_is_not_implemented_is_refused_rather_than_ignored(s3, raw):
+    s3.create_bucket(Bucket=unique_bucket(), ObjectOwnership="BucketOwnerEnforced", ACL="private")
+    name = unique_bucket()
+    for options in ({"ObjectOwnership": "ObjectWriter"}, {"ObjectLockEnabledForBucket": True}):
+        with refused("NotImplemented"):
+            s3.create_bucket(Bucket=name, **options)
+    with refused("AccessControlListNotSupported", status=400):
+        s3.create_bucket(Bucket=name, ACL="public-read")
+    answered(raw.request("PUT", f"/{name}", headers={"x-amz-object-ownership": "Nobody"}), "InvalidArgument")
+    with status(404):
+        s3.head_bucket(Bucket=name)
+
+
 def test_creating_with_a_body_that_is_not_xml(raw):
     answered(raw.request("PUT", f"/{unique_bucket()}", body=b"<CreateBucketConfiguration><oops>"), "MalformedXML")
 

@@ -9,7 +9,7 @@ use super::{
     Call,
     call::{check_unbuilt_headers, invalid_argument},
     checksums, conditions,
-    copy_source::{Copied, Source, retry, unless_replaced},
+    copy_source::{Copied, Source, check_copy_size, retry, unless_replaced},
     get_object, listing, metadata,
 };
 use crate::{
@@ -19,9 +19,6 @@ use crate::{
     reply,
     xml::write::{CopyResult, copy_object_result},
 };
-
-/// The largest object that one copy may make.
-const MAX_COPY_BYTES: u64 = 5 << 30;
 
 pub(super) async fn run(
     bucket: &BucketName,
@@ -66,7 +63,7 @@ impl Target<'_> {
 async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Response>> {
     let source = Source::find(call).await?;
     let info = source.handle.info();
-    check_size(info.size)?;
+    check_copy_size(info.size)?;
     let replaces = directive(call, "x-amz-metadata-directive")?;
     let to_itself = target.is_source(&source);
     if to_itself && !replaces && !changes_storage_class(call) {
@@ -130,16 +127,6 @@ fn changes_storage_class(call: &Call<'_>) -> bool {
     call.headers().contains_key("x-amz-storage-class")
 }
 
-fn check_size(size: u64) -> S3Result<()> {
-    if size <= MAX_COPY_BYTES {
-        return Ok(());
-    }
-    let message = format!(
-        "The specified copy source is larger than the maximum allowable size for a copy source: {MAX_COPY_BYTES}"
-    );
-    Err(S3Error::with_message(S3Code::InvalidRequest, message))
-}
-
 /// Whether a directive says to replace; it copies unless it says so.
 fn directive(call: &Call<'_>, name: &'static str) -> S3Result<bool> {
     match call.header(name) {
@@ -185,18 +172,4 @@ fn answer(written: &Written) -> Response {
         reply::set(response.headers_mut(), reply::X_AMZ_VERSION_ID, version);
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn copies_have_a_largest_size() {
-        assert!(check_size(MAX_COPY_BYTES).is_ok());
-        assert_eq!(
-            check_size(MAX_COPY_BYTES + 1).unwrap_err().code(),
-            S3Code::InvalidRequest
-        );
-    }
 }

@@ -18,6 +18,8 @@ use crate::{
 
 const HEADER: &str = "x-amz-copy-source";
 
+/// The most bytes that one copy may make.
+const MAX_COPY_BYTES: u64 = 5 << 30;
 /// How often a copy starts over when its source is replaced under it.
 const ATTEMPTS: usize = 8;
 
@@ -117,6 +119,20 @@ pub(super) fn unless_replaced<T>(result: Result<T, StoreError>) -> Result<Option
     }
 }
 
+/// Refuses to copy more at once than AWS does.
+///
+/// # Errors
+/// [`S3Code::InvalidRequest`].
+pub(super) fn check_copy_size(size: u64) -> S3Result<()> {
+    if size <= MAX_COPY_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "The specified copy source is larger than the maximum allowable size for a copy source: {MAX_COPY_BYTES}"
+    );
+    Err(S3Error::with_message(S3Code::InvalidRequest, message))
+}
+
 /// `[/]bucket/key[?versionId=null]`, URL-encoded.
 fn parse(value: &str) -> S3Result<(BucketName, ObjectKey)> {
     let message = "Copy Source must mention the source bucket and key: sourcebucket/sourcekey";
@@ -144,6 +160,13 @@ mod tests {
     use std::future::ready;
 
     use super::*;
+
+    #[test]
+    fn copies_have_a_largest_size() {
+        assert!(check_copy_size(MAX_COPY_BYTES).is_ok());
+        let error = check_copy_size(MAX_COPY_BYTES + 1).unwrap_err();
+        assert_eq!(error.code(), S3Code::InvalidRequest);
+    }
 
     #[tokio::test]
     async fn a_copy_starts_over_while_its_source_changes_but_not_for_ever() {

@@ -4,17 +4,12 @@ use larder_storage::objects::{BucketName, ETag, ObjectKey, PutPart};
 
 use super::{
     Call, checksums,
-    copy_source::{Copied, Source, retry, unless_replaced},
-    ingest::MAX_BODY_BYTES,
+    copy_source::{Copied, Source, check_copy_size, retry, unless_replaced},
     listing, range,
     upload_part::{algorithm_of, find, gone, named},
 };
 use crate::{
-    checksum::Algorithm,
-    error::{S3Code, S3Error, S3Result},
-    http::Response,
-    reply,
-    xml::write::copy_part_result,
+    checksum::Algorithm, error::S3Result, http::Response, reply, xml::write::copy_part_result,
 };
 
 pub(super) async fn run(
@@ -66,9 +61,7 @@ async fn attempt(
         None => 0..size,
     };
     let length = range.end - range.start;
-    if length > MAX_BODY_BYTES {
-        return Err(S3Error::new(S3Code::EntityTooLarge));
-    }
+    check_copy_size(length)?;
     let writer = call.store.blob_writer(bucket, Some(length)).await?;
     Ok(unless_replaced(
         source.copy(call, range, writer, algorithm).await,
