@@ -11,6 +11,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,14 @@ pub const DEFAULT_REGION: &str = "us-east-1";
 pub const DEFAULT_MAX_CONNECTIONS: usize = 1024;
 /// Requests in progress unless set.
 pub const DEFAULT_MAX_REQUESTS: usize = 256;
+
+/// Seconds that a client may stall unless set.
+pub const DEFAULT_CLIENT_TIMEOUT_SECONDS: u32 = 30;
+/// Seconds that a connection may wait for a request unless set.
+pub const DEFAULT_IDLE_TIMEOUT_SECONDS: u32 = 60;
+/// Seconds that requests may take to finish after the stop unless set; less than the 30 s after which
+/// Kubernetes kills.
+pub const DEFAULT_STOP_GRACE_SECONDS: u32 = 25;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
@@ -117,6 +126,12 @@ pub struct Settings {
     pub max_connections: usize,
     /// Requests in progress; one more is answered `503 SlowDown`.
     pub max_requests: usize,
+    /// How long a client may send or take less than 16 KiB while the server waits for it.
+    pub client_timeout_seconds: u32,
+    /// How long a connection may take to send the head of a request, idle time before it included.
+    pub idle_timeout_seconds: u32,
+    /// How long requests in progress may go on after SIGTERM.
+    pub stop_grace_seconds: u32,
 }
 
 /// Why settings cannot be used.
@@ -179,6 +194,21 @@ impl Settings {
         Ok(settings)
     }
 
+    /// See [`Self::client_timeout_seconds`].
+    pub fn client_timeout(&self) -> Duration {
+        seconds(self.client_timeout_seconds)
+    }
+
+    /// See [`Self::idle_timeout_seconds`].
+    pub fn idle_timeout(&self) -> Duration {
+        seconds(self.idle_timeout_seconds)
+    }
+
+    /// See [`Self::stop_grace_seconds`].
+    pub fn stop_grace(&self) -> Duration {
+        seconds(self.stop_grace_seconds)
+    }
+
     /// The settings as TOML, which a file may hold again.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_default()
@@ -191,7 +221,9 @@ impl Settings {
             .iter()
             .try_for_each(|domain| check_domain(domain))?;
         at_least_one("max-connections", self.max_connections)?;
-        at_least_one("max-requests", self.max_requests)
+        at_least_one("max-requests", self.max_requests)?;
+        at_least_one("client-timeout-seconds", self.client_timeout_seconds)?;
+        at_least_one("idle-timeout-seconds", self.idle_timeout_seconds)
     }
 
     fn check_data(&self) -> Result<(), ConfigError> {
@@ -213,14 +245,21 @@ impl Settings {
     }
 }
 
-fn at_least_one(setting: &'static str, value: usize) -> Result<(), ConfigError> {
-    match value {
-        0 => Err(ConfigError::Invalid {
-            setting,
-            reason: "must be at least 1".to_owned(),
-        }),
-        _ => Ok(()),
+fn seconds(count: u32) -> Duration {
+    Duration::from_secs(count.into())
+}
+
+fn at_least_one<T: Copy + Default + PartialEq>(
+    setting: &'static str,
+    value: T,
+) -> Result<(), ConfigError> {
+    if value != T::default() {
+        return Ok(());
     }
+    Err(ConfigError::Invalid {
+        setting,
+        reason: "must be at least 1".to_owned(),
+    })
 }
 
 fn check_region(region: &str) -> Result<(), ConfigError> {

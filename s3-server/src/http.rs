@@ -1,15 +1,18 @@
 //! The HTTP side: connections in, requests through [`crate::op`], answers out.
 //!
 //! Invariants: connections, requests, header bytes and waiting are bounded; a client that neither
-//! sends nor reads is cut off after [`STALL_TIMEOUT`]; no storage logic lives here.
+//! sends nor reads is cut off after [`Deadlines::stall`]; no storage logic lives here.
 
 mod body;
 mod connection;
 mod incoming;
 mod listener;
+#[cfg(test)]
+mod manual_clock;
 mod request_id;
 mod service;
 mod stall;
+mod watched;
 
 use std::time::Duration;
 
@@ -22,11 +25,16 @@ pub use service::Service;
 /// What every operation answers with.
 pub type Response = http::Response<Body>;
 
-/// How long a client may send or take less than [`STALL_MIN_BYTES`] while the server waits for it.
-pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// See [`STALL_TIMEOUT`]; half a KiB a second.
+/// How long clients may take. What they take for too long costs them their connection, never the server's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// How long a client may send or take less than [`STALL_MIN_BYTES`] while the server waits for it.
+    pub stall: Duration,
+    /// How long a connection may take to send a request's headers, idle time before them included.
+    pub header: Duration,
+}
+
+/// See [`Deadlines::stall`].
 pub const STALL_MIN_BYTES: usize = 16 << 10;
-/// How long a connection may take to send a request's headers, idle time before them included.
-pub const HEADER_TIMEOUT: Duration = Duration::from_mins(1);
 /// Bytes of request line and headers.
 pub const MAX_HEADER_BYTES: usize = 32 << 10;

@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::error::{S3Code, S3Error, S3Result};
 
-pub use hoisted::with_hoisted_headers;
+pub use hoisted::{counts_in_version_4, with_hoisted_headers};
 #[cfg(test)]
 pub(crate) use operation::subresources;
 pub use operation::{Configuration, Operation, operation};

@@ -26,11 +26,9 @@ use crate::{
     config::Settings,
     credentials::{self, CredentialsError, FILE_NAME, Origin, Root},
     hash::Md5Lanes,
-    http::{Limits, Listener, Service, stopper},
+    http::{Deadlines, Limits, Listener, Service, stopper},
 };
 
-/// How long requests in progress may go on after SIGTERM.
-const GRACE: Duration = Duration::from_secs(25);
 /// How long tasks that are left may take to end.
 const RUNTIME_GRACE: Duration = Duration::from_secs(5);
 
@@ -116,9 +114,14 @@ async fn bind(settings: &Settings, app: &Arc<App>) -> Result<Listener, ServerErr
     let address = settings.listen;
     let limits = Limits {
         connections: settings.max_connections,
-        grace: GRACE,
+        grace: settings.stop_grace(),
     };
-    let bound = Listener::bind(address, Service::new(Arc::clone(app)), limits).await;
+    let deadlines = Deadlines {
+        stall: settings.client_timeout(),
+        header: settings.idle_timeout(),
+    };
+    let service = Service::new(Arc::clone(app), deadlines);
+    let bound = Listener::bind(address, service, limits).await;
     bound.map_err(|source| ServerError::Listen { address, source })
 }
 

@@ -7,7 +7,7 @@
 //! (`prefix`, `max-keys`) and the other headers (`Range`) are not covered, as on AWS.
 //!
 //! Invariants: those of [`crate::sigv4`]; what is signed is what takes effect. So headers that the
-//! query carries become headers before anything else ([`lift_headers`]), and every parameter that
+//! query carries become headers before anything else ([`crate::route::with_hoisted_headers`]), and every parameter that
 //! selects an operation is among `SUBRESOURCES`.
 
 #[cfg(test)]
@@ -18,8 +18,7 @@ use std::borrow::Cow;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, Uri};
 use sha1::Sha1;
 use subtle::ConstantTimeEq as _;
 
@@ -94,47 +93,16 @@ pub fn is_presigned(uri: &Uri, headers: &HeaderMap) -> bool {
         && !headers.contains_key(AUTHORIZATION)
 }
 
-/// The request with the headers that a presigned query of version 2 carries as parameters; `None`
-/// when there are none. A header that was sent as one wins over the parameter.
-///
-/// # Errors
-/// [`crate::error::S3Code::InvalidUri`] for a query that is no UTF-8.
-pub fn lift_headers(parts: &Parts) -> S3Result<Option<Box<Parts>>> {
-    if !is_presigned(&parts.uri, &parts.headers) {
-        return Ok(None);
-    }
-    let query = Query::parse(parts.uri.query())?;
-    let found: Vec<_> = query
-        .iter()
-        .filter_map(|(name, value)| liftable(name, value))
-        .filter(|(name, _)| !parts.headers.contains_key(name))
-        .collect();
-    if found.is_empty() {
-        return Ok(None);
-    }
-    let mut lifted = Box::new(parts.clone());
-    for (name, value) in found {
-        lifted.headers.append(name, value);
-    }
-    Ok(Some(lifted))
-}
-
-/// A value that is no header's is left where it is, where nobody reads it: it cannot forge lines of
-/// the string to sign.
-fn liftable(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
-    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-    let wanted = is_amz(&name) || name == CONTENT_TYPE || name == CONTENT_MD5;
-    if !wanted {
-        return None;
-    }
-    Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+/// Whether version 2 signs a header of this name, so that it counts in the query too.
+pub fn is_signed(name: &HeaderName) -> bool {
+    is_amz(name) || name == CONTENT_TYPE || name == CONTENT_MD5
 }
 
 fn is_amz(name: &HeaderName) -> bool {
     name.as_str().starts_with("x-amz-")
 }
 
-/// Checks the signature of a request that [`is_presigned`] and whose headers were lifted.
+/// Checks the signature of a request that [`is_presigned`] and whose headers were hoisted.
 ///
 /// `host_bucket` is the bucket that the host names; `now` is in seconds since 1970.
 ///

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use larder_server::{
     app::{App, AppParts},
     hash::Md5Lanes,
-    http::{Limits, Listener, Service, Stopper, stopper},
+    http::{Deadlines, Limits, Listener, Service, Stopper, stopper},
 };
 use larder_storage::{clock::SystemClock, rng::SeededRng};
 use tokio::{
@@ -22,6 +22,14 @@ struct Server {
 }
 
 async fn start(max_requests: usize, connections: usize) -> Server {
+    let deadlines = Deadlines {
+        stall: Duration::from_secs(30),
+        header: Duration::from_mins(1),
+    };
+    start_with(max_requests, connections, deadlines).await
+}
+
+async fn start_with(max_requests: usize, connections: usize, deadlines: Deadlines) -> Server {
     let app = App::new(AppParts {
         region: "us-east-1".to_owned(),
         domains: Vec::new(),
@@ -35,7 +43,7 @@ async fn start(max_requests: usize, connections: usize) -> Server {
         grace: Duration::from_secs(5),
     };
     let address = "127.0.0.1:0".parse().unwrap();
-    let listener = Listener::bind(address, Service::new(Arc::new(app)), limits)
+    let listener = Listener::bind(address, Service::new(Arc::new(app), deadlines), limits)
         .await
         .unwrap();
     let (stopper, told) = stopper();
@@ -151,6 +159,26 @@ async fn a_client_that_waits_for_100_continue_is_refused_without_sending() {
                 expect: 100-continue\r\nconnection: close\r\n\r\n";
     let answer = exchange(server.address, head).await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+}
+
+#[tokio::test]
+async fn connections_that_ask_for_nothing_are_closed() {
+    let deadlines = Deadlines {
+        stall: Duration::from_secs(30),
+        header: Duration::from_millis(50),
+    };
+    let server = start_with(10, 10, deadlines).await;
+    let health = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    for sent in ["", "G", &health[..30], "PRI * HTTP", health] {
+        // Returns only because the server closes.
+        let answer = exchange(server.address, sent).await;
+        let is_asked = sent == health;
+        assert_eq!(
+            answer.starts_with("HTTP/1.1 200"),
+            is_asked,
+            "{sent}: {answer}"
+        );
+    }
 }
 
 #[tokio::test]

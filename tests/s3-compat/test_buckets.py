@@ -4,6 +4,7 @@ import pytest
 from larderlib.clients import boto, unique_bucket
 from larderlib.expect import answered, refused, status
 from larderlib.rawhttp import Raw
+from larderlib.server import Larder
 
 
 def test_a_created_bucket_is_listed_with_its_date(s3):
@@ -75,6 +76,19 @@ def test_creating_ones_own_bucket_again_in_us_east_1_succeeds(s3, bucket):
 def test_creating_with_a_location_constraint_of_another_region_is_refused(s3):
     with refused("IllegalLocationConstraintException", "InvalidLocationConstraint", status=400):
         s3.create_bucket(Bucket=unique_bucket(), CreateBucketConfiguration={"LocationConstraint": "eu-west-3"})
+
+
+def test_creating_with_what_is_not_implemented_is_refused_rather_than_ignored(s3, raw):
+    s3.create_bucket(Bucket=unique_bucket(), ObjectOwnership="BucketOwnerEnforced", ACL="private")
+    name = unique_bucket()
+    for options in ({"ObjectOwnership": "ObjectWriter"}, {"ObjectLockEnabledForBucket": True}):
+        with refused("NotImplemented"):
+            s3.create_bucket(Bucket=name, **options)
+    with refused("AccessControlListNotSupported", status=400):
+        s3.create_bucket(Bucket=name, ACL="public-read")
+    answered(raw.request("PUT", f"/{name}", headers={"x-amz-object-ownership": "Nobody"}), "InvalidArgument")
+    with status(404):
+        s3.head_bucket(Bucket=name)
 
 
 def test_creating_with_a_body_that_is_not_xml(raw):
@@ -181,3 +195,32 @@ def test_path_style_under_a_configured_domain(server, bucket):
     raw = Raw(server, host_header=f"s3.example.test:{server.port}")
     assert raw.request("PUT", f"/{bucket}/k", body=b"x").status == 200
     assert raw.request("GET", f"/{bucket}/k").body == b"x"
+
+
+# --- Another region ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def abroad(tmp_path_factory):
+    class Abroad(Larder):
+        region = "eu-central-1"
+
+    with Abroad(directory=tmp_path_factory.mktemp("abroad")) as server:
+        yield boto(server)
+
+
+def test_a_bucket_of_another_region_says_where_it_is(abroad):
+    abroad.create_bucket(Bucket="here", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    assert abroad.get_bucket_location(Bucket="here")["LocationConstraint"] == "eu-central-1"
+    headers = abroad.head_bucket(Bucket="here")["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["x-amz-bucket-region"] == "eu-central-1"
+
+
+def test_creating_ones_own_bucket_again_elsewhere_is_refused(abroad):
+    """Only us-east-1 lets its owner; everywhere else AWS says that it is there."""
+    location = {"CreateBucketConfiguration": {"LocationConstraint": "eu-central-1"}}
+    abroad.create_bucket(Bucket="twice", **location)
+    with refused("BucketAlreadyOwnedByYou"):
+        abroad.create_bucket(Bucket="twice", **location)
+    with refused("IllegalLocationConstraintException", status=400):
+        abroad.create_bucket(Bucket="other", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})

@@ -1,5 +1,8 @@
 """The five checksum algorithms: sent, checked, stored, returned; and GetObjectAttributes, which shows them."""
 
+import base64
+import hashlib
+
 import pytest
 from larderlib.checksums import ALGORITHMS, CRCS, checksum, composite, etag, field, header
 from larderlib.clients import boto, random_bytes
@@ -106,6 +109,41 @@ def test_clients_that_send_checksums_only_when_required(server, bucket):
     client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k"}]})
 
 
+DEFAULT = "CRC64NVME"
+
+
+def crc64(data):
+    return {DEFAULT: checksum(DEFAULT, data)}, "FULL_OBJECT"
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 3 * MIB + 1])
+def test_an_object_sent_without_a_checksum_gets_one(raw, s3, bucket, size):
+    data = random_bytes(size)
+    answer = raw.request("PUT", f"/{bucket}/k", body=data)
+    assert answer.headers[header(DEFAULT)] == checksum(DEFAULT, data)
+    assert answer.headers["x-amz-checksum-type"] == "FULL_OBJECT"
+    assert stored(s3, bucket) == crc64(data)
+    assert s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")[field(DEFAULT)] == checksum(DEFAULT, data)
+    assert header(DEFAULT) not in raw.request("GET", f"/{bucket}/k").headers
+    entry = s3.list_objects_v2(Bucket=bucket)["Contents"][0]
+    assert (entry["ChecksumAlgorithm"], entry["ChecksumType"]) == ([DEFAULT], "FULL_OBJECT")
+    attributes = s3.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=["Checksum"])
+    assert attributes["Checksum"] == {field(DEFAULT): checksum(DEFAULT, data), "ChecksumType": "FULL_OBJECT"}
+
+
+def test_content_md5_is_no_checksum_of_this_kind(raw, s3, bucket):
+    md5 = base64.b64encode(hashlib.md5(b"data").digest()).decode()
+    assert raw.request("PUT", f"/{bucket}/k", headers={"Content-MD5": md5}, body=b"data").status == 200
+    assert stored(s3, bucket) == crc64(b"data")
+
+
+def test_a_copy_has_the_default_checksum_of_its_source(raw, s3, bucket):
+    raw.request("PUT", f"/{bucket}/k", body=b"data")
+    copied = s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "k"})["CopyObjectResult"]
+    assert (copied[field(DEFAULT)], copied["ChecksumType"]) == (checksum(DEFAULT, b"data"), "FULL_OBJECT")
+    assert stored(s3, bucket, "copy") == crc64(b"data")
+
+
 # --- Multipart ---------------------------------------------------------------------------------------------------------
 
 
@@ -132,6 +170,71 @@ def test_composite_checksums(s3, bucket, algorithm, bare):
     answer = s3.complete_multipart_upload(**where, MultipartUpload={"Parts": lists[0 if bare else 1]})
     assert answer[field(algorithm)] == composite(algorithm, PARTS) and answer["ChecksumType"] == "COMPOSITE"
     assert stored(s3, bucket) == ({algorithm: composite(algorithm, PARTS)}, "COMPOSITE")
+
+
+@pytest.fixture
+def plain(server):
+    """A client that sends no checksums of its own accord."""
+    return boto(server, request_checksum_calculation="when_required")
+
+
+def send_plain(plain, where, parts=PARTS):
+    sent = [plain.upload_part(**where, PartNumber=number, Body=data) for number, data in enumerate(parts, 1)]
+    assert [answer[field(DEFAULT)] for answer in sent] == [checksum(DEFAULT, data) for data in parts]
+    return [{"PartNumber": number, "ETag": answer["ETag"]} for number, answer in enumerate(sent, 1)]
+
+
+def test_parts_sent_without_a_checksum_make_an_object_with_one(s3, plain, bucket):
+    where = start(plain, bucket)
+    bare = send_plain(plain, where)
+    listed = s3.list_parts(**where)
+    assert "ChecksumAlgorithm" not in listed and field(DEFAULT) not in listed["Parts"][0]
+    answer = s3.complete_multipart_upload(**where, MultipartUpload={"Parts": bare})
+    assert (answer[field(DEFAULT)], answer["ChecksumType"]) == (checksum(DEFAULT, WHOLE), "FULL_OBJECT")
+    assert stored(s3, bucket) == crc64(WHOLE)
+
+
+def test_parts_with_other_checksums_make_an_object_with_the_default(s3, bucket):
+    """The upload names no algorithm, so each part may have another. They are verified, and count in Complete."""
+    where = start(s3, bucket)
+    named = []
+    for number, (data, algorithm) in enumerate(zip(PARTS, ["CRC32", "SHA256", "CRC64NVME"]), 1):
+        answer = s3.upload_part(**where, PartNumber=number, Body=data, ChecksumAlgorithm=algorithm)
+        assert answer[field(algorithm)] == checksum(algorithm, data)
+        named.append({"PartNumber": number, "ETag": answer["ETag"], field(algorithm): answer[field(algorithm)]})
+    answer = s3.complete_multipart_upload(**where, MultipartUpload={"Parts": named})
+    assert (answer[field(DEFAULT)], answer["ChecksumType"]) == (checksum(DEFAULT, WHOLE), "FULL_OBJECT")
+    assert stored(s3, bucket) == crc64(WHOLE)
+
+
+def test_copied_parts_make_an_object_with_the_default_checksum(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="source", Body=PARTS[0])
+    where = start(s3, bucket)
+    source = {"Bucket": bucket, "Key": "source"}
+    copied = s3.upload_part_copy(**where, PartNumber=1, CopySource=source)["CopyPartResult"]["ETag"]
+    sent = s3.upload_part(**where, PartNumber=2, Body=b"the last")["ETag"]
+    parts = [{"PartNumber": 1, "ETag": copied}, {"PartNumber": 2, "ETag": sent}]
+    s3.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
+    assert stored(s3, bucket) == crc64(PARTS[0] + b"the last")
+
+
+@pytest.mark.parametrize("algorithm", [DEFAULT, "CRC32"])
+def test_a_checksum_of_the_whole_counts_though_none_was_announced(s3, plain, bucket, algorithm):
+    where = start(plain, bucket)
+    bare = send_plain(plain, where) if algorithm == DEFAULT else send(s3, where, algorithm)[0]
+    complete = {**where, "MultipartUpload": {"Parts": bare}, "ChecksumType": "FULL_OBJECT"}
+    with refused("BadDigest"):
+        s3.complete_multipart_upload(**complete, **{field(algorithm): checksum(algorithm, b"other")})
+    s3.complete_multipart_upload(**complete, **{field(algorithm): checksum(algorithm, WHOLE)})
+    assert stored(s3, bucket) == ({algorithm: checksum(algorithm, WHOLE)}, "FULL_OBJECT")
+
+
+def test_a_checksum_of_the_whole_that_nothing_can_be_compared_with_is_refused(s3, plain, bucket):
+    where = start(plain, bucket)
+    bare = send_plain(plain, where, [b"one part"])
+    with refused("InvalidRequest"):
+        s3.complete_multipart_upload(**where, MultipartUpload={"Parts": bare}, ChecksumCRC32=checksum("CRC32", b"one part"))
+    s3.complete_multipart_upload(**where, MultipartUpload={"Parts": bare})
 
 
 @pytest.mark.parametrize("algorithm", CRCS)
@@ -243,3 +346,13 @@ def test_attributes_refusals(raw, s3, bucket):
     answered(raw.request("GET", f"/{bucket}/k", [("attributes", "")]), "InvalidArgument", "InvalidRequest")
     answer = raw.request("GET", f"/{bucket}/k", [("attributes", "")], {"x-amz-object-attributes": "Colour"})
     answered(answer, "InvalidArgument")
+
+
+@pytest.mark.parametrize("name", ["x-amz-max-parts", "x-amz-part-number-marker"])
+def test_attributes_of_parts_with_a_page_that_is_none(raw, s3, bucket, name):
+    where = start(s3, bucket)
+    bare, _ = send(s3, where, "CRC32", [b"one part"])
+    s3.complete_multipart_upload(**where, MultipartUpload={"Parts": bare})
+    for value in ("-1", "x"):
+        answer = raw.request("GET", f"/{bucket}/k", [("attributes", "")], {"x-amz-object-attributes": "ObjectParts", name: value})
+        answered(answer, "InvalidArgument")

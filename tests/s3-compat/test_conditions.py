@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from larderlib.checksums import etag
 from larderlib.clients import boto
+from larderlib.connection import connected, read_head, signed_head
 from larderlib.expect import refused, status
 
 OTHER = '"00000000000000000000000000000000"'
@@ -134,6 +135,28 @@ def test_put_if_match_on_a_key_that_is_not_there(s3, bucket):
 def test_put_if_none_match_takes_only_a_star(s3, object_):
     with refused("NotImplemented"):
         s3.put_object(**object_, Body=b"new", IfNoneMatch=etag(b"body"))
+
+
+@pytest.mark.parametrize(
+    "key, condition, status",
+    [("k", ("If-None-Match", "*"), 412), ("k", ("If-Match", OTHER), 412), ("none", ("If-Match", OTHER), 404)],
+)
+def test_a_put_that_can_only_fail_is_told_so_before_its_body(server, raw, object_, key, condition, status):
+    headers = {"Content-Length": "100000000", "Expect": "100-continue", condition[0]: condition[1]}
+    with connected(server) as (sock, stream):
+        sock.sendall(signed_head(raw, "PUT", f"/{object_['Bucket']}/{key}", headers))
+        assert read_head(stream)[0] == status, "100 would ask for the body"
+
+
+def test_a_condition_is_decided_again_at_the_end_of_the_body(server, raw, s3, bucket):
+    headers = {"Content-Length": "4", "Expect": "100-continue", "If-None-Match": "*"}
+    with connected(server) as (sock, stream):
+        sock.sendall(signed_head(raw, "PUT", f"/{bucket}/k", headers))
+        assert read_head(stream)[0] == 100
+        s3.put_object(Bucket=bucket, Key="k", Body=b"first")
+        sock.sendall(b"late")
+        assert read_head(stream)[0] == 412
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"first"
 
 
 def test_delete_if_match(s3, object_):

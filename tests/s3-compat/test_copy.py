@@ -1,10 +1,14 @@
 """CopyObject: directives, conditions, and copies onto itself."""
 
 import datetime
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from larderlib.checksums import etag
-from larderlib.clients import random_bytes, unique_bucket
+from botocore.exceptions import ClientError
+from larderlib.checksums import checksum, etag
+from larderlib.clients import boto, random_bytes, unique_bucket
 from larderlib.expect import answered, refused
 
 OTHER = '"00000000000000000000000000000000"'
@@ -90,10 +94,86 @@ def test_copy_onto_itself_without_a_change_is_refused(s3, source):
         copy(s3, source, key="source")
 
 
+def test_copy_onto_itself_with_a_storage_class_writes_it_anew(s3, source):
+    """The class may be the one that it has: that is how clients ask for a checksum of what is there already."""
+    copy(s3, source, "source", StorageClass="STANDARD", ChecksumAlgorithm="SHA256")
+    head = s3.head_object(Bucket=source, Key="source", ChecksumMode="ENABLED")
+    assert head["Metadata"] == {"origin": "source"} and head["ContentType"] == "text/source"
+    assert head["ChecksumSHA256"] == checksum("SHA256", b"source bytes")
+    copy(s3, source, "source", StorageClass="STANDARD")
+    assert s3.get_object(Bucket=source, Key="source")["Body"].read() == b"source bytes"
+    assert tags(s3, source, "source") == {"tag": "source"}
+
+
 def test_copy_onto_itself_with_new_metadata(s3, source):
     copy(s3, source, key="source", MetadataDirective="REPLACE", Metadata={"changed": "1"})
     got = s3.get_object(Bucket=source, Key="source")
     assert got["Body"].read() == b"source bytes" and got["Metadata"] == {"changed": "1"}
+
+
+@pytest.mark.parametrize("options", [{}, {"ChecksumAlgorithm": "SHA256"}], ids=["as it is", "written anew"])
+def test_a_copy_onto_itself_is_of_what_its_condition_named(server, s3, bucket, options):
+    """New metadata for one version of the bytes never ends up with another, and no overwrite is undone."""
+    steps = 60
+
+    def put(client, number):
+        client.put_object(Bucket=bucket, Key="k", Body=str(number).encode(), Metadata={"of": str(number)}, Tagging=f"of={number}")
+
+    def describe(client):
+        head = client.head_object(Bucket=bucket, Key="k")
+        replace = {"MetadataDirective": "REPLACE", "Metadata": {**head["Metadata"], "copied": "yes"}}
+        try:
+            copy(client, bucket, "k", "k", CopySourceIfMatch=head["ETag"], **replace, **options)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] in ("PreconditionFailed", "ServiceUnavailable"), error
+
+    def check():
+        got = s3.get_object(Bucket=bucket, Key="k")
+        assert got["Body"].read().decode() == got["Metadata"]["of"]
+        return got
+
+    def copy_on(client):
+        while not done.is_set():
+            describe(client)
+
+    put(s3, 0)
+    done = threading.Event()
+    with ThreadPoolExecutor(3) as pool:
+        copying = [pool.submit(copy_on, boto(server)) for _ in range(3)]
+        try:
+            for number in range(1, steps):
+                put(s3, number)
+                assert check()["Metadata"]["of"] == str(number), "an overwrite was undone"
+        finally:
+            done.set()
+        for one in copying:
+            one.result()
+    assert check()["Metadata"]["of"] == str(steps - 1)
+    assert tags(s3, bucket, "k") == {"of": str(steps - 1)}
+
+
+def test_copies_of_a_source_that_keeps_changing(server, s3, bucket):
+    """Each copy is of one version; that the next one came meanwhile is no error."""
+    bodies = [random_bytes(20_000 + number, number) for number in range(8)]
+    s3.put_object(Bucket=bucket, Key="source", Body=bodies[0])
+    done = threading.Event()
+
+    def overwrite(client):
+        for body in itertools.cycle(bodies):
+            client.put_object(Bucket=bucket, Key="source", Body=body)
+            if done.is_set():
+                return
+
+    with ThreadPoolExecutor(2) as pool:
+        writing = [pool.submit(overwrite, boto(server)) for _ in range(2)]
+        try:
+            for _ in range(40):
+                copy(s3, bucket)
+                assert s3.get_object(Bucket=bucket, Key="target")["Body"].read() in bodies
+        finally:
+            done.set()
+        for one in writing:
+            one.result()
 
 
 def test_copy_of_what_is_not_there(s3, source):

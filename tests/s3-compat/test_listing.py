@@ -177,9 +177,24 @@ def test_max_keys_beyond_a_thousand_gives_a_thousand(s3):
 
 
 @pytest.mark.parametrize("value", ["-1", "abc", "99999999999999999999"])
-def test_max_keys_that_is_no_number(raw, fixed, value):
-    for query in ([("max-keys", value)], [("list-type", "2"), ("max-keys", value)]):
-        answered(raw.request("GET", f"/{fixed}", query), "InvalidArgument")
+@pytest.mark.parametrize(
+    "path, query, name",
+    [
+        ("/{}", [], "max-keys"),
+        ("/{}", [("list-type", "2")], "max-keys"),
+        ("/{}", [("versions", "")], "max-keys"),
+        ("/{}", [("uploads", "")], "max-uploads"),
+        ("/", [], "max-buckets"),
+    ],
+)
+def test_page_sizes_that_are_no_number(raw, fixed, path, query, name, value):
+    answer = raw.request("GET", path.format(fixed), [*query, (name, value)])
+    answered(answer, "InvalidArgument")
+    assert (answer.text("ArgumentName"), answer.text("ArgumentValue")) == (name, value)
+    if value == "-1":
+        assert answer.text("Message") == f"Argument {name} must be an integer between 0 and 2147483647"
+    else:
+        assert answer.text("Message") == f"Provided {name} not an integer or within integer range"
 
 
 def test_a_wrong_continuation_token_is_refused(s3, fixed):

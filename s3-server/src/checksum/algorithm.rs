@@ -29,6 +29,9 @@ impl Algorithm {
         Self::Sha256,
     ];
 
+    /// What an object has for want of a checksum that the client chose, as on AWS.
+    pub const DEFAULT: Self = Self::Crc64Nvme;
+
     /// The name in `x-amz-checksum-algorithm` and in XML.
     pub const fn name(self) -> &'static str {
         match self {

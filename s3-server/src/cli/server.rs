@@ -63,6 +63,15 @@ pub(super) struct ServerArgs {
     /// Requests in progress at most; one more gets 503 SlowDown [default: 256].
     #[arg(long, env = "LARDER_MAX_REQUESTS", value_name = "COUNT")]
     max_requests: Option<usize>,
+    /// How long a client may send or take less than 16 KiB while the server waits for it [default: 30].
+    #[arg(long, env = "LARDER_CLIENT_TIMEOUT_SECONDS", value_name = "SECONDS")]
+    client_timeout_seconds: Option<u32>,
+    /// How long a connection may take to send a request's headers, idle time included [default: 60].
+    #[arg(long, env = "LARDER_IDLE_TIMEOUT_SECONDS", value_name = "SECONDS")]
+    idle_timeout_seconds: Option<u32>,
+    /// How long requests in progress may go on after SIGTERM [default: 25].
+    #[arg(long, env = "LARDER_STOP_GRACE_SECONDS", value_name = "SECONDS")]
+    stop_grace_seconds: Option<u32>,
     /// Print the settings in effect as TOML, secrets left out, and stop.
     #[arg(long)]
     check_config: bool,
@@ -92,6 +101,9 @@ impl From<ServerArgs> for FileSettings {
             meta_engine: args.meta_engine,
             max_connections: args.max_connections,
             max_requests: args.max_requests,
+            client_timeout_seconds: args.client_timeout_seconds,
+            idle_timeout_seconds: args.idle_timeout_seconds,
+            stop_grace_seconds: args.stop_grace_seconds,
         }
     }
 }

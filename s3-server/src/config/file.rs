@@ -5,7 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::Deserialize;
 
 use super::{
-    ConfigError, DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS, DEFAULT_REGION,
+    ConfigError, DEFAULT_CLIENT_TIMEOUT_SECONDS, DEFAULT_IDLE_TIMEOUT_SECONDS, DEFAULT_LISTEN,
+    DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS, DEFAULT_REGION, DEFAULT_STOP_GRACE_SECONDS,
     LogFormat, MetaEngine, ProfileSetting, Settings, expand,
 };
 
@@ -35,6 +36,12 @@ pub struct FileSettings {
     pub max_connections: Option<usize>,
     /// See [`Settings::max_requests`].
     pub max_requests: Option<usize>,
+    /// See [`Settings::client_timeout_seconds`].
+    pub client_timeout_seconds: Option<u32>,
+    /// See [`Settings::idle_timeout_seconds`].
+    pub idle_timeout_seconds: Option<u32>,
+    /// See [`Settings::stop_grace_seconds`].
+    pub stop_grace_seconds: Option<u32>,
 }
 
 impl FileSettings {
@@ -53,6 +60,9 @@ impl FileSettings {
             meta_engine: self.meta_engine.or(under.meta_engine),
             max_connections: self.max_connections.or(under.max_connections),
             max_requests: self.max_requests.or(under.max_requests),
+            client_timeout_seconds: self.client_timeout_seconds.or(under.client_timeout_seconds),
+            idle_timeout_seconds: self.idle_timeout_seconds.or(under.idle_timeout_seconds),
+            stop_grace_seconds: self.stop_grace_seconds.or(under.stop_grace_seconds),
         }
     }
 
@@ -75,6 +85,15 @@ impl FileSettings {
             meta_engine: self.meta_engine.unwrap_or_default(),
             max_connections: self.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
             max_requests: self.max_requests.unwrap_or(DEFAULT_MAX_REQUESTS),
+            client_timeout_seconds: self
+                .client_timeout_seconds
+                .unwrap_or(DEFAULT_CLIENT_TIMEOUT_SECONDS),
+            idle_timeout_seconds: self
+                .idle_timeout_seconds
+                .unwrap_or(DEFAULT_IDLE_TIMEOUT_SECONDS),
+            stop_grace_seconds: self
+                .stop_grace_seconds
+                .unwrap_or(DEFAULT_STOP_GRACE_SECONDS),
         })
     }
 }

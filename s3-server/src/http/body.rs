@@ -7,13 +7,20 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use larder_storage::objects::{ObjectReader, StoreError};
+use larder_storage::{
+    clock::Clock,
+    objects::{ObjectReader, StoreError},
+};
 use tokio::sync::OwnedSemaphorePermit;
+
+use super::watched::Watched;
 
 /// Why a body ends early. The connection is cut, so that the client cannot take it for whole.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +34,9 @@ pub enum BodyError {
         /// How many are missing.
         missing_bytes: u64,
     },
+    /// The client took too little for too long.
+    #[error("the client does not take what it asked for")]
+    Stalled,
 }
 
 /// The body of an answer; its exact length is always known.
@@ -39,6 +49,8 @@ pub enum Body {
     Full(Bytes),
     /// The rest of a read.
     Stream(Box<ReadBody>),
+    /// The same, given up when the client does not take it.
+    Watched(Watched),
 }
 
 type Step = (ObjectReader, Option<Result<Bytes, StoreError>>);
@@ -52,6 +64,7 @@ pub struct ReadBody {
     ahead: Option<Step>,
     remaining_bytes: u64,
     permit: Option<OwnedSemaphorePermit>,
+    is_waiting: bool,
 }
 
 impl Body {
@@ -66,6 +79,7 @@ impl Body {
             ahead: None,
             remaining_bytes: size,
             permit: None,
+            is_waiting: false,
         };
         body.read_ahead();
         Self::Stream(Box::new(body))
@@ -78,9 +92,19 @@ impl Body {
         }
     }
 
+    /// Gives a streamed body up, and all that it holds, once the client takes too little for `timeout`. For HTTP/2, where a
+    /// stream may stand still on a connection that does not; in HTTP/1 the socket shows it.
+    pub fn watch(&mut self, clock: Arc<dyn Clock>, timeout: Duration) {
+        *self = match std::mem::take(self) {
+            Self::Stream(body) => Self::Watched(Watched::new(body, clock, timeout)),
+            other => other,
+        };
+    }
+
     /// Bytes still to be sent.
     pub fn len(&self) -> u64 {
         match self {
+            Self::Watched(body) => body.remaining_bytes(),
             Self::Empty => 0,
             Self::Full(bytes) => bytes.len() as u64,
             Self::Stream(body) => body.remaining_bytes,
@@ -106,6 +130,29 @@ impl From<String> for Body {
 }
 
 impl ReadBody {
+    /// Bytes still to be sent.
+    pub(super) fn remaining_bytes(&self) -> u64 {
+        self.remaining_bytes
+    }
+
+    /// Whether it is the store that the next chunk waits for.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_waiting
+    }
+
+    /// The next chunk, for [`http_body::Body::poll_frame`].
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let chunk = self.poll_chunk(cx);
+        self.is_waiting = chunk.is_pending();
+        if let Poll::Ready(Some(Err(error))) = &chunk {
+            tracing::error!(%error, "a read failed after its head was sent");
+        }
+        chunk
+    }
+
     /// Starts the next read; a read that needs to wait goes on while the client takes this chunk.
     fn read_ahead(&mut self) {
         let Some(reading) = &mut self.reading else {
@@ -191,13 +238,8 @@ impl http_body::Body for Body {
                 Self::Full(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(Frame::data(bytes)))),
                 _ => Poll::Ready(None),
             },
-            Self::Stream(body) => {
-                let chunk = ready!(body.poll_chunk(cx));
-                if let Some(Err(error)) = &chunk {
-                    tracing::error!(%error, "a read failed after its head was sent");
-                }
-                Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data)))
-            }
+            Self::Stream(body) => body.poll_next(cx).map_ok(Frame::data),
+            Self::Watched(body) => body.poll_next(cx).map_ok(Frame::data),
         }
     }
 

@@ -13,21 +13,52 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::stall::StallGuard;
+use super::{Deadlines, stall::StallGuard};
 
-/// A socket whose writes fail with [`io::ErrorKind::TimedOut`] once the client stalls.
-/// Reading has no deadline here: idle connections and bodies have theirs where it is known which it is.
+/// What tells HTTP/2 from HTTP/1.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A socket whose writes fail with [`io::ErrorKind::TimedOut`] once the client stalls, and whose reads do until it is
+/// known which protocol the client speaks: hyper waits for that without a deadline.
+/// After that reading has no deadline here: idle connections and bodies have theirs where it is known which it is.
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: TcpStream,
     writes: StallGuard,
+    beginning: Option<Beginning>,
+}
+
+/// A client that has not shown yet which protocol it speaks.
+#[derive(Debug)]
+struct Beginning {
+    deadline: StallGuard,
+    /// What is left of [`PREFACE`] after what the client sent.
+    preface: &'static [u8],
+}
+
+impl Beginning {
+    /// Whether more is needed after `read`, which is not empty, to tell the protocol.
+    fn goes_on_after(&mut self, read: &[u8]) -> bool {
+        match self.preface.strip_prefix(read) {
+            Some(rest) => {
+                self.preface = rest;
+                !rest.is_empty()
+            }
+            None => false,
+        }
+    }
 }
 
 impl Connection {
-    pub(super) fn new(socket: TcpStream, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(socket: TcpStream, clock: Arc<dyn Clock>, deadlines: Deadlines) -> Self {
+        let beginning = Beginning {
+            deadline: StallGuard::new(Arc::clone(&clock), deadlines.header),
+            preface: PREFACE,
+        };
         Self {
             socket,
-            writes: StallGuard::new(clock),
+            writes: StallGuard::new(clock, deadlines.stall),
+            beginning: Some(beginning),
         }
     }
 
@@ -54,7 +85,19 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buf);
+        let Some(beginning) = &mut self.beginning else {
+            return read;
+        };
+        if read.is_pending() {
+            ready!(beginning.deadline.poll_stalled(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if !beginning.goes_on_after(&buf.filled()[before..]) {
+            self.beginning = None;
+        }
+        read
     }
 }
 
@@ -87,5 +130,121 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+        task::{JoinHandle, unconstrained},
+    };
+
+    use super::{super::manual_clock::ManualClock, *};
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+    const DEADLINES: Deadlines = Deadlines {
+        stall: TIMEOUT,
+        header: TIMEOUT,
+    };
+
+    struct Pair {
+        clock: Arc<ManualClock>,
+        client: TcpStream,
+        server: Connection,
+    }
+
+    async fn pair() -> Pair {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = TcpStream::connect(address).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let clock = Arc::new(ManualClock::default());
+        let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let server = Connection::new(socket, time, DEADLINES);
+        Pair {
+            clock,
+            client,
+            server,
+        }
+    }
+
+    /// Writes until that fails. Unconstrained, so that it waits for the client alone.
+    fn write_on(mut server: Connection) -> JoinHandle<io::ErrorKind> {
+        tokio::spawn(unconstrained(async move {
+            loop {
+                if let Err(error) = server.write_all(&[7; 4 << 10]).await {
+                    return error.kind();
+                }
+            }
+        }))
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_cut_off() {
+        let Pair {
+            clock,
+            client,
+            server,
+        } = pair().await;
+        let writing = write_on(server);
+        clock.sleeper().await;
+        clock.advance(TIMEOUT);
+        assert_eq!(writing.await.unwrap(), io::ErrorKind::TimedOut);
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_its_time_is_served() {
+        let Pair {
+            clock,
+            mut client,
+            server,
+        } = pair().await;
+        let writing = write_on(server);
+        // More than the kernel holds, so that the server has to write on.
+        let mut taken = vec![0; 16 << 20];
+        for _ in 0..3 {
+            clock.sleeper().await;
+            clock.advance(Duration::from_secs(29));
+            client.read_exact(&mut taken).await.unwrap();
+        }
+        assert!(!writing.is_finished());
+        drop(client);
+        assert_ne!(writing.await.unwrap(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_client_must_begin_a_request_in_time() {
+        for begun in ["", "PRI * HTTP/2.0"] {
+            let mut pair = pair().await;
+            pair.client.write_all(begun.as_bytes()).await.unwrap();
+            let mut byte = [0];
+            for _ in 0..begun.len() {
+                pair.server.read_exact(&mut byte).await.unwrap();
+            }
+            let reading = tokio::spawn(async move { pair.server.read(&mut byte).await });
+            pair.clock.sleeper().await;
+            pair.clock.advance(TIMEOUT);
+            let error = reading.await.unwrap().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{begun}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_has_begun_is_the_matter_of_its_protocol() {
+        for begun in ["G", "PUT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let mut pair = pair().await;
+            pair.client.write_all(begun.as_bytes()).await.unwrap();
+            let mut read = vec![0; begun.len()];
+            pair.server.read_exact(&mut read).await.unwrap();
+            let reading = tokio::spawn(async move { pair.server.read(&mut [0]).await });
+            pair.clock.advance(TIMEOUT);
+            pair.client.write_all(b"x").await.unwrap();
+            assert_eq!(reading.await.unwrap().unwrap(), 1, "{begun}");
+        }
     }
 }

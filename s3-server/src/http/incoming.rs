@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -34,11 +35,11 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// The body, with its deadline on `clock`.
-    pub fn new(body: hyper::body::Incoming, clock: Arc<dyn Clock>) -> Self {
+    /// The body, of a client that may stall for `timeout` on `clock`.
+    pub fn new(body: hyper::body::Incoming, clock: Arc<dyn Clock>, timeout: Duration) -> Self {
         Self {
             body,
-            guard: StallGuard::new(clock),
+            guard: StallGuard::new(clock, timeout),
             asked: false,
         }
     }

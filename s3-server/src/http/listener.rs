@@ -13,7 +13,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
-use super::{HEADER_TIMEOUT, MAX_HEADER_BYTES, Service, connection::Connection};
+use super::{MAX_HEADER_BYTES, Service, connection::Connection};
 
 /// What hyper may hold of one connection in either direction.
 const CONNECTION_BUFFER_BYTES: usize = 128 << 10;
@@ -76,12 +76,13 @@ impl Listener {
     pub async fn bind(address: SocketAddr, service: Service, limits: Limits) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let permits = Arc::new(Semaphore::new(limits.connections));
+        let http = http_builder(service.deadlines().header);
         Ok(Self {
             socket,
             service,
             limits,
             permits,
-            http: http_builder(),
+            http,
         })
     }
 
@@ -113,7 +114,8 @@ impl Listener {
     fn take(&self, socket: TcpStream, stop: &watch::Receiver<bool>) {
         match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => {
-                let io = Connection::new(socket, Arc::clone(self.service.clock()));
+                let deadlines = self.service.deadlines();
+                let io = Connection::new(socket, Arc::clone(self.service.clock()), deadlines);
                 tokio::spawn(run(
                     self.http.clone(),
                     io,
@@ -156,12 +158,12 @@ async fn told(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|&stop| stop).await);
 }
 
-fn http_builder() -> auto::Builder<TokioExecutor> {
+fn http_builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(header_timeout)
         .max_buf_size(CONNECTION_BUFFER_BYTES)
         .keep_alive(true)
         .half_close(false);

@@ -1,21 +1,22 @@
 //! One request in, one answer out: limits, health, authentication, dispatch, and what every answer carries.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use larder_storage::clock::Clock;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
-use super::{Body, Incoming, MAX_HEADER_BYTES, RequestId, Response};
+use super::{Body, Deadlines, Incoming, MAX_HEADER_BYTES, RequestId, Response};
 use crate::{
     admin,
     app::App,
     error::{S3Code, S3Error, S3Result},
     op::{self, Call},
     reply,
-    route::{self, Query, Target},
+    route::{self, Query, Target, counts_in_version_4},
     sigv2,
+    sigv4::Carrier,
 };
 
 /// What is read of a body that nobody wants, so that the client gets to see why.
@@ -27,12 +28,17 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Service {
     app: Arc<App>,
+    deadlines: Deadlines,
 }
 
 impl Service {
-    /// A service of `app`.
-    pub fn new(app: Arc<App>) -> Self {
-        Self { app }
+    /// A service of `app` for clients that keep `deadlines`.
+    pub fn new(app: Arc<App>, deadlines: Deadlines) -> Self {
+        Self { app, deadlines }
+    }
+
+    pub(super) fn deadlines(&self) -> Deadlines {
+        self.deadlines
     }
 
     pub(super) fn clock(&self) -> &Arc<dyn Clock> {
@@ -52,7 +58,7 @@ impl Service {
             return Ok(answer);
         }
         let id = self.app.request_ids.next();
-        let mut body = Incoming::new(body, Arc::clone(&self.app.clock));
+        let mut body = Incoming::new(body, Arc::clone(&self.app.clock), self.deadlines.stall);
         let span =
             tracing::debug_span!("request", %id, method = %parts.method, path = parts.uri.path());
         let answer = if span.is_disabled() {
@@ -74,6 +80,10 @@ impl Service {
                 self.refusal(parts, &error, id)
             }
         };
+        if parts.version == http::Version::HTTP_2 {
+            let clock = Arc::clone(&self.app.clock);
+            response.body_mut().watch(clock, self.deadlines.stall);
+        }
         let head = response.headers_mut();
         if parts.version < http::Version::HTTP_2
             && expects_continue(&parts.headers)
@@ -110,15 +120,21 @@ impl Service {
     async fn dispatch(&self, parts: &Parts, body: &mut Incoming) -> S3Result<Response> {
         let app = &*self.app;
         check_header_size(parts)?;
-        let lifted = sigv2::lift_headers(parts)?;
-        let parts = lifted.as_deref().unwrap_or(parts);
+        let query = Query::parse(parts.uri.query())?;
+        let parts = &*if sigv2::is_presigned(&parts.uri, &parts.headers) {
+            route::with_hoisted_headers(parts, &query, sigv2::is_signed)
+        } else {
+            Cow::Borrowed(parts)
+        };
         let verified = app.authenticate(parts)?;
         if admin::is_admin(&parts.uri) {
             return admin::answer(app, parts).await;
         }
         let target = route::target(&parts.uri, &parts.headers, &app.domains)?;
-        let query = Query::parse(parts.uri.query())?;
-        let parts = &*route::with_hoisted_headers(parts, &query, &verified);
+        let parts = &*match verified.carrier {
+            Carrier::Query => route::with_hoisted_headers(parts, &query, counts_in_version_4),
+            Carrier::Header => Cow::Borrowed(parts),
+        };
         let operation = route::operation(&parts.method, &target, &query, &parts.headers)?;
         tracing::debug!(operation = operation.name(), "dispatched");
         let store = app.store()?;

@@ -1,5 +1,7 @@
 //! One request on its way to an operation.
 
+use std::borrow::Cow;
+
 use http::{
     HeaderMap, HeaderName,
     header::{self, AsHeaderName},
@@ -91,7 +93,11 @@ pub(super) fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str>
 }
 
 /// `InvalidArgument` with what was wrong.
-pub(super) fn invalid_argument(name: &str, value: &str, message: &'static str) -> S3Error {
+pub(super) fn invalid_argument(
+    name: &str,
+    value: &str,
+    message: impl Into<Cow<'static, str>>,
+) -> S3Error {
     S3Error::with_message(S3Code::InvalidArgument, message)
         .element("ArgumentName", name)
         .element("ArgumentValue", value)
@@ -114,14 +120,19 @@ pub(super) fn check_unbuilt_headers(headers: &HeaderMap) -> S3Result<()> {
             return Err(S3Error::new(S3Code::NotImplemented).element("Header", name));
         }
         if name.starts_with("x-amz-object-lock-") {
-            let message = "Bucket is missing Object Lock Configuration";
-            return Err(S3Error::with_message(S3Code::InvalidRequest, message));
+            return Err(no_object_lock());
         }
         if name.starts_with("x-amz-grant-") {
             return Err(S3Error::new(S3Code::AccessControlListNotSupported));
         }
     }
     check_acl(headers)
+}
+
+/// What AWS answers to whatever has to do with the lock of an object in a bucket without.
+pub(super) fn no_object_lock() -> S3Error {
+    let message = "Bucket is missing Object Lock Configuration";
+    S3Error::with_message(S3Code::InvalidRequest, message)
 }
 
 fn check_acl(headers: &HeaderMap) -> S3Result<()> {

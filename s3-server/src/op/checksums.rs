@@ -76,12 +76,10 @@ pub(super) fn from_stored(stored: &stored::Checksum) -> Option<ObjectChecksum> {
     })
 }
 
-/// The checksum of an object of parts, for the store: `combine` of `complete_upload`.
-pub(super) fn combine(
-    (algorithm, kind): (Algorithm, ChecksumType),
-    checksums: &[stored::Checksum],
-    sizes: &[u64],
-) -> Option<stored::Checksum> {
+/// The checksum of an object of parts, for the store: a [`stored::CombineChecksums`].
+pub(super) fn combine(checksums: &[stored::Checksum], sizes: &[u64]) -> Option<stored::Checksum> {
+    let first = checksums.first()?;
+    let (algorithm, kind) = (algorithm(first.algorithm), kind(first.kind));
     let part = |(checksum, &len_bytes): (&stored::Checksum, &u64)| {
         let checksum = from_stored(checksum)?.value;
         Some(multipart::Part {

@@ -50,9 +50,10 @@ pub(super) async fn run(
         checksum,
         conditions,
     };
-    let chosen = info.and_then(|info| checksums::listed(info.checksum));
-    let combine = |sums: &[StoredChecksum], sizes: &[u64]| checksums::combine(chosen?, sums, sizes);
-    let written = call.store.complete_upload(complete, &combine).await;
+    let written = call
+        .store
+        .complete_upload(complete, &checksums::combine)
+        .await;
     let written = written.map_err(|error| gone(error.into(), upload))?;
     Ok(answer(bucket, key, &call, &written))
 }

@@ -94,6 +94,7 @@ pub(super) fn of_write(headers: &HeaderMap) -> S3Result<WriteConditions> {
     Ok(WriteConditions {
         if_match: of_match(headers),
         if_none_match_any,
+        if_unchanged: None,
     })
 }
 
@@ -109,7 +110,7 @@ pub(super) fn of_delete(headers: &HeaderMap) -> S3Result<WriteConditions> {
     }
     Ok(WriteConditions {
         if_match: of_match(headers),
-        if_none_match_any: false,
+        ..WriteConditions::default()
     })
 }
 

@@ -1,14 +1,15 @@
 //! `CopyObject`.
 
 use larder_storage::objects::{
-    BucketName, ETag, Headers, ObjectInfo, ObjectKey, PutObject, Tags, UpdateObject, Written,
+    BucketName, ETag, Headers, ObjectInfo, ObjectKey, PutObject, Tags, UpdateObject,
+    WriteConditions, Written,
 };
 
 use super::{
     Call,
     call::{check_unbuilt_headers, invalid_argument},
     checksums, conditions,
-    copy_source::{Copied, Source},
+    copy_source::{Copied, Source, check_copy_size, retry, unless_replaced},
     get_object, listing, metadata,
 };
 use crate::{
@@ -19,9 +20,6 @@ use crate::{
     xml::write::{CopyResult, copy_object_result},
 };
 
-/// The largest object that one copy may make.
-const MAX_COPY_BYTES: u64 = 5 << 30;
-
 pub(super) async fn run(
     bucket: &BucketName,
     key: &ObjectKey,
@@ -29,62 +27,104 @@ pub(super) async fn run(
 ) -> S3Result<Response> {
     check_unbuilt_headers(call.headers())?;
     let conditions = conditions::of_write(call.headers())?;
-    let source = Source::find(&call).await?;
-    let info = source.handle.info();
-    check_size(info.size)?;
-    let replaces = directive(&call, "x-amz-metadata-directive")?;
-    let to_itself = source.bucket == *bucket && source.key == *key;
-    if to_itself && !replaces {
-        return Err(S3Error::with_message(S3Code::InvalidRequest, TO_ITSELF));
-    }
-    let (headers, tags) = described(&call, info, replaces)?;
-    if to_itself && call.header("x-amz-checksum-algorithm").is_none() {
-        let (bucket, key) = (bucket.clone(), key.clone());
-        let update = UpdateObject {
-            bucket,
-            key,
-            headers,
-            tags: Some(tags),
-            conditions,
-        };
-        return Ok(answer(&call.store.update_headers(update).await?));
-    }
-    let algorithm = wanted_checksum(&call, info)?;
-    let writer = call.store.blob_writer(bucket, Some(info.size)).await?;
-    let Copied {
-        blob,
-        md5,
-        checksum,
-    } = source.copy(&call, 0..info.size, writer, algorithm).await?;
-    let checksum = checksum.as_ref().map(checksums::to_stored);
-    let put = PutObject {
-        bucket: bucket.clone(),
-        key: key.clone(),
-        blob,
-        etag: ETag { md5, parts: 0 },
-        checksum,
-        headers,
-        tags,
+    let checked = call.store.check_conditions(bucket, key, &conditions).await;
+    checked.map_err(|error| get_object::missing(error, key))?;
+    let target = Target {
+        bucket,
+        key,
         conditions,
     };
-    let written = call
+    retry(|| attempt(&target, &call)).await
+}
+
+/// Where a copy goes.
+struct Target<'a> {
+    bucket: &'a BucketName,
+    key: &'a ObjectKey,
+    conditions: WriteConditions,
+}
+
+impl Target<'_> {
+    fn is_source(&self, source: &Source) -> bool {
+        source.bucket == *self.bucket && source.key == *self.key
+    }
+
+    /// The conditions of the write: a copy onto itself is of what was read, or else a write between reading and
+    /// committing would be undone.
+    fn conditions(&self, source: &Source) -> WriteConditions {
+        WriteConditions {
+            if_unchanged: self.is_source(source).then(|| source.handle.revision()),
+            ..self.conditions.clone()
+        }
+    }
+}
+
+/// `None`: the source has changed meanwhile.
+async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Response>> {
+    let source = Source::find(call).await?;
+    let info = source.handle.info();
+    check_copy_size(info.size)?;
+    let replaces = directive(call, "x-amz-metadata-directive")?;
+    let to_itself = target.is_source(&source);
+    if to_itself && !replaces && !changes_storage_class(call) {
+        return Err(S3Error::with_message(S3Code::InvalidRequest, TO_ITSELF));
+    }
+    let (headers, tags) = described(call, info, replaces)?;
+    let written = if to_itself && call.header("x-amz-checksum-algorithm").is_none() {
+        let update = UpdateObject {
+            bucket: target.bucket.clone(),
+            key: target.key.clone(),
+            headers,
+            tags: Some(tags),
+            conditions: target.conditions(&source),
+        };
+        call.store.update_headers(update).await
+    } else {
+        let Some(copied) = copy_bytes(target, call, &source).await? else {
+            return Ok(None);
+        };
+        let put = PutObject {
+            bucket: target.bucket.clone(),
+            key: target.key.clone(),
+            blob: copied.blob,
+            etag: ETag {
+                md5: copied.md5,
+                parts: 0,
+            },
+            checksum: Some(checksums::to_stored(&copied.checksum)),
+            headers,
+            tags,
+            conditions: target.conditions(&source),
+        };
+        call.store.put_object(put).await
+    };
+    let written = match unless_replaced(written) {
+        Ok(written) => written,
+        Err(error) => return Err(get_object::missing(error, target.key)),
+    };
+    Ok(written.as_ref().map(answer))
+}
+
+async fn copy_bytes(
+    target: &Target<'_>,
+    call: &Call<'_>,
+    source: &Source,
+) -> S3Result<Option<Copied>> {
+    let info = source.handle.info();
+    let algorithm = wanted_checksum(call, info)?;
+    let writer = call
         .store
-        .put_object(put)
-        .await
-        .map_err(|e| get_object::missing(e, key))?;
-    Ok(answer(&written))
+        .blob_writer(target.bucket, Some(info.size))
+        .await?;
+    let copied = source.copy(call, 0..info.size, writer, algorithm).await;
+    Ok(unless_replaced(copied)?)
 }
 
 const TO_ITSELF: &str = "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.";
 
-fn check_size(size: u64) -> S3Result<()> {
-    if size <= MAX_COPY_BYTES {
-        return Ok(());
-    }
-    let message = format!(
-        "The specified copy source is larger than the maximum allowable size for a copy source: {MAX_COPY_BYTES}"
-    );
-    Err(S3Error::with_message(S3Code::InvalidRequest, message))
+/// A storage class may be asked for again, as on AWS: that is how clients have objects written anew.
+fn changes_storage_class(call: &Call<'_>) -> bool {
+    call.headers().contains_key("x-amz-storage-class")
 }
 
 /// Whether a directive says to replace; it copies unless it says so.
@@ -111,15 +151,13 @@ fn described(call: &Call<'_>, info: &ObjectInfo, replaces: bool) -> S3Result<(He
     Ok((headers, tags))
 }
 
-/// What the request asks for, or else what the source has; of the whole object in either case.
-fn wanted_checksum(call: &Call<'_>, info: &ObjectInfo) -> S3Result<Option<Algorithm>> {
-    match call.header("x-amz-checksum-algorithm") {
-        Some(name) => Ok(Some(Algorithm::from_name(name)?)),
-        None => Ok(info
-            .checksum
-            .as_ref()
-            .map(|c| checksums::algorithm(c.algorithm))),
+/// What the request asks for, or else what the source has, or else the default; of the whole object in any case.
+fn wanted_checksum(call: &Call<'_>, info: &ObjectInfo) -> S3Result<Algorithm> {
+    if let Some(name) = call.header("x-amz-checksum-algorithm") {
+        return Ok(Algorithm::from_name(name)?);
     }
+    let of_source = info.checksum.as_ref().map(|c| c.algorithm);
+    Ok(of_source.map_or(Algorithm::DEFAULT, checksums::algorithm))
 }
 
 fn answer(written: &Written) -> Response {
@@ -134,18 +172,4 @@ fn answer(written: &Written) -> Response {
         reply::set(response.headers_mut(), reply::X_AMZ_VERSION_ID, version);
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn copies_have_a_largest_size() {
-        assert!(check_size(MAX_COPY_BYTES).is_ok());
-        assert_eq!(
-            check_size(MAX_COPY_BYTES + 1).unwrap_err().code(),
-            S3Code::InvalidRequest
-        );
-    }
 }

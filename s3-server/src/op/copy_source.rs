@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use larder_storage::{
-    objects::{BucketName, ObjectHandle, ObjectKey},
+    objects::{BucketName, ObjectHandle, ObjectKey, StoreError},
     stripes::{BlobWriter, FinishedBlob},
 };
 use percent_encoding::percent_decode_str;
@@ -17,6 +17,11 @@ use crate::{
 };
 
 const HEADER: &str = "x-amz-copy-source";
+
+/// The most bytes that one copy may make.
+const MAX_COPY_BYTES: u64 = 5 << 30;
+/// How often a copy starts over when its source is replaced under it.
+const ATTEMPTS: usize = 8;
 
 /// The object to copy from.
 #[derive(Debug)]
@@ -36,8 +41,8 @@ pub(super) struct Copied {
     pub(super) blob: FinishedBlob,
     /// Their MD5.
     pub(super) md5: [u8; 16],
-    /// Their checksum, where one was wanted.
-    pub(super) checksum: Option<Checksum>,
+    /// Their checksum.
+    pub(super) checksum: Checksum,
 }
 
 impl Source {
@@ -62,22 +67,20 @@ impl Source {
     /// Copies `range` to `writer`; memory is bounded by one chunk and what `writer` holds.
     ///
     /// # Errors
-    /// Those of the store; what was written is removed.
+    /// Those of the store; what was written is removed. [`StoreError::Replaced`]: there is another source by now.
     pub(super) async fn copy(
         &self,
         call: &Call<'_>,
         range: Range<u64>,
         mut writer: BlobWriter,
-        algorithm: Option<Algorithm>,
-    ) -> S3Result<Copied> {
-        let (mut md5, mut hasher) = (Md5Stream::new(&call.app.md5), algorithm.map(Hasher::new));
+        algorithm: Algorithm,
+    ) -> Result<Copied, StoreError> {
+        let (mut md5, mut hasher) = (Md5Stream::new(&call.app.md5), Hasher::new(algorithm));
         if !range.is_empty() {
             let mut reader = self.handle.read(range).await?;
             while let Some(chunk) = reader.next().await.transpose()? {
                 md5.update(chunk.clone()).await;
-                if let Some(hasher) = &mut hasher {
-                    hasher.update(&chunk);
-                }
+                hasher.update(&chunk);
                 writer.write(chunk).await?;
             }
         }
@@ -85,9 +88,49 @@ impl Source {
         Ok(Copied {
             blob,
             md5: md5.finish().await,
-            checksum: hasher.map(Hasher::finish),
+            checksum: hasher.finish(),
         })
     }
+}
+
+/// Runs `attempt` until its source stays what it is for as long as the copy needs it.
+///
+/// # Errors
+/// Those of `attempt`; [`S3Code::ServiceUnavailable`] when the source never stays.
+pub(super) async fn retry<T, F: Future<Output = S3Result<Option<T>>>>(
+    mut attempt: impl FnMut() -> F,
+) -> S3Result<T> {
+    for _ in 0..ATTEMPTS {
+        if let Some(done) = attempt().await? {
+            return Ok(done);
+        }
+    }
+    Err(StoreError::Replaced.into())
+}
+
+/// `None` where the source was replaced, for [`retry`].
+///
+/// # Errors
+/// All other errors of the store.
+pub(super) fn unless_replaced<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match result {
+        Err(StoreError::Replaced) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Refuses to copy more at once than AWS does.
+///
+/// # Errors
+/// [`S3Code::InvalidRequest`].
+pub(super) fn check_copy_size(size: u64) -> S3Result<()> {
+    if size <= MAX_COPY_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "The specified copy source is larger than the maximum allowable size for a copy source: {MAX_COPY_BYTES}"
+    );
+    Err(S3Error::with_message(S3Code::InvalidRequest, message))
 }
 
 /// `[/]bucket/key[?versionId=null]`, URL-encoded.
@@ -114,7 +157,38 @@ fn parse(value: &str) -> S3Result<(BucketName, ObjectKey)> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use super::*;
+
+    #[test]
+    fn copies_have_a_largest_size() {
+        assert!(check_copy_size(MAX_COPY_BYTES).is_ok());
+        let error = check_copy_size(MAX_COPY_BYTES + 1).unwrap_err();
+        assert_eq!(error.code(), S3Code::InvalidRequest);
+    }
+
+    #[tokio::test]
+    async fn a_copy_starts_over_while_its_source_changes_but_not_for_ever() {
+        let replaced_times = |times| {
+            let mut attempts = 0;
+            move || {
+                attempts += 1;
+                let result = if attempts > times {
+                    Ok(attempts)
+                } else {
+                    Err(StoreError::Replaced)
+                };
+                ready(unless_replaced(result).map_err(S3Error::from))
+            }
+        };
+        assert_eq!(retry(replaced_times(0)).await.unwrap(), 1);
+        assert_eq!(retry(replaced_times(3)).await.unwrap(), 4);
+        let error = retry(replaced_times(usize::MAX)).await.unwrap_err();
+        assert_eq!(error.code(), S3Code::ServiceUnavailable);
+        let other = unless_replaced::<()>(Err(StoreError::Full));
+        assert!(matches!(other, Err(StoreError::Full)));
+    }
 
     #[test]
     fn sources_are_decoded_once() {

@@ -5,7 +5,7 @@ use larder_storage::objects::{BucketName, CreateBucket, StoreError};
 
 use super::{
     Call,
-    call::{check_unbuilt_headers, text},
+    call::{check_unbuilt_headers, invalid_argument, text},
     small_body,
 };
 use crate::{
@@ -22,6 +22,7 @@ pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Res
         let message = "Larder does not implement object lock yet.";
         return Err(S3Error::with_message(S3Code::NotImplemented, message));
     }
+    check_ownership(text(call.headers(), "x-amz-object-ownership"))?;
     let body = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
     let region = &call.app.region;
     check_location(create_bucket_configuration(&body)?.as_deref(), region)?;
@@ -49,6 +50,21 @@ fn answer(bucket: &BucketName) -> Response {
         &format!("/{}", bucket.as_str()),
     );
     response
+}
+
+/// There are no access control lists, so the bucket's owner owns all that is in it.
+fn check_ownership(asked: Option<&str>) -> S3Result<()> {
+    match asked {
+        None | Some("BucketOwnerEnforced") => Ok(()),
+        Some("BucketOwnerPreferred" | "ObjectWriter") => {
+            Err(S3Error::new(S3Code::NotImplemented).element("Header", "x-amz-object-ownership"))
+        }
+        Some(other) => Err(invalid_argument(
+            "x-amz-object-ownership",
+            other,
+            "Invalid x-amz-object-ownership header",
+        )),
+    }
 }
 
 /// A constraint must be this server's region; none at all is always right.

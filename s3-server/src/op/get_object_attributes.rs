@@ -6,7 +6,7 @@ use larder_storage::objects::{BucketName, ObjectHandle, ObjectKey};
 use super::{
     Call,
     call::{invalid_argument, text},
-    checksums, conditions, get_object, list_parts,
+    checksums, conditions, get_object, list_parts, listing,
     metadata::STANDARD,
 };
 use crate::{
@@ -110,10 +110,8 @@ async fn page_of_parts(call: &Call<'_>, handle: &ObjectHandle) -> S3Result<Optio
     if all.is_empty() {
         return Ok(None);
     }
-    let limit = text(call.headers(), "x-amz-max-parts")
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(1000);
-    let limit: u32 = u32::min(limit, 1000);
+    let asked = text(call.headers(), "x-amz-max-parts");
+    let limit = listing::page_size_of("x-amz-max-parts", asked, listing::MAX_KEYS)?;
     let marker = list_parts::marker(text(call.headers(), "x-amz-part-number-marker"))?;
     let rest = all.iter().filter(|part| part.number.get() > marker);
     let mut parts: Vec<_> = rest

@@ -2,7 +2,7 @@
 
 use larder_storage::objects::{BucketName, ObjectKey};
 
-use super::{Call, OWNER_ID, OWNER_NAME, get_object};
+use super::{Call, OWNER_ID, OWNER_NAME, call::no_object_lock, get_object};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http::Response,
@@ -41,9 +41,8 @@ fn answer(which: Configuration) -> S3Result<Response> {
         Configuration::Acl => Ok(acl()),
         Configuration::Cors => missing(S3Code::NoSuchCorsConfiguration),
         Configuration::Encryption => missing(S3Code::ServerSideEncryptionConfigurationNotFound),
-        Configuration::LegalHold | Configuration::Retention => {
-            missing(S3Code::NoSuchObjectLockConfiguration)
-        }
+        // As long as no bucket can have object lock, that is what is missing.
+        Configuration::LegalHold | Configuration::Retention => Err(no_object_lock()),
         Configuration::Lifecycle => missing(S3Code::NoSuchLifecycleConfiguration),
         Configuration::Logging => Ok(empty("BucketLoggingStatus")),
         Configuration::Notification => Ok(empty("NotificationConfiguration")),

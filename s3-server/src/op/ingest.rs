@@ -33,7 +33,7 @@ pub(super) struct Plan {
     pub(super) size: u64,
     content_md5: Option<ContentMd5>,
     expected: Expected,
-    /// A checksum to work out though the client sent none.
+    /// A checksum to work out whatever the client sends.
     computed: Option<Algorithm>,
 }
 
@@ -52,6 +52,8 @@ pub(super) struct Intake<'a> {
 struct Digests {
     md5: Option<Md5Stream>,
     checksum: Option<Hasher>,
+    /// Beside `checksum`; `None` where that is of the same algorithm.
+    computed: Option<Hasher>,
     sha256: Option<(Sha256, [u8; 32])>,
 }
 
@@ -60,8 +62,10 @@ struct Digests {
 pub(super) struct Digested {
     /// Its MD5; zero where none was wanted.
     pub(super) md5: [u8; 16],
-    /// Its checksum, sent by the client or asked for.
+    /// Its checksum, if the client sent one.
     pub(super) checksum: Option<Checksum>,
+    /// Its checksum by the algorithm of [`Plan::computing`].
+    pub(super) computed: Option<Checksum>,
 }
 
 /// A body that is stored, though nothing names it yet.
@@ -71,15 +75,10 @@ pub(super) struct Received {
     pub(super) blob: FinishedBlob,
     /// Their MD5.
     pub(super) md5: [u8; 16],
-    /// Their checksum.
-    pub(super) checksum: Option<Checksum>,
-}
-
-impl Received {
-    /// The checksum for the store.
-    pub(super) fn stored_checksum(&self) -> Option<StoredChecksum> {
-        self.checksum.as_ref().map(checksums::to_stored)
-    }
+    /// Their checksum, if the client sent one.
+    pub(super) checksum: Option<StoredChecksum>,
+    /// Their checksum by the algorithm of [`Plan::computing`].
+    pub(super) computed: Option<StoredChecksum>,
 }
 
 impl Plan {
@@ -108,8 +107,9 @@ impl Plan {
         plan.at_most(MAX_BODY_BYTES)
     }
 
-    /// Works a checksum of this algorithm out, unless the client sends one.
-    pub(super) fn computing(self, computed: Option<Algorithm>) -> Self {
+    /// Works a checksum of this algorithm out, whether the client sends one or not.
+    pub(super) fn computing(self, algorithm: Algorithm) -> Self {
+        let computed = Some(algorithm);
         Self { computed, ..self }
     }
 
@@ -170,7 +170,11 @@ impl<'a> Intake<'a> {
         let payload = call.verified.payload;
         let digests = Digests {
             md5: (with_md5 || plan.content_md5.is_some()).then(|| Md5Stream::new(&call.app.md5)),
-            checksum: plan.expected.algorithm().or(plan.computed).map(Hasher::new),
+            checksum: plan.algorithm().map(Hasher::new),
+            computed: plan
+                .computed
+                .filter(|_| plan.computed != plan.algorithm())
+                .map(Hasher::new),
             sha256: match payload {
                 Payload::Sha256(expected) => Some((Sha256::new(), expected)),
                 _ => None,
@@ -233,6 +237,7 @@ impl<'a> Intake<'a> {
         let Digests {
             md5,
             checksum,
+            computed,
             sha256,
         } = self.digests;
         check_sha256(sha256)?;
@@ -245,7 +250,12 @@ impl<'a> Intake<'a> {
             .map_or(Ok(()), |expected| expected.check(&md5))?;
         let checksum = checksum.map(Hasher::finish);
         self.plan.expected.check(checksum, &trailers)?;
-        Ok(Digested { md5, checksum })
+        let same = checksum.filter(|_| self.plan.computed == self.plan.expected.algorithm());
+        Ok(Digested {
+            md5,
+            checksum,
+            computed: computed.map(Hasher::finish).or(same),
+        })
     }
 }
 
@@ -255,8 +265,9 @@ impl Digests {
         if let Some(md5) = &mut self.md5 {
             md5.update(data.clone()).await;
         }
-        if let Some(checksum) = &mut self.checksum {
-            checksum.update(data);
+        let checksums = [&mut self.checksum, &mut self.computed];
+        for hasher in checksums.into_iter().flatten() {
+            hasher.update(data);
         }
         if let Some((sha256, _)) = &mut self.sha256 {
             sha256.update(data);
@@ -301,10 +312,15 @@ pub(super) async fn receive(
     while let Some(data) = intake.next().await? {
         writer.write(data).await?;
     }
-    let Digested { md5, checksum } = intake.finish().await?;
+    let Digested {
+        md5,
+        checksum,
+        computed,
+    } = intake.finish().await?;
     Ok(Received {
         blob: writer.finish().await?,
         md5,
-        checksum,
+        checksum: checksum.as_ref().map(checksums::to_stored),
+        computed: computed.as_ref().map(checksums::to_stored),
     })
 }

@@ -5,7 +5,7 @@ use larder_storage::objects::BucketName;
 use super::{
     Call,
     call::invalid_argument,
-    listing::{self, MAX_KEYS, Page},
+    listing::{self, Asked, Page},
 };
 use crate::{
     error::S3Result,
@@ -18,8 +18,7 @@ const NULL: &str = "null";
 
 pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Response> {
     let query = &call.query;
-    let max_keys = listing::page_size(query, "max-keys", MAX_KEYS)?;
-    let url_encode = listing::url_encode(query)?;
+    let asked = Asked::of(query)?;
     let key_marker = query.get("key-marker").unwrap_or_default();
     let version_id_marker = query.get("version-id-marker").unwrap_or_default();
     if key_marker.is_empty() && !version_id_marker.is_empty() {
@@ -30,25 +29,20 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
             message,
         ));
     }
-    let page = Page::read(&call, bucket, key_marker.to_owned(), max_keys).await?;
+    let page = Page::read(&call, bucket, key_marker.to_owned(), asked.max_keys).await?;
     let owner = listing::owner();
     let versions: Vec<_> = page
         .contents(Some(&owner))
         .into_iter()
         .map(version)
         .collect();
+    let prefixes = page.prefixes();
     let document = write::ListVersions {
-        bucket: bucket.as_str(),
-        prefix: query.get("prefix").unwrap_or_default(),
+        listing: asked.answered(bucket, &page, &prefixes),
         key_marker,
         version_id_marker,
         next: page.next.as_deref().map(|key| (key, NULL)),
-        max_keys,
-        delimiter: query.filled("delimiter"),
-        url_encode,
-        is_truncated: page.next.is_some(),
         versions: &versions,
-        common_prefixes: &page.prefixes(),
     };
     Ok(reply::xml(document.to_xml()))
 }

@@ -4,30 +4,23 @@ use larder_storage::objects::BucketName;
 
 use super::{
     Call,
-    listing::{self, MAX_KEYS, Page},
+    listing::{self, Asked, Page},
 };
 use crate::{error::S3Result, http::Response, reply, xml::write};
 
 pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Response> {
     let query = &call.query;
-    let max_keys = listing::page_size(query, "max-keys", MAX_KEYS)?;
-    let url_encode = listing::url_encode(query)?;
+    let asked = Asked::of(query)?;
     let marker = query.get("marker").unwrap_or_default();
-    let delimiter = query.filled("delimiter");
-    let page = Page::read(&call, bucket, marker.to_owned(), max_keys).await?;
+    let page = Page::read(&call, bucket, marker.to_owned(), asked.max_keys).await?;
     let owner = listing::owner();
+    let prefixes = page.prefixes();
     let document = write::ListObjects {
-        bucket: bucket.as_str(),
-        prefix: query.get("prefix").unwrap_or_default(),
+        listing: asked.answered(bucket, &page, &prefixes),
         marker,
         // Without a delimiter the last key of the page is the marker, and AWS says nothing.
-        next_marker: page.next.as_deref().filter(|_| delimiter.is_some()),
-        max_keys,
-        delimiter,
-        url_encode,
-        is_truncated: page.next.is_some(),
+        next_marker: page.next.as_deref().filter(|_| asked.delimiter().is_some()),
         objects: &page.contents(Some(&owner)),
-        common_prefixes: &page.prefixes(),
     };
     Ok(reply::xml(document.to_xml()))
 }

@@ -31,18 +31,23 @@ pub(super) fn millis(unix_millis: u64) -> i64 {
 /// # Errors
 /// `InvalidArgument` if it is no number of 0 or more.
 pub(super) fn page_size(query: &Query, name: &'static str, max: u32) -> S3Result<u32> {
-    let Some(text) = query.filled(name) else {
+    page_size_of(name, query.filled(name), max)
+}
+
+/// The same, of a value that stands elsewhere.
+///
+/// # Errors
+/// As [`page_size`].
+pub(super) fn page_size_of(name: &'static str, text: Option<&str>, max: u32) -> S3Result<u32> {
+    let Some(text) = text else {
         return Ok(max);
     };
-    let message = "Provided page size not an integer or within integer range";
-    match text
-        .parse::<i32>()
-        .ok()
-        .and_then(|size| u32::try_from(size).ok())
-    {
-        Some(size) => Ok(size.min(max)),
-        None => Err(invalid_argument(name, text, message)),
-    }
+    let message = match text.parse::<i32>().map(u32::try_from) {
+        Ok(Ok(size)) => return Ok(size.min(max)),
+        Ok(Err(_)) => format!("Argument {name} must be an integer between 0 and 2147483647"),
+        Err(_) => format!("Provided {name} not an integer or within integer range"),
+    };
+    Err(invalid_argument(name, text, message))
 }
 
 /// Whether names are to be URL-encoded in the answer.
@@ -134,6 +139,52 @@ impl Page {
     /// The prefixes for XML.
     pub(super) fn prefixes(&self) -> Vec<&str> {
         self.common_prefixes.iter().map(String::as_str).collect()
+    }
+}
+
+/// What is asked of a listing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    query: &'a Query,
+    /// Entries at most.
+    pub(super) max_keys: u32,
+    url_encode: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// Reads the parameters that all listings of objects have.
+    ///
+    /// # Errors
+    /// `InvalidArgument`.
+    pub(super) fn of(query: &'a Query) -> S3Result<Self> {
+        Ok(Self {
+            query,
+            max_keys: page_size(query, "max-keys", MAX_KEYS)?,
+            url_encode: url_encode(query)?,
+        })
+    }
+
+    /// The delimiter, if there is one.
+    pub(super) fn delimiter(&self) -> Option<&'a str> {
+        self.query.filled("delimiter")
+    }
+
+    /// What all listings say, for XML.
+    pub(super) fn answered(
+        &self,
+        bucket: &'a BucketName,
+        page: &Page,
+        common_prefixes: &'a [&'a str],
+    ) -> write::Listing<'a> {
+        write::Listing {
+            bucket: bucket.as_str(),
+            prefix: self.query.get("prefix").unwrap_or_default(),
+            max_keys: self.max_keys,
+            delimiter: self.delimiter(),
+            url_encode: self.url_encode,
+            is_truncated: page.next.is_some(),
+            common_prefixes,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use larder_storage::objects::{BucketName, ETag, ObjectKey, PutObject, Written};
 use super::{
     Call, call::check_unbuilt_headers, checksums, conditions, get_object, ingest, metadata,
 };
-use crate::{error::S3Result, http::Response, reply};
+use crate::{checksum::Algorithm, error::S3Result, http::Response, reply};
 
 pub(super) async fn run(
     bucket: &BucketName,
@@ -17,7 +17,13 @@ pub(super) async fn run(
     let conditions = conditions::of_write(call.headers())?;
     let headers = metadata::from_request(call.headers())?;
     let tags = metadata::tags_from_request(call.headers())?;
-    let plan = ingest::Plan::of(&call)?;
+    let mut plan = ingest::Plan::of(&call)?;
+    if plan.algorithm().is_none() {
+        plan = plan.computing(Algorithm::DEFAULT);
+    }
+    // A write that can only fail is told so before its body is sent.
+    let checked = call.store.check_conditions(bucket, key, &conditions).await;
+    checked.map_err(|error| get_object::missing(error, key))?;
     let writer = call.store.blob_writer(bucket, Some(plan.size)).await?;
     let received = ingest::receive(&mut call, plan, writer).await?;
     let put = PutObject {
@@ -27,7 +33,7 @@ pub(super) async fn run(
             md5: received.md5,
             parts: 0,
         },
-        checksum: received.stored_checksum(),
+        checksum: received.checksum.or(received.computed),
         blob: received.blob,
         headers,
         tags,

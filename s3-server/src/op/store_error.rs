@@ -34,6 +34,7 @@ fn answer(error: &StoreError) -> S3Error {
             .element("MinSizeAllowed", "5242880")
             .element("PartNumber", number.to_string()),
         StoreError::ChecksumMismatch { .. } => bad_checksum(),
+        StoreError::ChecksumUnknown => checksum_unknown(),
         StoreError::SizeMismatch { .. } => size_mismatch(),
         StoreError::PreconditionFailed { which } => {
             S3Error::new(S3Code::PreconditionFailed).element("Condition", *which)
@@ -62,6 +63,11 @@ fn by_kind(kind: ErrorKind) -> S3Code {
 fn bad_checksum() -> S3Error {
     let message = "The checksum you specified did not match what we received.";
     S3Error::with_message(S3Code::BadDigest, message)
+}
+
+fn checksum_unknown() -> S3Error {
+    let message = "The parts of this upload have no checksums that the checksum of the whole could be compared with.";
+    S3Error::with_message(S3Code::InvalidRequest, message)
 }
 
 fn size_mismatch() -> S3Error {

@@ -20,9 +20,14 @@ pub(super) async fn run(
     let (upload, number) = named(&call)?;
     let plan = ingest::Plan::of(&call)?;
     let info = find(bucket, key, upload, &call).await?;
-    let algorithm = algorithm_of(&info, plan.algorithm())?;
+    let chosen = algorithm_of(&info, plan.algorithm())?;
+    let plan = plan.computing(chosen.unwrap_or(Algorithm::DEFAULT));
     let writer = call.store.blob_writer(bucket, Some(plan.size)).await?;
-    let received = ingest::receive(&mut call, plan.computing(algorithm), writer).await?;
+    let received = ingest::receive(&mut call, plan, writer).await?;
+    let (checksum, default_checksum) = match chosen {
+        Some(_) => (received.computed, None),
+        None => (received.checksum, received.computed),
+    };
     let part = PutPart {
         bucket: bucket.clone(),
         key: key.clone(),
@@ -32,7 +37,8 @@ pub(super) async fn run(
             md5: received.md5,
             parts: 0,
         },
-        checksum: received.stored_checksum(),
+        checksum,
+        default_checksum,
         blob: received.blob,
     };
     let written = call
@@ -73,6 +79,7 @@ pub(super) async fn find(
 }
 
 /// The upload's algorithm, which is worked out for parts that come without a checksum, so that the whole has one.
+/// An upload without takes parts with any, and the default is worked out beside it.
 ///
 /// # Errors
 /// [`S3Code::InvalidRequest`] where the part came with another.

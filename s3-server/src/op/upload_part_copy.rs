@@ -4,16 +4,12 @@ use larder_storage::objects::{BucketName, ETag, ObjectKey, PutPart};
 
 use super::{
     Call, checksums,
-    copy_source::{Copied, Source},
-    ingest::MAX_BODY_BYTES,
+    copy_source::{Copied, Source, check_copy_size, retry, unless_replaced},
     listing, range,
     upload_part::{algorithm_of, find, gone, named},
 };
 use crate::{
-    error::{S3Code, S3Error, S3Result},
-    http::Response,
-    reply,
-    xml::write::copy_part_result,
+    checksum::Algorithm, error::S3Result, http::Response, reply, xml::write::copy_part_result,
 };
 
 pub(super) async fn run(
@@ -23,40 +19,51 @@ pub(super) async fn run(
 ) -> S3Result<Response> {
     let (upload, number) = named(&call)?;
     let info = find(bucket, key, upload, &call).await?;
-    let source = Source::find(&call).await?;
+    let chosen = algorithm_of(&info, None)?;
+    let algorithm = chosen.unwrap_or(Algorithm::DEFAULT);
+    let copied = retry(|| attempt(bucket, algorithm, &call)).await?;
+    let checksum = checksums::to_stored(&copied.checksum);
+    let (checksum, default_checksum) = match chosen {
+        Some(_) => (Some(checksum), None),
+        None => (None, Some(checksum)),
+    };
+    let part = PutPart {
+        bucket: bucket.clone(),
+        key: key.clone(),
+        upload,
+        number,
+        blob: copied.blob,
+        etag: ETag {
+            md5: copied.md5,
+            parts: 0,
+        },
+        checksum,
+        default_checksum,
+    };
+    let written = call.store.put_part(part).await;
+    let written = written.map_err(|error| gone(error.into(), upload))?;
+    let modified = listing::millis(written.modified_unix_millis);
+    let shown = chosen.map(|_| &copied.checksum);
+    let document = copy_part_result(modified, &written.etag.to_string(), shown);
+    Ok(reply::xml(document))
+}
+
+/// `None`: the source was replaced meanwhile.
+async fn attempt(
+    bucket: &BucketName,
+    algorithm: Algorithm,
+    call: &Call<'_>,
+) -> S3Result<Option<Copied>> {
+    let source = Source::find(call).await?;
     let size = source.handle.info().size;
     let range = match call.header("x-amz-copy-source-range") {
         Some(value) => range::parse_copy_source(value, size)?,
         None => 0..size,
     };
     let length = range.end - range.start;
-    if length > MAX_BODY_BYTES {
-        return Err(S3Error::new(S3Code::EntityTooLarge));
-    }
+    check_copy_size(length)?;
     let writer = call.store.blob_writer(bucket, Some(length)).await?;
-    let copied = source
-        .copy(&call, range, writer, algorithm_of(&info, None)?)
-        .await?;
-    let Copied {
-        blob,
-        md5,
-        checksum,
-    } = copied;
-    let part = PutPart {
-        bucket: bucket.clone(),
-        key: key.clone(),
-        upload,
-        number,
-        blob,
-        etag: ETag { md5, parts: 0 },
-        checksum: checksum.as_ref().map(checksums::to_stored),
-    };
-    let written = call
-        .store
-        .put_part(part)
-        .await
-        .map_err(|error| gone(error.into(), upload))?;
-    let modified = listing::millis(written.modified_unix_millis);
-    let document = copy_part_result(modified, &written.etag.to_string(), checksum.as_ref());
-    Ok(reply::xml(document))
+    Ok(unless_replaced(
+        source.copy(call, range, writer, algorithm).await,
+    )?)
 }

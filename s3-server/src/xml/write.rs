@@ -13,7 +13,7 @@ mod writer;
 pub use bucket::{Bucket, ListBuckets, location_constraint};
 pub use error::error;
 pub use list::{
-    ListObjects, ListObjectsV2, ListVersions, ListedObject, ListedVersion, VersionBody,
+    ListObjects, ListObjectsV2, ListVersions, ListedObject, ListedVersion, Listing, VersionBody,
 };
 pub use object::{
     AttributePart, AttributeParts, CopyResult, DeleteOutcome, DeletedObject, FailedDelete,

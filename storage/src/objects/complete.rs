@@ -11,8 +11,12 @@ use super::{
     bucket::OpenBucket,
     commit::{ATTEMPTS, Draft},
     keys,
+    object::FoundObject,
     pages::Pages,
-    record::{Body, GarbageRecord, Manifest, ObjectRecord, PartRecord, RecordError, UploadRecord},
+    record::{
+        Body, ChecksumAlgorithm, ChecksumKind, GarbageRecord, Manifest, ObjectRecord, PartRecord,
+        RecordError, UploadRecord,
+    },
     upload::FoundUpload,
 };
 use crate::meta::Revision;
@@ -20,8 +24,12 @@ use crate::meta::Revision;
 /// With the other keys of the commit this stays well under [`crate::meta::MAX_COMMIT_KEYS`].
 const PARTS_IN_ONE_COMMIT: usize = 40;
 
+/// The checksum of a whole that nobody chose one for, as on AWS.
+const DEFAULT_CHECKSUM: (ChecksumAlgorithm, ChecksumKind) =
+    (ChecksumAlgorithm::Crc64Nvme, ChecksumKind::FullObject);
+
 /// Computes the whole's checksum from the parts' checksums and sizes. The parts' checksums come with the kind that the
-/// whole is to have; `None` if there is no way.
+/// whole is to have, and are all of the same algorithm; `None` if there is no way.
 pub type CombineChecksums<'a> = dyn Fn(&[Checksum], &[u64]) -> Option<Checksum> + Sync + 'a;
 
 /// A part as the client believes it to be.
@@ -61,6 +69,17 @@ struct FoundPart {
     size: u64,
     etag: ETag,
     checksum: Option<Checksum>,
+    default_checksum: Option<Checksum>,
+}
+
+impl FoundPart {
+    /// Its checksum of this algorithm, whoever chose that.
+    fn checksum_by(&self, algorithm: ChecksumAlgorithm) -> Option<&Checksum> {
+        let all = [&self.checksum, &self.default_checksum];
+        all.into_iter()
+            .flatten()
+            .find(|is| is.algorithm == algorithm)
+    }
 }
 
 impl Store {
@@ -70,7 +89,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::NoSuchUpload`], [`StoreError::NoParts`], [`StoreError::InvalidPart`],
     /// [`StoreError::InvalidPartOrder`], [`StoreError::PartTooSmall`], [`StoreError::SizeMismatch`],
-    /// [`StoreError::ChecksumMismatch`], [`StoreError::PreconditionFailed`], [`StoreError::NoSuchKey`]
+    /// [`StoreError::ChecksumMismatch`], [`StoreError::ChecksumUnknown`], [`StoreError::PreconditionFailed`], [`StoreError::NoSuchKey`]
     /// (`If-Match` without an object). The upload goes on after each of them.
     pub async fn complete_upload(
         &self,
@@ -127,7 +146,7 @@ impl Store {
         let old = self.find_object(&object_key).await?;
         request
             .conditions
-            .check(old.as_ref().map(|old| &old.record.etag))?;
+            .check(old.as_ref().map(FoundObject::existing))?;
         let mut draft = Draft::default();
         draft.put(object_key.clone(), record.encode());
         draft.expect(object_key, old.as_ref().map(|old| old.revision));
@@ -184,6 +203,7 @@ impl Store {
                 size,
                 etag,
                 checksum,
+                default_checksum,
                 ..
             } = PartRecord::decode(&entry.value)?;
             parts.push(FoundPart {
@@ -192,6 +212,7 @@ impl Store {
                 size,
                 etag,
                 checksum,
+                default_checksum,
             });
         }
         Ok(parts)
@@ -300,11 +321,10 @@ fn choose_parts<'a>(
 }
 
 fn is_as_believed(part: &CompletePart, found: &FoundPart) -> bool {
-    let checksum_agrees = match (&part.checksum, &found.checksum) {
-        (None, _) => true,
-        (Some(said), Some(is)) => said.algorithm == is.algorithm && said.value == is.value,
-        (Some(_), None) => false,
-    };
+    let checksum_agrees = part.checksum.as_ref().is_none_or(|said| {
+        let is = found.checksum_by(said.algorithm);
+        is.is_some_and(|is| is.value == said.value)
+    });
     part.etag.md5 == found.etag.md5 && part.etag.parts == 0 && checksum_agrees
 }
 
@@ -312,8 +332,8 @@ fn manifest(upload: UploadId, parts: &[&FoundPart]) -> Manifest {
     Manifest::new(upload, parts.iter().map(|part| (part.number, part.size)))
 }
 
-/// The whole's checksum, if the upload or the request asks for one and the parts yield it. What the client says of the
-/// whole is compared, never taken on trust.
+/// The whole's checksum, if the parts yield it: the one that the upload or the request asks for, else the default. What
+/// the client says of the whole is compared, never taken on trust.
 fn whole_checksum(
     upload: &UploadRecord,
     request: &CompleteUpload,
@@ -321,25 +341,19 @@ fn whole_checksum(
     combine: &CombineChecksums<'_>,
 ) -> Result<Option<Checksum>, StoreError> {
     let said = request.checksum.as_ref();
-    let wanted = upload
+    let (algorithm, kind) = upload
         .checksum
-        .or(said.map(|said| (said.algorithm, said.kind)));
-    let Some((algorithm, kind)) = wanted else {
-        return Ok(None);
-    };
+        .or(said.map(|said| (said.algorithm, said.kind)))
+        .unwrap_or(DEFAULT_CHECKSUM);
     let of_part = |part: &&FoundPart| {
-        let checksum = part
-            .checksum
-            .clone()
-            .filter(|is| is.algorithm == algorithm)?;
+        let checksum = part.checksum_by(algorithm)?.clone();
         Some(Checksum { kind, ..checksum })
     };
-    let Some(checksums) = parts.iter().map(of_part).collect::<Option<Vec<_>>>() else {
-        return Ok(None);
-    };
+    let checksums = parts.iter().map(of_part).collect::<Option<Vec<_>>>();
     let sizes: Vec<u64> = parts.iter().map(|part| part.size).collect();
-    let got = combine(&checksums, &sizes);
+    let got = checksums.and_then(|checksums| combine(&checksums, &sizes));
     match (said, &got) {
+        (Some(_), None) => Err(StoreError::ChecksumUnknown),
         (Some(said), Some(is)) if said.algorithm != is.algorithm || said.value != is.value => {
             Err(StoreError::ChecksumMismatch {
                 expected: said.value.clone(),

@@ -2,6 +2,7 @@
 //! is the matter of the commit's preconditions.
 
 use super::{error::StoreError, names::ETag};
+use crate::meta::Revision;
 
 /// What `If-Match` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,17 +48,33 @@ pub struct WriteConditions {
     pub if_match: Option<IfMatch>,
     /// There must be no object.
     pub if_none_match_any: bool,
+    /// Neither the data of the present object nor what is known of it may have changed since it was read
+    /// ([`super::ObjectHandle::revision`]): for a write that depends on what it has read.
+    pub if_unchanged: Option<Revision>,
+}
+
+/// The object that a write would replace or delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Existing {
+    /// Its entity tag.
+    pub etag: ETag,
+    /// When it was last written.
+    pub revision: Revision,
 }
 
 impl WriteConditions {
     /// Whether the write may replace (or delete) `existing`.
     ///
     /// # Errors
+    /// [`StoreError::Replaced`] if it is not the one that was read: the caller reads again and decides.
     /// [`StoreError::NoSuchKey`] if `If-Match` meets no object; [`StoreError::PreconditionFailed`].
-    pub fn check(&self, existing: Option<&ETag>) -> Result<(), StoreError> {
+    pub fn check(&self, existing: Option<Existing>) -> Result<(), StoreError> {
+        if self.if_unchanged.is_some() && self.if_unchanged != existing.map(|e| e.revision) {
+            return Err(StoreError::Replaced);
+        }
         if let Some(wanted) = &self.if_match {
-            let etag = existing.ok_or(StoreError::NoSuchKey)?;
-            if !wanted.matches(etag) {
+            let existing = existing.ok_or(StoreError::NoSuchKey)?;
+            if !wanted.matches(&existing.etag) {
                 return Err(StoreError::PreconditionFailed { which: "If-Match" });
             }
         }
@@ -161,6 +178,11 @@ mod tests {
     };
     const MODIFIED: u64 = 1_000_999;
 
+    fn existing(etag: ETag) -> Existing {
+        let revision = Revision(7);
+        Existing { etag, revision }
+    }
+
     fn failed(which: &'static str) -> Result<(), ConditionFailed> {
         Err(ConditionFailed::PreconditionFailed { which })
     }
@@ -250,14 +272,14 @@ mod tests {
     #[test]
     fn writes_are_decided_on_what_is_there() {
         let none = WriteConditions::default();
-        assert!(none.check(None).is_ok() && none.check(Some(&A)).is_ok());
+        assert!(none.check(None).is_ok() && none.check(Some(existing(A))).is_ok());
         let absent = WriteConditions {
             if_none_match_any: true,
             ..Default::default()
         };
         assert!(absent.check(None).is_ok());
         assert!(matches!(
-            absent.check(Some(&A)),
+            absent.check(Some(existing(A))),
             Err(StoreError::PreconditionFailed {
                 which: "If-None-Match"
             })
@@ -266,17 +288,35 @@ mod tests {
             if_match: Some(A.into()),
             ..Default::default()
         };
-        assert!(only_a.check(Some(&A)).is_ok());
+        assert!(only_a.check(Some(existing(A))).is_ok());
         assert!(matches!(only_a.check(None), Err(StoreError::NoSuchKey)));
         assert!(matches!(
-            only_a.check(Some(&B)),
+            only_a.check(Some(existing(B))),
             Err(StoreError::PreconditionFailed { which: "If-Match" })
         ));
         let any = WriteConditions {
             if_match: Some(IfMatch::parse(" * ")),
             ..Default::default()
         };
-        assert!(any.check(Some(&B)).is_ok());
+        assert!(any.check(Some(existing(B))).is_ok());
         assert!(matches!(any.check(None), Err(StoreError::NoSuchKey)));
+    }
+
+    #[test]
+    fn a_write_that_depends_on_what_it_read_fails_once_that_has_changed() {
+        let read_at = |revision| WriteConditions {
+            if_unchanged: Some(Revision(revision)),
+            if_match: Some(A.into()),
+            ..Default::default()
+        };
+        assert!(read_at(7).check(Some(existing(A))).is_ok());
+        // That it was replaced comes first: what the other conditions say of it is news to the caller.
+        for (read, found) in [
+            (read_at(6), Some(existing(A))),
+            (read_at(6), Some(existing(B))),
+            (read_at(7), None),
+        ] {
+            assert!(matches!(read.check(found), Err(StoreError::Replaced)));
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     bucket::OpenBucket,
     commit::{ATTEMPTS, Draft},
     keys,
+    object::FoundObject,
 };
 
 /// Objects deleted in one commit: each takes a change, a precondition and perhaps a garbage task.
@@ -30,7 +31,7 @@ impl DeleteItem {
     fn conditions(&self) -> WriteConditions {
         WriteConditions {
             if_match: self.if_match.map(Into::into),
-            if_none_match_any: false,
+            ..WriteConditions::default()
         }
     }
 }
@@ -82,7 +83,7 @@ impl Store {
         conditions: &WriteConditions,
     ) -> Result<bool, StoreError> {
         let old = self.find_object(object_key).await?;
-        conditions.check(old.as_ref().map(|old| &old.record.etag))?;
+        conditions.check(old.as_ref().map(FoundObject::existing))?;
         let Some(old) = old else { return Ok(false) };
         draft.delete(object_key.clone());
         draft.expect(object_key.clone(), Some(old.revision));

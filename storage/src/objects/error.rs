@@ -49,6 +49,9 @@ pub enum StoreError {
         /// What the parts yield, raw.
         got: Vec<u8>,
     },
+    /// The client sent a checksum of the whole that the parts' checksums do not yield, so that it cannot be compared.
+    #[error("the parts have no checksums that yield that of the completed object")]
+    ChecksumUnknown,
     /// The body, or the sum of the parts, has another length than announced.
     #[error("{got_bytes} bytes where {expected_bytes} were announced")]
     SizeMismatch {
@@ -145,6 +148,7 @@ impl StoreError {
             | Self::NoParts
             | Self::PartTooSmall { .. }
             | Self::ChecksumMismatch { .. }
+            | Self::ChecksumUnknown
             | Self::SizeMismatch { .. }
             | Self::InvalidRange { .. }
             | Self::InvalidTags(_)

@@ -42,7 +42,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use bucket::{Bucket, CreateBucket};
 pub use complete::{CombineChecksums, CompletePart, CompleteUpload};
-pub use conditions::{ConditionFailed, IfMatch, ReadConditions, WriteConditions};
+pub use conditions::{ConditionFailed, Existing, IfMatch, ReadConditions, WriteConditions};
 pub use delete::DeleteItem;
 pub use error::{ErrorKind, StoreError};
 pub use garbage::Swept;

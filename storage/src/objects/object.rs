@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    BucketName, Checksum, ETag, Headers, ObjectKey, Store, StoreError, Tags, WriteConditions,
+    BucketName, Checksum, ETag, Existing, Headers, ObjectKey, Store, StoreError, Tags,
+    WriteConditions,
     commit::{ATTEMPTS, Data, Draft, to_the_end},
     keys,
     record::{Body, ObjectRecord},
@@ -89,7 +90,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::PreconditionFailed`], [`StoreError::NoSuchKey`] (`If-Match` without an object),
-    /// [`StoreError::Full`]; [`StoreError::Unavailable`]: the outcome is unknown, now it is not visible.
+    /// [`StoreError::Replaced`], [`StoreError::Full`]; [`StoreError::Unavailable`]: the outcome is unknown, now it is not visible.
     ///
     /// # Cancel safety
     /// Dropping the future may leave the object put or not.
@@ -142,7 +143,7 @@ impl Store {
             let bucket = self.open_bucket(bucket).await?;
             let object_key = keys::object(bucket.id(), key);
             let old = self.find_object(&object_key).await?;
-            conditions.check(old.as_ref().map(|old| &old.record.etag))?;
+            conditions.check(old.as_ref().map(FoundObject::existing))?;
             record.modified_unix_millis = self.now();
             let mut draft = Draft::default();
             draft.put(object_key.clone(), record.encode());
@@ -158,11 +159,30 @@ impl Store {
         Err(StoreError::Conflict)
     }
 
+    /// Whether a write of `key` would fail its conditions now, so that nobody sends a body in vain. It says nothing of
+    /// later: the write decides again when it is committed.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`], and those of [`WriteConditions::check`].
+    pub async fn check_conditions(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        conditions: &WriteConditions,
+    ) -> Result<(), StoreError> {
+        if *conditions == WriteConditions::default() {
+            return Ok(());
+        }
+        let bucket = self.open_bucket(bucket).await?;
+        let found = self.find_object(&keys::object(bucket.id(), key)).await?;
+        conditions.check(found.as_ref().map(FoundObject::existing))
+    }
+
     /// Replaces headers (and tags) of an object without touching its data: a copy onto itself. Its time of modification is
     /// now. Atomic and durable as [`Self::put_object`].
     ///
     /// # Errors
-    /// [`StoreError::NoSuchBucket`], [`StoreError::NoSuchKey`], [`StoreError::PreconditionFailed`].
+    /// [`StoreError::NoSuchBucket`], [`StoreError::NoSuchKey`], [`StoreError::PreconditionFailed`], [`StoreError::Replaced`].
     pub async fn update_headers(&self, request: UpdateObject) -> Result<Written, StoreError> {
         let UpdateObject {
             bucket,
@@ -172,8 +192,9 @@ impl Store {
             conditions,
         } = request;
         tags.as_ref().map_or(Ok(()), Tags::check)?;
-        let record = self.modify_object(&bucket, &key, |record| {
-            conditions.check(Some(&record.etag))?;
+        let record = self.modify_object(&bucket, &key, |found| {
+            conditions.check(Some(found.existing()))?;
+            let record = &mut found.record;
             record.headers = headers.clone();
             if let Some(tags) = &tags {
                 record.tags = tags.clone();
@@ -192,25 +213,28 @@ impl Store {
         &self,
         bucket: &BucketName,
         key: &ObjectKey,
-        change: impl Fn(&mut ObjectRecord) -> Result<(), StoreError>,
+        change: impl Fn(&mut FoundObject) -> Result<(), StoreError>,
     ) -> Result<ObjectRecord, StoreError> {
         let mut turn = None;
         for _ in 0..ATTEMPTS {
             let bucket = self.open_bucket(bucket).await?;
             let object_key = keys::object(bucket.id(), key);
-            let found = self
+            let mut found = self
                 .find_object(&object_key)
                 .await?
                 .ok_or(StoreError::NoSuchKey)?;
-            let mut record = found.record;
-            change(&mut record)?;
+            change(&mut found)?;
+            let FoundObject {
+                revision,
+                mut record,
+            } = found;
             let mut draft = Draft::default();
             if let Some(inline) = self.code_again(&record.body).await? {
                 record.body = Body::Empty;
                 draft.inline(Some(inline));
             }
             draft.put(object_key.clone(), record.encode());
-            draft.expect(object_key.clone(), Some(found.revision));
+            draft.expect(object_key.clone(), Some(revision));
             if self.try_commit(draft).await?.is_some() {
                 return Ok(record);
             }
@@ -253,6 +277,14 @@ impl Store {
 }
 
 impl FoundObject {
+    /// What the conditions of a write are about.
+    pub(super) fn existing(&self) -> Existing {
+        Existing {
+            etag: self.record.etag,
+            revision: self.revision,
+        }
+    }
+
     /// The number that keeps its data from the sweeper, if it has data outside the log.
     pub(super) fn pin_number(&self) -> Option<u64> {
         match &self.record.body {

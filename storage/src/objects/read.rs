@@ -13,7 +13,10 @@ use super::{
     pins::Pin,
     record::{Body, Manifest, ObjectRecord, PartRecord, RecordError},
 };
-use crate::stripes::{BlobPlacement, BlobReader};
+use crate::{
+    meta::Revision,
+    stripes::{BlobPlacement, BlobReader},
+};
 
 /// What is known of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,7 @@ pub struct ObjectPart {
 pub struct ObjectHandle {
     store: Store,
     meta_key: Bytes,
+    revision: Revision,
     body: Body,
     info: ObjectInfo,
     pin: Option<Pin>,
@@ -100,7 +104,7 @@ impl Store {
         found: FoundObject,
         pin: Option<Pin>,
     ) -> ObjectHandle {
-        let FoundObject { record, .. } = found;
+        let FoundObject { revision, record } = found;
         let parts = match &record.body {
             Body::Parts(manifest) => parts_of(manifest),
             Body::Empty | Body::Blob(_) => Vec::new(),
@@ -120,6 +124,7 @@ impl Store {
         ObjectHandle {
             store: self.clone(),
             meta_key,
+            revision,
             body,
             info,
             pin,
@@ -150,6 +155,12 @@ impl ObjectHandle {
     /// What is known of it.
     pub fn info(&self) -> &ObjectInfo {
         &self.info
+    }
+
+    /// When it was last written, for [`super::WriteConditions::if_unchanged`]. A change of its tags counts, and so does
+    /// upkeep that moves its data.
+    pub fn revision(&self) -> Revision {
+        self.revision
     }
 
     /// Reads `range` (end exclusive) of the object.

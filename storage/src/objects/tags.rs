@@ -57,8 +57,8 @@ impl Store {
         tags: Tags,
     ) -> Result<(), StoreError> {
         tags.check()?;
-        self.modify_object(bucket, key, |record| {
-            record.tags = tags.clone();
+        self.modify_object(bucket, key, |found| {
+            found.record.tags = tags.clone();
             Ok(())
         })
         .await

@@ -308,6 +308,7 @@ impl Fixture {
             blob: self.blob(body).await,
             etag: etag(body),
             checksum: None,
+            default_checksum: None,
         };
         self.store.put_part(request).await
     }

@@ -64,6 +64,8 @@ pub struct PutPart {
     pub etag: ETag,
     /// Its verified checksum.
     pub checksum: Option<Checksum>,
+    /// Its checksum by the algorithm that an object has for want of another; not listed.
+    pub default_checksum: Option<Checksum>,
 }
 
 /// Which parts to list.
@@ -210,6 +212,7 @@ impl Store {
             blob,
             etag,
             checksum,
+            default_checksum,
         } = request;
         let size = blob.size();
         let data = Data::new(blob);
@@ -222,6 +225,7 @@ impl Store {
             modified_unix_millis: 0,
             etag,
             checksum,
+            default_checksum,
             unknown: Vec::new(),
             placement,
         };
@@ -378,7 +382,11 @@ fn written(part: &PartRecord) -> Written {
         etag: part.etag,
         size: part.size,
         modified_unix_millis: part.modified_unix_millis,
-        checksum: part.checksum.clone(),
+        checksum: part
+            .checksum
+            .as_ref()
+            .or(part.default_checksum.as_ref())
+            .cloned(),
         version_id: None,
     }
 }

@@ -43,17 +43,13 @@ impl ListedObject<'_> {
     }
 }
 
-/// `ListBucketResult` of `ListObjects`, version 1.
-#[derive(Clone, Debug)]
-pub struct ListObjects<'a> {
+/// What was asked of a listing, and what all listings say of their page.
+#[derive(Clone, Copy, Debug)]
+pub struct Listing<'a> {
     /// The bucket.
     pub bucket: &'a str,
     /// The prefix asked for, may be empty.
     pub prefix: &'a str,
-    /// The marker asked for, may be empty.
-    pub marker: &'a str,
-    /// Where the next page starts; only with a delimiter and a truncated page.
-    pub next_marker: Option<&'a str>,
     /// The page size asked for.
     pub max_keys: u32,
     /// The delimiter asked for.
@@ -62,74 +58,85 @@ pub struct ListObjects<'a> {
     pub url_encode: bool,
     /// Whether there is more.
     pub is_truncated: bool,
-    /// The objects.
-    pub objects: &'a [ListedObject<'a>],
     /// The prefixes that end in the delimiter.
     pub common_prefixes: &'a [&'a str],
+}
+
+impl Listing<'_> {
+    fn begin(&self, root: &'static str, entries: usize) -> Writer {
+        let mut w = Writer::new(root, 512 + entries * ENTRY_BYTES).url_encoding(self.url_encode);
+        w.text("Name", self.bucket);
+        w.name_text("Prefix", self.prefix);
+        w
+    }
+
+    fn page(&self, w: &mut Writer) {
+        w.value("MaxKeys", self.max_keys);
+        w.name_text_if("Delimiter", self.delimiter);
+        w.encoding_type();
+        w.value("IsTruncated", self.is_truncated);
+    }
+
+    fn end(&self, mut w: Writer) -> String {
+        w.common_prefixes(self.common_prefixes);
+        w.finish()
+    }
+}
+
+/// `ListBucketResult` of `ListObjects`, version 1.
+#[derive(Clone, Debug)]
+pub struct ListObjects<'a> {
+    /// What all listings say.
+    pub listing: Listing<'a>,
+    /// The marker asked for, may be empty.
+    pub marker: &'a str,
+    /// Where the next page starts; only with a delimiter and a truncated page.
+    pub next_marker: Option<&'a str>,
+    /// The objects.
+    pub objects: &'a [ListedObject<'a>],
 }
 
 impl ListObjects<'_> {
     /// The document.
     pub fn to_xml(&self) -> String {
-        let mut w = listing("ListBucketResult", self.objects.len(), self.url_encode);
-        w.text("Name", self.bucket);
-        w.name_text("Prefix", self.prefix);
+        let mut w = self.listing.begin("ListBucketResult", self.objects.len());
         w.name_text("Marker", self.marker);
         w.name_text_if("NextMarker", self.next_marker);
-        w.value("MaxKeys", self.max_keys);
-        w.name_text_if("Delimiter", self.delimiter);
-        w.encoding_type();
-        w.value("IsTruncated", self.is_truncated);
+        self.listing.page(&mut w);
         self.objects.iter().for_each(|o| o.write(&mut w));
-        w.common_prefixes(self.common_prefixes);
-        w.finish()
+        self.listing.end(w)
     }
 }
 
 /// `ListBucketResult` of `ListObjectsV2`.
 #[derive(Clone, Debug)]
 pub struct ListObjectsV2<'a> {
-    /// The bucket.
-    pub bucket: &'a str,
-    /// The prefix asked for, may be empty.
-    pub prefix: &'a str,
+    /// What all listings say.
+    pub listing: Listing<'a>,
     /// The token asked for.
     pub continuation_token: Option<&'a str>,
     /// The token of the next page.
     pub next_continuation_token: Option<&'a str>,
     /// The start asked for.
     pub start_after: Option<&'a str>,
-    /// The page size asked for.
-    pub max_keys: u32,
-    /// The delimiter asked for.
-    pub delimiter: Option<&'a str>,
-    /// Whether `encoding-type=url` was asked for.
-    pub url_encode: bool,
-    /// Whether there is more.
-    pub is_truncated: bool,
     /// The objects.
     pub objects: &'a [ListedObject<'a>],
-    /// The prefixes that end in the delimiter.
-    pub common_prefixes: &'a [&'a str],
 }
 
 impl ListObjectsV2<'_> {
     /// The document. `KeyCount` is the number of objects and prefixes in it.
     pub fn to_xml(&self) -> String {
-        let mut w = listing("ListBucketResult", self.objects.len(), self.url_encode);
-        w.text("Name", self.bucket);
-        w.name_text("Prefix", self.prefix);
+        let mut w = self.listing.begin("ListBucketResult", self.objects.len());
         w.text_if("ContinuationToken", self.continuation_token);
         w.text_if("NextContinuationToken", self.next_continuation_token);
         w.name_text_if("StartAfter", self.start_after);
-        w.value("KeyCount", self.objects.len() + self.common_prefixes.len());
-        w.value("MaxKeys", self.max_keys);
-        w.name_text_if("Delimiter", self.delimiter);
-        w.encoding_type();
-        w.value("IsTruncated", self.is_truncated);
+        w.value(
+            "KeyCount",
+            self.objects.len() + self.listing.common_prefixes.len(),
+        );
+        self.listing.page(&mut w);
         self.objects.iter().for_each(|o| o.write(&mut w));
-        w.common_prefixes(self.common_prefixes);
-        w.finish()
+        self.listing.end(w)
     }
 }
 
@@ -187,50 +194,30 @@ impl ListedVersion<'_> {
 /// `ListVersionsResult`.
 #[derive(Clone, Debug)]
 pub struct ListVersions<'a> {
-    /// The bucket.
-    pub bucket: &'a str,
-    /// The prefix asked for, may be empty.
-    pub prefix: &'a str,
+    /// What all listings say.
+    pub listing: Listing<'a>,
     /// The key marker asked for, may be empty.
     pub key_marker: &'a str,
     /// The version marker asked for, may be empty.
     pub version_id_marker: &'a str,
     /// Key and version where the next page starts.
     pub next: Option<(&'a str, &'a str)>,
-    /// The page size asked for.
-    pub max_keys: u32,
-    /// The delimiter asked for.
-    pub delimiter: Option<&'a str>,
-    /// Whether `encoding-type=url` was asked for.
-    pub url_encode: bool,
-    /// Whether there is more.
-    pub is_truncated: bool,
     /// The versions and markers, newest first within a key.
     pub versions: &'a [ListedVersion<'a>],
-    /// The prefixes that end in the delimiter.
-    pub common_prefixes: &'a [&'a str],
 }
 
 impl ListVersions<'_> {
     /// The document.
     pub fn to_xml(&self) -> String {
-        let mut w = listing("ListVersionsResult", self.versions.len(), self.url_encode);
-        w.text("Name", self.bucket);
-        w.name_text("Prefix", self.prefix);
+        let mut w = self
+            .listing
+            .begin("ListVersionsResult", self.versions.len());
         w.name_text("KeyMarker", self.key_marker);
         w.text("VersionIdMarker", self.version_id_marker);
         w.name_text_if("NextKeyMarker", self.next.map(|(key, _)| key));
         w.text_if("NextVersionIdMarker", self.next.map(|(_, version)| version));
-        w.value("MaxKeys", self.max_keys);
-        w.name_text_if("Delimiter", self.delimiter);
-        w.encoding_type();
-        w.value("IsTruncated", self.is_truncated);
+        self.listing.page(&mut w);
         self.versions.iter().for_each(|v| v.write(&mut w));
-        w.common_prefixes(self.common_prefixes);
-        w.finish()
+        self.listing.end(w)
     }
-}
-
-fn listing(root: &'static str, entries: usize, url_encode: bool) -> Writer {
-    Writer::new(root, 512 + entries * ENTRY_BYTES).url_encoding(url_encode)
 }

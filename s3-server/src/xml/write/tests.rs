@@ -32,20 +32,29 @@ fn object<'a>(key: &'a str, owner: Option<&'a Owner>) -> ListedObject<'a> {
 const FACTS: &str = "<LastModified>2009-10-12T17:50:50.000Z</LastModified><ETag>&quot;fba9&quot;</ETag><ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType><Size>434234</Size>";
 const OWNER: &str = "<ID>id</ID><DisplayName>larder</DisplayName>";
 
+const LISTING: Listing<'_> = Listing {
+    bucket: "b",
+    prefix: "",
+    max_keys: 2,
+    delimiter: None,
+    url_encode: false,
+    is_truncated: true,
+    common_prefixes: &[],
+};
+
 #[test]
 fn list_objects_v1_has_the_order_of_aws() {
     let owner = owner();
     let list = ListObjects {
-        bucket: "b",
-        prefix: "p/",
+        listing: Listing {
+            prefix: "p/",
+            delimiter: Some("/"),
+            common_prefixes: &["p/z/"],
+            ..LISTING
+        },
         marker: "",
         next_marker: Some("p/z/"),
-        max_keys: 2,
-        delimiter: Some("/"),
-        url_encode: false,
-        is_truncated: true,
         objects: &[object("p/a<b", Some(&owner))],
-        common_prefixes: &["p/z/"],
     };
     let expected = format!(
         "{PROLOG}<ListBucketResult{NS}><Name>b</Name><Prefix>p/</Prefix><Marker></Marker><NextMarker>p/z/</NextMarker><MaxKeys>2</MaxKeys><Delimiter>/</Delimiter><IsTruncated>true</IsTruncated><Contents><Key>p/a&lt;b</Key>{FACTS}<Owner>{OWNER}</Owner><StorageClass>STANDARD</StorageClass></Contents><CommonPrefixes><Prefix>p/z/</Prefix></CommonPrefixes></ListBucketResult>"
@@ -56,17 +65,18 @@ fn list_objects_v1_has_the_order_of_aws() {
 #[test]
 fn list_objects_v2_counts_keys_and_encodes_names() {
     let list = ListObjectsV2 {
-        bucket: "b",
-        prefix: "é ",
+        listing: Listing {
+            prefix: "é ",
+            max_keys: 1000,
+            delimiter: Some("/"),
+            url_encode: true,
+            common_prefixes: &["x&/"],
+            ..LISTING
+        },
         continuation_token: None,
         next_continuation_token: Some("t=="),
         start_after: Some("+"),
-        max_keys: 1000,
-        delimiter: Some("/"),
-        url_encode: true,
-        is_truncated: true,
         objects: &[object("a b/(3).png", None)],
-        common_prefixes: &["x&/"],
     };
     let expected = format!(
         "{PROLOG}<ListBucketResult{NS}><Name>b</Name><Prefix>%C3%A9%20</Prefix><NextContinuationToken>t==</NextContinuationToken><StartAfter>%2B</StartAfter><KeyCount>2</KeyCount><MaxKeys>1000</MaxKeys><Delimiter>/</Delimiter><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><Contents><Key>a%20b/%283%29.png</Key>{FACTS}<StorageClass>STANDARD</StorageClass></Contents><CommonPrefixes><Prefix>x%26/</Prefix></CommonPrefixes></ListBucketResult>"
@@ -88,20 +98,14 @@ fn list_versions_shows_versions_and_markers() {
         owner: Some(&owner),
     };
     let list = ListVersions {
-        bucket: "b",
-        prefix: "",
+        listing: LISTING,
         key_marker: "",
         version_id_marker: "",
         next: Some(("k", "null")),
-        max_keys: 2,
-        delimiter: None,
-        url_encode: false,
-        is_truncated: true,
         versions: &[
             version("j", true, VersionBody::Object(object("j", None))),
             version("k", false, marker),
         ],
-        common_prefixes: &[],
     };
     let expected = format!(
         "{PROLOG}<ListVersionsResult{NS}><Name>b</Name><Prefix></Prefix><KeyMarker></KeyMarker><VersionIdMarker></VersionIdMarker><NextKeyMarker>k</NextKeyMarker><NextVersionIdMarker>null</NextVersionIdMarker><MaxKeys>2</MaxKeys><IsTruncated>true</IsTruncated><Version><Key>j</Key><VersionId>null</VersionId><IsLatest>true</IsLatest>{FACTS}<StorageClass>STANDARD</StorageClass></Version><DeleteMarker><Key>k</Key><VersionId>null</VersionId><IsLatest>false</IsLatest><LastModified>1970-01-01T00:00:00.000Z</LastModified><Owner>{OWNER}</Owner></DeleteMarker></ListVersionsResult>"

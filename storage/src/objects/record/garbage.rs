@@ -1,9 +1,9 @@
 //! The record of a garbage task: what a commit stopped referring to and upkeep has yet to remove.
 
 use super::{
+    common::decode_placement,
     fields::{Decoder, Encoder, Field, RecordError},
     manifest::Manifest,
-    object::decode_placement,
 };
 use crate::{objects::names::UploadId, stripes::BlobPlacement, varint};
 

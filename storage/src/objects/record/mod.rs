@@ -6,6 +6,7 @@
 
 mod bucket;
 mod checksum;
+mod common;
 mod fields;
 mod garbage;
 mod headers;

@@ -1,17 +1,14 @@
 //! The record of an object's version.
 
 use super::{
-    checksum::{self, Checksum, ChecksumAlgorithm, ChecksumKind},
+    checksum::{Checksum, ChecksumAlgorithm, ChecksumKind},
+    common::{self, Common, decode_placement},
     fields::{Decoder, Encoder, Field, RecordError, Unknown},
     headers::{self, Headers, Tags},
     manifest::Manifest,
 };
 use crate::{objects::names::ETag, stripes::BlobPlacement, varint};
 
-pub(super) const SIZE: u64 = 1;
-pub(super) const MODIFIED: u64 = 3;
-pub(super) const ETAG: u64 = 5;
-pub(super) const CHECKSUM: u64 = 7;
 const VERSION_ID: u64 = 17;
 const DELETE_MARKER: u64 = 19;
 const RETENTION: u64 = 21;
@@ -97,12 +94,14 @@ impl ObjectRecord {
 
     pub(in crate::objects) fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::new();
-        out.number(SIZE, self.size);
-        out.number(MODIFIED, self.modified_unix_millis);
-        out.bytes(ETAG, &encode_etag(&self.etag));
-        if let Some(checksum) = &self.checksum {
-            out.bytes(CHECKSUM, &checksum.encode());
-        }
+        let modified = self.modified_unix_millis;
+        common::encode(
+            &mut out,
+            self.size,
+            modified,
+            &self.etag,
+            self.checksum.as_ref(),
+        );
         headers::encode_headers(&self.headers, &mut out);
         headers::encode_tags(&self.tags, &mut out);
         self.encode_rare(&mut out);
@@ -145,30 +144,24 @@ impl ObjectRecord {
 
     pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
         let mut decoder = Decoder::new(record)?;
-        let mut object = Self::new(
-            0,
-            0,
-            ETag {
-                md5: [0; 16],
-                parts: 0,
-            },
-        );
-        let mut seen = Required::default();
+        let mut common = Common::new();
+        let mut object = Self::new(0, 0, common.etag);
         while let Some(field) = decoder.field()? {
-            seen.note(field.tag);
-            object.decode_field(&field)?;
+            if !common.take(&field)? {
+                object.decode_field(&field)?;
+            }
         }
-        seen.check()?;
+        common.check()?;
+        object.checksum = common.checksum()?;
+        object.size = common.size;
+        object.modified_unix_millis = common.modified_unix_millis;
+        object.etag = common.etag;
         object.decode_body(decoder.rest())?;
         Ok(object)
     }
 
     fn decode_field(&mut self, field: &Field<'_>) -> Result<(), RecordError> {
         match field.tag {
-            SIZE => self.size = field.number()?,
-            MODIFIED => self.modified_unix_millis = field.number()?,
-            ETAG => self.etag = decode_etag(field)?,
-            CHECKSUM => self.checksum = Some(Checksum::decode(field)?),
             headers::CONTENT_TYPE | headers::SYSTEM | headers::USER => {
                 self.headers.decode_field(field)?;
             }
@@ -203,61 +196,6 @@ impl ObjectRecord {
     }
 }
 
-/// The placement that is all of `rest`.
-pub(super) fn decode_placement(rest: &[u8]) -> Result<BlobPlacement, RecordError> {
-    let (placement, used) = BlobPlacement::decode(rest).map_err(|_| RecordError::BadBody)?;
-    if used == rest.len() {
-        Ok(placement)
-    } else {
-        Err(RecordError::BadBody)
-    }
-}
-
-/// The fields that no object or part lacks.
-#[derive(Debug, Default)]
-pub(super) struct Required(u64);
-
-impl Required {
-    const ALL: [u64; 3] = [SIZE, MODIFIED, ETAG];
-
-    pub(super) fn note(&mut self, tag: u64) {
-        if tag < 64 {
-            self.0 |= 1 << tag;
-        }
-    }
-
-    pub(super) fn check(&self) -> Result<(), RecordError> {
-        match Self::ALL.into_iter().find(|tag| self.0 & (1 << tag) == 0) {
-            Some(tag) => Err(RecordError::Missing { tag }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The digest, and the number of parts if any.
-pub(super) fn encode_etag(etag: &ETag) -> Vec<u8> {
-    let mut out = etag.md5.to_vec();
-    if etag.parts > 0 {
-        varint::put(&mut out, u64::from(etag.parts));
-    }
-    out
-}
-
-pub(super) fn decode_etag(field: &Field<'_>) -> Result<ETag, RecordError> {
-    field.whole(|input| {
-        let md5 = varint::take_bytes(input, 16)?.try_into().ok()?;
-        let parts = if input.is_empty() {
-            0
-        } else {
-            varint::take(input)?
-        };
-        Some(ETag {
-            md5,
-            parts: u16::try_from(parts).ok()?,
-        })
-    })
-}
-
 fn take_retention(input: &mut &[u8]) -> Option<Retention> {
     let mode = match varint::take_bytes(input, 1)? {
         [0] => RetentionMode::Governance,
@@ -283,29 +221,18 @@ impl ObjectSummary {
     /// Decodes what it needs of an object's record; refuses fields that must be understood, as the whole would.
     pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
         let mut decoder = Decoder::new(record)?;
-        let etag = ETag {
-            md5: [0; 16],
-            parts: 0,
-        };
-        let mut summary = Self {
-            size: 0,
-            modified_unix_millis: 0,
-            etag,
-            checksum: None,
-        };
-        let mut seen = Required::default();
+        let mut common = Common::new();
         while let Some(field) = decoder.field()? {
-            seen.note(field.tag);
-            match field.tag {
-                SIZE => summary.size = field.number()?,
-                MODIFIED => summary.modified_unix_millis = field.number()?,
-                ETAG => summary.etag = decode_etag(&field)?,
-                CHECKSUM => summary.checksum = Some(checksum::take_type(&field)?),
-                tag if tag <= MANIFEST => {}
-                _ => field.check_skippable()?,
+            if !common.take(&field)? && field.tag > MANIFEST {
+                field.check_skippable()?;
             }
         }
-        seen.check()?;
-        Ok(summary)
+        common.check()?;
+        Ok(Self {
+            size: common.size,
+            modified_unix_millis: common.modified_unix_millis,
+            etag: common.etag,
+            checksum: common.checksum_type()?,
+        })
     }
 }

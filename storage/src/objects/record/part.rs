@@ -2,12 +2,13 @@
 
 use super::{
     checksum::Checksum,
+    common::{self, Common, decode_placement},
     fields::{Decoder, Encoder, RecordError, Unknown},
-    object::{
-        CHECKSUM, ETAG, MODIFIED, Required, SIZE, decode_etag, decode_placement, encode_etag,
-    },
 };
 use crate::{objects::names::ETag, stripes::BlobPlacement};
+
+/// Even: a release that does not know it loses only the checksum of the whole.
+const DEFAULT_CHECKSUM: u64 = 8;
 
 /// A part of an upload, or of the object that it became.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(in crate::objects) struct PartRecord {
     pub(in crate::objects) modified_unix_millis: u64,
     pub(in crate::objects) etag: ETag,
     pub(in crate::objects) checksum: Option<Checksum>,
+    /// By the algorithm that the whole has for want of another.
+    pub(in crate::objects) default_checksum: Option<Checksum>,
     pub(in crate::objects) unknown: Unknown,
     /// `None` for an empty part, and before the commit engine appends that of an inline blob.
     pub(in crate::objects) placement: Option<BlobPlacement>,
@@ -24,11 +27,16 @@ pub(in crate::objects) struct PartRecord {
 impl PartRecord {
     pub(in crate::objects) fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::new();
-        out.number(SIZE, self.size);
-        out.number(MODIFIED, self.modified_unix_millis);
-        out.bytes(ETAG, &encode_etag(&self.etag));
-        if let Some(checksum) = &self.checksum {
-            out.bytes(CHECKSUM, &checksum.encode());
+        let modified = self.modified_unix_millis;
+        common::encode(
+            &mut out,
+            self.size,
+            modified,
+            &self.etag,
+            self.checksum.as_ref(),
+        );
+        if let Some(checksum) = &self.default_checksum {
+            out.bytes(DEFAULT_CHECKSUM, &checksum.encode());
         }
         out.unknown(&self.unknown);
         let mut record = out.finish();
@@ -40,30 +48,25 @@ impl PartRecord {
 
     pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
         let mut decoder = Decoder::new(record)?;
-        let etag = ETag {
-            md5: [0; 16],
-            parts: 0,
-        };
-        let mut part = Self {
-            size: 0,
-            modified_unix_millis: 0,
-            etag,
-            checksum: None,
-            unknown: Unknown::new(),
-            placement: None,
-        };
-        let mut seen = Required::default();
+        let mut common = Common::new();
+        let (mut default_checksum, mut unknown) = (None, Unknown::new());
         while let Some(field) = decoder.field()? {
-            seen.note(field.tag);
             match field.tag {
-                SIZE => part.size = field.number()?,
-                MODIFIED => part.modified_unix_millis = field.number()?,
-                ETAG => part.etag = decode_etag(&field)?,
-                CHECKSUM => part.checksum = Some(Checksum::decode(&field)?),
-                _ => field.keep_unknown(&mut part.unknown)?,
+                _ if common.take(&field)? => {}
+                DEFAULT_CHECKSUM => default_checksum = Some(Checksum::decode(&field)?),
+                _ => field.keep_unknown(&mut unknown)?,
             }
         }
-        seen.check()?;
+        common.check()?;
+        let mut part = Self {
+            size: common.size,
+            modified_unix_millis: common.modified_unix_millis,
+            etag: common.etag,
+            checksum: common.checksum()?,
+            default_checksum,
+            unknown,
+            placement: None,
+        };
         part.decode_body(decoder.rest())?;
         Ok(part)
     }

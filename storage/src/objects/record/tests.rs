@@ -131,9 +131,9 @@ proptest! {
     }
 
     #[test]
-    fn parts_survive_the_round_trip(size in 1..u64::MAX, modified: u64, etag in etag(), checksum in option::of(checksum()), unknown in unknown()) {
+    fn parts_survive_the_round_trip(size in 1..u64::MAX, modified: u64, etag in etag(), checksum in option::of(checksum()), default_checksum in option::of(checksum()), unknown in unknown()) {
         let placement = Some(some_placement());
-        let part = PartRecord { size, modified_unix_millis: modified, etag, checksum, unknown, placement };
+        let part = PartRecord { size, modified_unix_millis: modified, etag, checksum, default_checksum, unknown, placement };
         prop_assert_eq!(PartRecord::decode(&part.encode()), Ok(part));
     }
 

@@ -23,6 +23,7 @@ fn if_match(etag: ETag) -> WriteConditions {
 const IF_ABSENT: WriteConditions = WriteConditions {
     if_match: None,
     if_none_match_any: true,
+    if_unchanged: None,
 };
 
 #[tokio::test]
@@ -338,6 +339,79 @@ async fn tags_and_headers_change_without_the_data() {
         set(&too_many).await,
         Err(StoreError::InvalidTags(_))
     ));
+}
+
+/// A copy of an object onto itself depends on what it has read: its tags, and what its conditions were checked on.
+#[tokio::test]
+async fn what_depends_on_an_object_as_read_fails_once_it_has_changed() {
+    for body in [SMALL, LARGE] {
+        let fixture = Fixture::with_bucket().await;
+        fixture.put("a", body).await.unwrap();
+        let read = fixture.handle("a").await.unwrap().revision();
+        let update = UpdateObject {
+            bucket: bucket("bucket"),
+            key: key("a"),
+            headers: Headers::default(),
+            tags: Some(Tags::default()),
+            conditions: WriteConditions {
+                if_unchanged: Some(read),
+                ..WriteConditions::default()
+            },
+        };
+        let tags = Tags(vec![("t".to_owned(), "new".to_owned())]);
+        let (bucket, key) = (bucket("bucket"), key("a"));
+        fixture
+            .store
+            .set_tags(&bucket, &key, tags.clone())
+            .await
+            .unwrap();
+        let updated = fixture.store.update_headers(update.clone()).await;
+        assert!(matches!(updated, Err(StoreError::Replaced)), "{updated:?}");
+        let put = fixture
+            .put_if("a", b"copied", update.conditions.clone())
+            .await;
+        assert!(matches!(put, Err(StoreError::Replaced)), "{put:?}");
+        let handle = fixture.handle("a").await.unwrap();
+        assert_eq!(
+            (&handle.info().tags, handle.info().etag),
+            (&tags, etag(body))
+        );
+        let conditions = WriteConditions {
+            if_unchanged: Some(handle.revision()),
+            ..WriteConditions::default()
+        };
+        let update = UpdateObject {
+            conditions,
+            ..update
+        };
+        fixture.store.update_headers(update).await.unwrap();
+        assert_eq!(
+            fixture.handle("a").await.unwrap().info().tags,
+            Tags::default()
+        );
+    }
+}
+
+#[tokio::test]
+async fn conditions_can_be_asked_before_the_write() {
+    let fixture = Fixture::with_bucket().await;
+    fixture.put("a", SMALL).await.unwrap();
+    let store = &fixture.store;
+    let ask = async |name: &str, conditions| {
+        let key = key(name);
+        store
+            .check_conditions(&bucket("bucket"), &key, &conditions)
+            .await
+    };
+    assert!(ask("a", WriteConditions::default()).await.is_ok());
+    assert!(ask("a", if_match(etag(SMALL))).await.is_ok());
+    assert!(ask("b", IF_ABSENT).await.is_ok());
+    let failed = ask("a", IF_ABSENT).await;
+    assert!(matches!(failed, Err(StoreError::PreconditionFailed { .. })));
+    let failed = ask("a", if_match(etag(b"other"))).await;
+    assert!(matches!(failed, Err(StoreError::PreconditionFailed { .. })));
+    let failed = ask("b", if_match(etag(SMALL))).await;
+    assert!(matches!(failed, Err(StoreError::NoSuchKey)));
 }
 
 #[tokio::test]

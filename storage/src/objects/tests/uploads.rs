@@ -219,6 +219,7 @@ async fn checksums_of_parts_yield_that_of_the_whole() {
             blob: fixture.blob(body).await,
             etag: etag(body),
             checksum: Some(crc(value)),
+            default_checksum: None,
         };
         fixture.store.put_part(part).await.unwrap();
     }
@@ -279,6 +280,66 @@ async fn checksums_of_parts_yield_that_of_the_whole() {
         .map(|p| p.checksum)
         .collect();
     assert_eq!(of_parts, [Some(crc(10)), Some(crc(20))]);
+}
+
+/// Nobody chose an algorithm: clients may send their own with a part, and the whole has the default.
+#[tokio::test]
+async fn default_checksums_of_parts_yield_that_of_the_whole() {
+    let fixture = Fixture::with_bucket().await;
+    let default = |value| Checksum {
+        algorithm: ChecksumAlgorithm::Crc64Nvme,
+        value: vec![value; 8],
+        ..crc(0)
+    };
+    let combine = |parts: &[Checksum], _: &[u64]| {
+        let value = vec![parts.iter().map(|part| part.value[0]).sum(); 8];
+        Some(Checksum {
+            value,
+            ..parts[0].clone()
+        })
+    };
+    let id = fixture.start("a").await;
+    for (n, body, checksum) in [(1_u8, A, None), (2, B, Some(crc(9)))] {
+        let part = PutPart {
+            bucket: bucket("bucket"),
+            key: key("a"),
+            upload: id,
+            number: number(n.into()),
+            blob: fixture.blob(body).await,
+            etag: etag(body),
+            checksum: checksum.clone(),
+            default_checksum: Some(default(n)),
+        };
+        let written = fixture.store.put_part(part).await.unwrap();
+        assert_eq!(written.checksum, checksum.or(Some(default(1))));
+    }
+    let list = ListParts {
+        bucket: bucket("bucket"),
+        key: key("a"),
+        upload: id,
+        after: 0,
+        limit: 9,
+    };
+    let listed = fixture.store.list_parts(list).await.unwrap().parts;
+    let listed: Vec<_> = listed.into_iter().map(|part| part.checksum).collect();
+    assert_eq!(listed, [None, Some(crc(9))]);
+
+    let mut request = completion("a", id, &[(1, A), (2, B)]);
+    request.checksum = Some(crc(9));
+    let unknown = fixture
+        .store
+        .complete_upload(request.clone(), &combine)
+        .await;
+    assert!(matches!(unknown, Err(StoreError::ChecksumUnknown)));
+    request.checksum = None;
+    request.parts[0].checksum = Some(default(1));
+    request.parts[1].checksum = Some(crc(9));
+    let written = fixture
+        .store
+        .complete_upload(request, &combine)
+        .await
+        .unwrap();
+    assert_eq!(written.checksum, Some(default(3)));
 }
 
 #[tokio::test]
