@@ -14,7 +14,7 @@ use crate::{
         keys::HEAL,
         view::{Engine, ViewDir, ViewSettings},
     },
-    objects::Store,
+    objects::{Store, pages::Pages},
     rng::Rng,
     stripes::{Pool, PoolDisk, PoolOptions},
     upkeep::{self, UpkeepSettings},
@@ -275,17 +275,13 @@ impl Storage {
 
     async fn count_degraded(&self) -> Result<u64, crate::meta::MetaError> {
         const PAGE: usize = 1000;
-        let (mut from, mut count) = (vec![HEAL], 0);
-        loop {
-            let page = self.engine.scan(&from, &[HEAL + 1], PAGE).await?;
-            count += page.len() as u64;
-            match page.last() {
-                Some(last) if page.len() == PAGE => {
-                    from = [&last.key[..], &[0]].concat();
-                }
-                _ => return Ok(count),
-            }
+        let (from, to) = (vec![HEAL], vec![HEAL + 1]);
+        let mut pages = Pages::new(&self.engine, from, to, PAGE);
+        let mut count = 0;
+        while pages.next().await?.is_some() {
+            count += 1;
         }
+        Ok(count)
     }
 
     /// Stops upkeep, makes a last checkpoint so that the next start is quick, and closes the disks. What was
