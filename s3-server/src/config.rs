@@ -5,18 +5,21 @@
 
 mod expand;
 mod file;
+mod span;
 
 use std::{
     fmt, fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
 pub use expand::{ExpandError, expand};
 pub use file::FileSettings;
+pub use span::Span;
 
 /// Where S3 is served unless set.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
@@ -26,6 +29,11 @@ pub const DEFAULT_REGION: &str = "us-east-1";
 pub const DEFAULT_MAX_CONNECTIONS: usize = 1024;
 /// Requests in progress unless set.
 pub const DEFAULT_MAX_REQUESTS: usize = 256;
+/// How long a disk may take for an operation unless set.
+pub const DEFAULT_DISK_TIMEOUT: Span = Span::from_secs(30);
+
+/// A shorter time would take disks out that are only busy.
+const MIN_DISK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
@@ -117,6 +125,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// Requests in progress; one more is answered `503 SlowDown`.
     pub max_requests: usize,
+    /// A disk with an operation that takes longer is out until the next start.
+    pub disk_timeout: Span,
 }
 
 /// Why settings cannot be used.
@@ -191,7 +201,8 @@ impl Settings {
             .iter()
             .try_for_each(|domain| check_domain(domain))?;
         at_least_one("max-connections", self.max_connections)?;
-        at_least_one("max-requests", self.max_requests)
+        at_least_one("max-requests", self.max_requests)?;
+        check_disk_timeout(self.disk_timeout)
     }
 
     fn check_data(&self) -> Result<(), ConfigError> {
@@ -221,6 +232,16 @@ fn at_least_one(setting: &'static str, value: usize) -> Result<(), ConfigError> 
         }),
         _ => Ok(()),
     }
+}
+
+fn check_disk_timeout(timeout: Span) -> Result<(), ConfigError> {
+    if timeout.duration() >= MIN_DISK_TIMEOUT {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid {
+        setting: "disk-timeout",
+        reason: format!("must be at least {MIN_DISK_TIMEOUT:?}: healthy disks take that long"),
+    })
 }
 
 fn check_region(region: &str) -> Result<(), ConfigError> {

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Outcome, print};
 use crate::{
-    config::{FileSettings, LogFormat, MetaEngine, ProfileSetting, Settings},
+    config::{FileSettings, LogFormat, MetaEngine, ProfileSetting, Settings, Span},
     server,
 };
 
@@ -63,6 +63,9 @@ pub(super) struct ServerArgs {
     /// Requests in progress at most; one more gets 503 SlowDown [default: 256].
     #[arg(long, env = "LARDER_MAX_REQUESTS", value_name = "COUNT")]
     max_requests: Option<usize>,
+    /// A disk with an operation that takes longer is out until the next start, such as 30s or 2m [default: 30s].
+    #[arg(long, env = "LARDER_DISK_TIMEOUT", value_name = "TIME")]
+    disk_timeout: Option<Span>,
     /// Print the settings in effect as TOML, secrets left out, and stop.
     #[arg(long)]
     check_config: bool,
@@ -92,6 +95,7 @@ impl From<ServerArgs> for FileSettings {
             meta_engine: args.meta_engine,
             max_connections: args.max_connections,
             max_requests: args.max_requests,
+            disk_timeout: args.disk_timeout,
         }
     }
 }

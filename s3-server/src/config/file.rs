@@ -5,8 +5,9 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::Deserialize;
 
 use super::{
-    ConfigError, DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS, DEFAULT_REGION,
-    LogFormat, MetaEngine, ProfileSetting, Settings, expand,
+    ConfigError, DEFAULT_DISK_TIMEOUT, DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS,
+    DEFAULT_MAX_REQUESTS, DEFAULT_REGION, LogFormat, MetaEngine, ProfileSetting, Settings, Span,
+    expand,
 };
 
 /// Settings of one source. Names in TOML are those of the flags, with `_` for `-`.
@@ -35,6 +36,8 @@ pub struct FileSettings {
     pub max_connections: Option<usize>,
     /// See [`Settings::max_requests`].
     pub max_requests: Option<usize>,
+    /// See [`Settings::disk_timeout`].
+    pub disk_timeout: Option<Span>,
 }
 
 impl FileSettings {
@@ -53,6 +56,7 @@ impl FileSettings {
             meta_engine: self.meta_engine.or(under.meta_engine),
             max_connections: self.max_connections.or(under.max_connections),
             max_requests: self.max_requests.or(under.max_requests),
+            disk_timeout: self.disk_timeout.or(under.disk_timeout),
         }
     }
 
@@ -75,6 +79,7 @@ impl FileSettings {
             meta_engine: self.meta_engine.unwrap_or_default(),
             max_connections: self.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
             max_requests: self.max_requests.unwrap_or(DEFAULT_MAX_REQUESTS),
+            disk_timeout: self.disk_timeout.unwrap_or(DEFAULT_DISK_TIMEOUT),
         })
     }
 }
