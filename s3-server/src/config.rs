@@ -5,6 +5,7 @@
 
 mod expand;
 mod file;
+mod span;
 
 use std::{
     fmt, fs, io,
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use expand::{ExpandError, expand};
 pub use file::FileSettings;
+pub use span::Span;
 
 /// Where S3 is served unless set.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9000";
@@ -27,6 +29,11 @@ pub const DEFAULT_REGION: &str = "us-east-1";
 pub const DEFAULT_MAX_CONNECTIONS: usize = 1024;
 /// Requests in progress unless set.
 pub const DEFAULT_MAX_REQUESTS: usize = 256;
+/// How long a disk may take for an operation unless set.
+pub const DEFAULT_DISK_TIMEOUT: Span = Span::from_secs(30);
+
+/// A shorter time would take disks out that are only busy.
+const MIN_DISK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Seconds that a client may stall unless set.
 pub const DEFAULT_CLIENT_TIMEOUT_SECONDS: u32 = 30;
@@ -132,6 +139,8 @@ pub struct Settings {
     pub idle_timeout_seconds: u32,
     /// How long requests in progress may go on after SIGTERM.
     pub stop_grace_seconds: u32,
+    /// A disk with an operation that takes longer is out until the next start.
+    pub disk_timeout: Span,
 }
 
 /// Why settings cannot be used.
@@ -223,7 +232,8 @@ impl Settings {
         at_least_one("max-connections", self.max_connections)?;
         at_least_one("max-requests", self.max_requests)?;
         at_least_one("client-timeout-seconds", self.client_timeout_seconds)?;
-        at_least_one("idle-timeout-seconds", self.idle_timeout_seconds)
+        at_least_one("idle-timeout-seconds", self.idle_timeout_seconds)?;
+        check_disk_timeout(self.disk_timeout)
     }
 
     fn check_data(&self) -> Result<(), ConfigError> {
@@ -259,6 +269,16 @@ fn at_least_one<T: Copy + Default + PartialEq>(
     Err(ConfigError::Invalid {
         setting,
         reason: "must be at least 1".to_owned(),
+    })
+}
+
+fn check_disk_timeout(timeout: Span) -> Result<(), ConfigError> {
+    if timeout.duration() >= MIN_DISK_TIMEOUT {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid {
+        setting: "disk-timeout",
+        reason: format!("must be at least {MIN_DISK_TIMEOUT:?}: healthy disks take that long"),
     })
 }
 

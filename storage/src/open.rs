@@ -1,24 +1,29 @@
 //! Putting the layers together: from directories to a store.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use larder_erasure::Profile;
 use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
-    disk::{self, Disk, DiskNo, Health, IdentityError, SlotState, Space},
+    disk::{self, DiskNo, Health, IdentityError, SlotState, Space},
     meta::{
         Meta,
         embedded::{Embedded, Progress, RecoveryError, RecoveryReport},
         keys::HEAL,
         view::{Engine, ViewDir, ViewSettings},
     },
-    objects::Store,
+    objects::{Store, pages::Pages},
     rng::Rng,
     stripes::{Pool, PoolDisk, PoolOptions},
     upkeep::{self, UpkeepSettings},
 };
+
+/// How long a disk may take for an operation while the store is closed.
+const CLOSING_DISK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long closing may take.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What to open.
 #[derive(Clone, Debug)]
@@ -233,13 +238,24 @@ impl Storage {
         let clock = Arc::clone(&self.clock);
         let (engine, store) = (Arc::clone(&self.engine), self.store.clone());
         let (stop, from) = (self.stop.subscribe(), self.recovery.orphans_from);
-        async move {
+        let work = async move {
             match store.sweep_orphans(from).await {
                 Ok(0) => {}
                 Ok(count) => tracing::info!(count, "extents of unfinished writes removed"),
                 Err(error) => tracing::warn!(%error, "extents of unfinished writes not removed"),
             }
             upkeep::run(engine, store, clock, settings, stop).await;
+        };
+        let watch = upkeep::watch(
+            Arc::clone(&self.pool),
+            Arc::clone(&self.clock),
+            settings.disk_timeout,
+        );
+        async move {
+            tokio::select! {
+                () = work => {}
+                () = watch => {}
+            }
         }
     }
 
@@ -248,7 +264,11 @@ impl Storage {
     /// # Errors
     /// The metadata engine's.
     pub async fn status(&self) -> Result<Status, crate::meta::MetaError> {
-        let disks: Vec<_> = self.pool.disks().iter().map(disk_status).collect();
+        let spaces = self.pool.spaces().await;
+        let disks = self.pool.disks().iter().zip(spaces);
+        let disks: Vec<_> = disks
+            .map(|(disk, space)| disk_status(disk, space))
+            .collect();
         let good = disks
             .iter()
             .filter(|disk| disk.health == Health::Good)
@@ -275,44 +295,45 @@ impl Storage {
 
     async fn count_degraded(&self) -> Result<u64, crate::meta::MetaError> {
         const PAGE: usize = 1000;
-        let (mut from, mut count) = (vec![HEAL], 0);
-        loop {
-            let page = self.engine.scan(&from, &[HEAL + 1], PAGE).await?;
-            count += page.len() as u64;
-            match page.last() {
-                Some(last) if page.len() == PAGE => {
-                    from = [&last.key[..], &[0]].concat();
-                }
-                _ => return Ok(count),
-            }
+        let (from, to) = (vec![HEAL], vec![HEAL + 1]);
+        let mut pages = Pages::new(&self.engine, from, to, PAGE);
+        let mut count = 0;
+        while pages.next().await?.is_some() {
+            count += 1;
         }
+        Ok(count)
     }
 
     /// Stops upkeep, makes a last checkpoint so that the next start is quick, and closes the disks. What was
-    /// acknowledged is durable without it.
+    /// acknowledged is durable without it. A disk that does not answer is given up soon, and after half a minute nothing is waited for.
     pub async fn close(&self) {
         self.stop.send_replace(true);
+        let watch = upkeep::watch(
+            Arc::clone(&self.pool),
+            Arc::clone(&self.clock),
+            CLOSING_DISK_TIMEOUT,
+        );
+        tokio::select! {
+            () = self.close_down() => {}
+            () = watch => {}
+            () = self.clock.sleep(CLOSING_TIMEOUT) => {
+                tracing::warn!("closing takes too long: left to the next start");
+            }
+        }
+    }
+
+    async fn close_down(&self) {
         if let Err(error) = self.engine.checkpoint().await {
             tracing::warn!(%error, "last checkpoint failed");
         }
-        let pool = Arc::clone(&self.pool);
-        let close = move || {
-            for disk in pool
-                .disks()
-                .iter()
-                .filter_map(|disk| disk.disk.as_ref().ok())
-            {
-                disk.close();
-            }
-        };
-        self.pool.blocking(close).await;
+        self.pool.close().await;
     }
 }
 
-fn disk_status(disk: &PoolDisk) -> DiskStatus {
-    let (health, space) = match &disk.disk {
-        Ok(disk) => (disk.health(), Some(Disk::space(&**disk))),
-        Err(reason) => (Health::Failed(reason.clone()), None),
+fn disk_status(disk: &PoolDisk, space: Option<Space>) -> DiskStatus {
+    let health = match &disk.disk {
+        Ok(disk) => disk.health(),
+        Err(reason) => Health::Failed(reason.clone()),
     };
     let location = disk.location.clone();
     DiskStatus {

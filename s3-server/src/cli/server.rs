@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Outcome, print};
 use crate::{
-    config::{FileSettings, LogFormat, MetaEngine, ProfileSetting, Settings},
+    config::{FileSettings, LogFormat, MetaEngine, ProfileSetting, Settings, Span},
     server,
 };
 
@@ -72,6 +72,9 @@ pub(super) struct ServerArgs {
     /// How long requests in progress may go on after SIGTERM [default: 25].
     #[arg(long, env = "LARDER_STOP_GRACE_SECONDS", value_name = "SECONDS")]
     stop_grace_seconds: Option<u32>,
+    /// A disk with an operation that takes longer is out until the next start, such as 30s or 2m [default: 30s].
+    #[arg(long, env = "LARDER_DISK_TIMEOUT", value_name = "TIME")]
+    disk_timeout: Option<Span>,
     /// Print the settings in effect as TOML, secrets left out, and stop.
     #[arg(long)]
     check_config: bool,
@@ -104,6 +107,7 @@ impl From<ServerArgs> for FileSettings {
             client_timeout_seconds: args.client_timeout_seconds,
             idle_timeout_seconds: args.idle_timeout_seconds,
             stop_grace_seconds: args.stop_grace_seconds,
+            disk_timeout: args.disk_timeout,
         }
     }
 }

@@ -5,9 +5,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::Deserialize;
 
 use super::{
-    ConfigError, DEFAULT_CLIENT_TIMEOUT_SECONDS, DEFAULT_IDLE_TIMEOUT_SECONDS, DEFAULT_LISTEN,
-    DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS, DEFAULT_REGION, DEFAULT_STOP_GRACE_SECONDS,
-    LogFormat, MetaEngine, ProfileSetting, Settings, expand,
+    ConfigError, DEFAULT_CLIENT_TIMEOUT_SECONDS, DEFAULT_DISK_TIMEOUT,
+    DEFAULT_IDLE_TIMEOUT_SECONDS, DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS,
+    DEFAULT_REGION, DEFAULT_STOP_GRACE_SECONDS, LogFormat, MetaEngine, ProfileSetting, Settings,
+    Span, expand,
 };
 
 /// Settings of one source. Names in TOML are those of the flags, with `_` for `-`.
@@ -42,6 +43,8 @@ pub struct FileSettings {
     pub idle_timeout_seconds: Option<u32>,
     /// See [`Settings::stop_grace_seconds`].
     pub stop_grace_seconds: Option<u32>,
+    /// See [`Settings::disk_timeout`].
+    pub disk_timeout: Option<Span>,
 }
 
 impl FileSettings {
@@ -63,6 +66,7 @@ impl FileSettings {
             client_timeout_seconds: self.client_timeout_seconds.or(under.client_timeout_seconds),
             idle_timeout_seconds: self.idle_timeout_seconds.or(under.idle_timeout_seconds),
             stop_grace_seconds: self.stop_grace_seconds.or(under.stop_grace_seconds),
+            disk_timeout: self.disk_timeout.or(under.disk_timeout),
         }
     }
 
@@ -94,6 +98,7 @@ impl FileSettings {
             stop_grace_seconds: self
                 .stop_grace_seconds
                 .unwrap_or(DEFAULT_STOP_GRACE_SECONDS),
+            disk_timeout: self.disk_timeout.unwrap_or(DEFAULT_DISK_TIMEOUT),
         })
     }
 }

@@ -71,7 +71,11 @@ pub(super) async fn open(
         tracing::warn!("{report}");
     }
     report_recovery(&storage);
-    let upkeep = tokio::spawn(storage.upkeep(UpkeepSettings::default()));
+    let upkeep = UpkeepSettings {
+        disk_timeout: settings.disk_timeout.duration(),
+        ..UpkeepSettings::default()
+    };
+    let upkeep = tokio::spawn(storage.upkeep(upkeep));
     let (data, parity) = (storage.profile().data(), storage.profile().parity());
     let byte = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
     Ok(Disks {
@@ -157,7 +161,11 @@ impl Disks {
     /// Writes out what a faster start needs.
     pub(super) async fn close(self) {
         self.storage.close().await;
-        if let Err(error) = self.upkeep.await {
+        // It may be stuck on a disk that does not answer: the process ends without it then.
+        self.upkeep.abort();
+        if let Err(error) = self.upkeep.await
+            && !error.is_cancelled()
+        {
             tracing::error!(%error, "upkeep ended badly");
         }
     }

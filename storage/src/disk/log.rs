@@ -5,6 +5,7 @@
 use std::{
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -15,13 +16,14 @@ use super::{
     extents::{EXTENTS_DIR, Extents},
     floor::Floor,
     frame::frame_bytes,
+    inflight::InFlight,
     options::DiskOptions,
     queue::{Owner, Queue},
     scan::scan,
     segment::{LOG_DIR, segment_path, segment_salt},
     segments::Segments,
     status::Status,
-    volume::{FileReader, Volume, VolumeLock, ensure_dir, refusal},
+    volume::{FileReader, Volume, VolumeLock, ensure_dir, refusal, watched::WatchedVolume},
     writer::Writer,
 };
 use crate::clock::Clock;
@@ -52,6 +54,7 @@ pub struct LogDisk {
     number: DiskNo,
     disk_id: u128,
     volume: Arc<dyn Volume>,
+    flight: Arc<InFlight>,
     status: Arc<Status>,
     segments: Arc<Segments>,
     writer: Arc<Writer>,
@@ -97,6 +100,9 @@ impl LogDisk {
             number: *number,
             disk_id: *disk_id,
         };
+        let flight = InFlight::new(Arc::clone(clock));
+        let watched = WatchedVolume::new(Arc::clone(volume), Arc::clone(&flight));
+        let volume: &Arc<dyn Volume> = &(Arc::new(watched) as Arc<dyn Volume>);
         ensure_dir(&**volume, LOG_DIR)?;
         ensure_dir(&**volume, EXTENTS_DIR)?;
         let floor = Floor::load(&**volume)?;
@@ -113,6 +119,7 @@ impl LogDisk {
             number: *number,
             disk_id: *disk_id,
             volume: Arc::clone(volume),
+            flight,
             writer: Arc::new(Writer::new(*number, shared.0, shared.1, shared.2, queue)),
             extents: Extents::new(Arc::clone(volume), Arc::clone(&status)),
             status,
@@ -171,8 +178,18 @@ impl Disk for LogDisk {
         self.writer.pending_bytes()
     }
 
-    fn give_up(&self, why: &DiskError) {
-        self.status.fail(why);
+    fn stalled_for(&self) -> Option<Duration> {
+        self.flight.oldest().map(|(_, age)| age)
+    }
+
+    fn give_up(&self, why: &str) {
+        let doing = self.flight.oldest();
+        let doing = doing.map_or(String::new(), |(what, _)| format!(" ({what})"));
+        let why = format!("{}: {why}{doing}", self.location());
+        if self.flight.give_up(&why) {
+            let error = self.status.fail(&DiskError::Failed(why));
+            self.writer.give_up(&error);
+        }
     }
 
     fn next_address(&self, max_bytes: u32, seq: Seq) -> Result<Address, DiskError> {
@@ -292,16 +309,22 @@ impl Disk for LogDisk {
         match thread {
             // The last handle may be dropped by a completion, on the writer's own thread, which can't wait for itself.
             Some(thread) if thread.thread().id() == thread::current().id() => {}
+            // A thread that hangs in a system call ends when the call does, or with the process.
+            Some(_) if !self.writer.wait_until_ended() => {}
             Some(thread) => {
                 if thread.join().is_err() {
                     tracing::error!(disk = %self.location(), "the disk's writer panicked");
                 }
             }
+            // Closed before, without its thread, which may still hang.
+            None if self.writer.is_given_up() => {}
             None => {
                 self.flush_once();
             }
         }
-        self.lock.lock().take();
+        if let Some(lock) = self.lock.lock().take() {
+            self.flight.keep_until_idle(lock);
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! - Order in the log is order of durability: when a frame is durable, so is each frame before it.
 //! - After a failed write or sync the disk is out ([`Health::Failed`]) until it is opened again:
 //!   the kernel may have dropped the dirty pages, so a retry proves nothing.
+//! - A disk that does not answer is given up ([`Disk::give_up`]): nobody waits for it any more, and nothing more is written to it.
 //! - An address is never reused for a different frame within one segment; segment numbers only grow.
 
 #[cfg(any(test, feature = "testing"))]
@@ -16,6 +17,7 @@ mod extents;
 mod floor;
 mod frame;
 pub mod identity;
+mod inflight;
 mod log;
 mod open;
 mod options;
@@ -27,7 +29,7 @@ mod status;
 mod volume;
 mod writer;
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -233,8 +235,15 @@ pub trait Disk: Send + Sync + Debug {
         0
     }
 
-    /// Takes the disk out until it is opened again, for the reason given: what it holds can't be told any more. Cheap.
-    fn give_up(&self, why: &DiskError);
+    /// How long the oldest operation that has begun on it and not ended takes already; `None` without one, and once the disk was
+    /// given up. Cheap, never blocks.
+    fn stalled_for(&self) -> Option<Duration> {
+        None
+    }
+    /// Takes the disk out because it does not answer; `why` is what people are told. Whoever waits for a frame is told at once, and
+    /// once: a call that returns late tells nobody, and nothing is written after it. What it wrote itself is of unknown
+    /// outcome, as after a crash, and the next start settles it. Never blocks.
+    fn give_up(&self, _why: &str) {}
 
     /// The address that the next frame will get if it has at most `max_bytes`; rolls to a new
     /// segment (with `opened_at = seq`) where it would not fit. Call it and [`Disk::append`] under one lock.
@@ -316,7 +325,7 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// [`DiskError::Io`].
     fn extents(&self) -> Result<Vec<(BlobId, u8)>, DiskError>;
-    /// Waits for what is queued and stops the writer. Blocks.
+    /// Waits for what is queued and stops the writer. Blocks, but not beyond the disk's being given up.
     fn close(&self);
 }
 

@@ -60,13 +60,7 @@ impl Batch {
 
     /// Tells all who wait, in order, and empties the batch.
     pub(super) fn complete(&mut self, disk: DiskNo, result: &Result<(), DiskError>) {
-        for completion in self.completions.drain(..) {
-            // One waiter's panic must not leave the others waiting for ever, nor end the writer.
-            let tell = AssertUnwindSafe(|| completion.complete(disk, result.clone()));
-            if catch_unwind(tell).is_err() {
-                tracing::error!(disk = disk.0, "a completion panicked");
-            }
-        }
+        tell_all(&mut self.completions, disk, result);
         self.runs.clear();
         if self.bytes.capacity() > KEEP_BYTES && self.bytes.len() < self.bytes.capacity() / 4 {
             self.bytes.clear();
@@ -97,6 +91,21 @@ impl Batch {
         }
         let last = self.runs.len() - 1;
         &mut self.runs[last]
+    }
+}
+
+/// Tells all who wait, in order.
+pub(super) fn tell_all(
+    completions: &mut Vec<Arc<dyn Completion>>,
+    disk: DiskNo,
+    result: &Result<(), DiskError>,
+) {
+    for completion in completions.drain(..) {
+        // One waiter's panic must not leave the others waiting for ever, nor end the writer.
+        let tell = AssertUnwindSafe(|| completion.complete(disk, result.clone()));
+        if catch_unwind(tell).is_err() {
+            tracing::error!(disk = disk.0, "a completion panicked");
+        }
     }
 }
 
@@ -136,11 +145,17 @@ pub(super) struct Queue {
     last_segment: u32,
     tail: Option<Tail>,
     pub(super) batch: Batch,
+    /// Who waits for the batch that is being written: kept here, so that they can be told while its writer hangs.
+    pub(super) writing: Vec<Arc<dyn Completion>>,
     /// Set when the disk is out: nothing is queued any more.
     pub(super) failure: Option<DiskError>,
     pub(super) closing: bool,
     /// Whether the writer sleeps and wants to be woken.
     pub(super) writer_idle: bool,
+    /// Whether the writer has gone.
+    pub(super) ended: bool,
+    /// Whether the disk was given up: nobody waits for the writer.
+    pub(super) given_up: bool,
 }
 
 impl Queue {
@@ -151,9 +166,12 @@ impl Queue {
             last_segment,
             tail: None,
             batch: Batch::default(),
+            writing: Vec::new(),
             failure: None,
             closing: false,
             writer_idle: false,
+            ended: false,
+            given_up: false,
         }
     }
 

@@ -4,6 +4,7 @@
 //! - One writer at a time ([`Writer::flush_once`] holds the writer's lock throughout).
 //! - A completion is told `Ok` only after its frame, its segment's header and its segment's name are synced.
 //! - After the first failure nothing is written any more, and all that waits is told `Err`.
+//! - Whoever waits is told by whoever takes the completion out of the queue's lock: the writer, or [`Writer::give_up`]. Never both.
 
 use std::sync::{
     Arc,
@@ -14,7 +15,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     Address, Completion, DiskError, DiskNo, Frame,
-    queue::{Batch, Queue, Run},
+    queue::{Batch, Queue, Run, tell_all},
     segment::{LOG_DIR, segment_path},
     segments::Segments,
     status::Status,
@@ -31,9 +32,20 @@ pub(super) struct Writer {
     segments: Arc<Segments>,
     queue: Mutex<Queue>,
     wake: Condvar,
+    ended: Condvar,
     /// Bytes queued or being written.
     pending_bytes: AtomicU64,
     work: Mutex<Work>,
+}
+
+/// Says that the writer has ended, also by a panic.
+struct Ended<'a>(&'a Writer);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.queue.lock().ended = true;
+        self.0.ended.notify_all();
+    }
 }
 
 /// What only the writer touches.
@@ -60,6 +72,7 @@ impl Writer {
             segments,
             queue: Mutex::new(queue),
             wake: Condvar::new(),
+            ended: Condvar::new(),
             pending_bytes: AtomicU64::new(0),
             work: Mutex::default(),
         }
@@ -94,9 +107,38 @@ impl Writer {
 
     /// Writes until told to close. The body of the writer thread.
     pub(super) fn run(&self) {
+        let _ended = Ended(self);
         while self.wait_for_work() {
             self.flush_once();
         }
+    }
+
+    /// Waits until the writer has ended; false if it hangs and is not waited for.
+    pub(super) fn wait_until_ended(&self) -> bool {
+        let mut queue = self.queue.lock();
+        while !queue.ended && !queue.given_up {
+            self.ended.wait(&mut queue);
+        }
+        queue.ended
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.queue.lock().given_up
+    }
+
+    /// Tells all who wait that the disk is out, though a batch may be under way; nothing more is queued or written.
+    pub(super) fn give_up(&self, error: &DiskError) {
+        let mut queue = self.queue.lock();
+        queue.failure.get_or_insert_with(|| error.clone());
+        queue.given_up = true;
+        let mut waiting = std::mem::take(&mut queue.writing);
+        let mut batch = std::mem::take(&mut queue.batch);
+        self.ended.notify_all();
+        drop(queue);
+        waiting.append(&mut batch.completions);
+        self.pending_bytes
+            .fetch_sub(batch.frame_bytes(), Ordering::Relaxed);
+        tell_all(&mut waiting, self.number, &Err(error.clone()));
     }
 
     /// Tells the writer to stop once the queue is empty.
@@ -110,8 +152,7 @@ impl Writer {
     pub(super) fn flush_once(&self) -> usize {
         let mut work = self.work.lock();
         let Work { spare, current } = &mut *work;
-        std::mem::swap(spare, &mut self.queue.lock().batch);
-        let told = spare.completions.len();
+        let told = self.take_batch(spare);
         if !spare.is_empty() {
             let result = self
                 .status
@@ -144,7 +185,17 @@ impl Writer {
         error
     }
 
+    /// Swaps the queue's batch with an empty one; who waits for it stays in the queue. Returns how many they are.
+    fn take_batch(&self, spare: &mut Batch) -> usize {
+        let mut queue = self.queue.lock();
+        let Queue { batch, writing, .. } = &mut *queue;
+        std::mem::swap(spare, batch);
+        std::mem::swap(&mut spare.completions, writing);
+        writing.len()
+    }
+
     fn finish(&self, batch: &mut Batch, result: &Result<(), DiskError>) {
+        std::mem::swap(&mut batch.completions, &mut self.queue.lock().writing);
         let bytes = batch.bytes.len() as u64;
         let frames = batch.frame_bytes();
         self.pending_bytes.fetch_sub(frames, Ordering::Relaxed);

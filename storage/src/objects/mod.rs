@@ -27,7 +27,7 @@ mod listing;
 mod names;
 mod object;
 mod orphans;
-mod pages;
+pub(crate) mod pages;
 mod pins;
 mod read;
 mod record;

@@ -1,6 +1,6 @@
 //! Extents that no record names: what a process was writing when it died.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use super::{
     Store, StoreError, keys,
@@ -23,13 +23,8 @@ impl Store {
     /// # Errors
     /// Those of the metadata engine; nothing is removed then.
     pub async fn sweep_orphans(&self, from: BlobId) -> Result<usize, StoreError> {
-        let pool = Arc::clone(&self.inner.pool);
-        let mut candidates = pool
-            .blocking({
-                let pool = Arc::clone(&pool);
-                move || pool.extents_of_earlier_epochs(from)
-            })
-            .await;
+        let pool = &self.inner.pool;
+        let mut candidates = pool.extents_of_earlier_epochs(from).await;
         let named: [(_, PlacementOf); 3] = [
             (keys::all_objects(), object_placement),
             (keys::all_parts(), part_placement),
@@ -43,11 +38,7 @@ impl Store {
                 .await?;
         }
         let count = candidates.len();
-        pool.blocking({
-            let pool = Arc::clone(&pool);
-            move || pool.remove_all_extents_of(&candidates)
-        })
-        .await;
+        pool.remove_all_extents_of(candidates).await;
         Ok(count)
     }
 

@@ -11,7 +11,7 @@ const MIN_PAGE: usize = 2;
 
 /// A walk over `from <= key < to`.
 #[derive(Debug)]
-pub(super) struct Pages<'a> {
+pub(crate) struct Pages<'a> {
     meta: &'a dyn Meta,
     from: Vec<u8>,
     to: Vec<u8>,
@@ -23,7 +23,7 @@ pub(super) struct Pages<'a> {
 
 impl<'a> Pages<'a> {
     /// A walk that is likely to want `expected` entries.
-    pub(super) fn new(meta: &'a dyn Meta, from: Vec<u8>, to: Vec<u8>, expected: usize) -> Self {
+    pub(crate) fn new(meta: &'a dyn Meta, from: Vec<u8>, to: Vec<u8>, expected: usize) -> Self {
         let limit = expected.saturating_add(1).clamp(MIN_PAGE, MAX_PAGE);
         Self {
             meta,
@@ -36,7 +36,7 @@ impl<'a> Pages<'a> {
     }
 
     /// The next entry.
-    pub(super) async fn next(&mut self) -> Result<Option<Entry>, MetaError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Entry>, MetaError> {
         if self.page.is_empty() && !self.is_last {
             self.fetch().await?;
         }
@@ -44,7 +44,7 @@ impl<'a> Pages<'a> {
     }
 
     /// Goes on at `key`, which lies ahead. One scan at most, none if it is in the page.
-    pub(super) fn seek(&mut self, key: Vec<u8>) {
+    pub(crate) fn seek(&mut self, key: Vec<u8>) {
         let skipped = self.page.partition_point(|entry| entry.key[..] < key[..]);
         self.page.drain(..skipped);
         if self.page.is_empty() && !self.is_last {

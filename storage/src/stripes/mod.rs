@@ -10,6 +10,7 @@
 //! - Memory per blob in flight is bounded (a batch of 512 KiB on its way and one being filled or read), whatever its size.
 
 mod block;
+mod crew;
 mod placement;
 mod pool;
 mod read;
@@ -18,6 +19,7 @@ mod tests;
 mod write;
 
 pub use block::{BLOCK_CHECKSUM_BYTES, Layout, UNIT_BYTES};
+pub(crate) use crew::Job;
 pub use placement::{BlobPlacement, PlacementError, ShardForm, ShardPlace};
 pub use pool::{Pool, PoolDisk, PoolOptions};
 pub use read::BlobReader;

@@ -11,9 +11,14 @@ use std::{
 use larder_erasure::{Codec, Profile};
 use parking_lot::{Mutex, RwLock};
 
-use super::{BlobPlacement, INLINE_MAX_BYTES, ShardPlace, StripeError, block::mix, read::Buffers};
+use super::{
+    BlobPlacement, INLINE_MAX_BYTES, ShardPlace, StripeError,
+    block::mix,
+    crew::{Crew, Job},
+    read::Buffers,
+};
 use crate::{
-    disk::{BlobId, Disk, DiskNo, Health, Seq},
+    disk::{BlobId, Disk, DiskNo, Health, Seq, Space},
     placement,
 };
 
@@ -53,12 +58,14 @@ pub struct Pool {
     damaged_reads: AtomicU64,
     read_bytes: AtomicU64,
     pub(super) buffers: Arc<Buffers>,
+    pub(super) crew: Crew,
 }
 
 impl Pool {
     /// A pool of `disks`. Blob numbers start in epoch 0 until [`Pool::set_epoch`].
     pub fn new(disks: Vec<PoolDisk>, options: PoolOptions) -> Arc<Self> {
         Arc::new(Self {
+            crew: Crew::new(disks.len()),
             disks,
             options,
             codecs: RwLock::default(),
@@ -205,53 +212,101 @@ impl Pool {
             .collect())
     }
 
-    /// Removes the extents of a blob wherever its disks are here. Absent extents are no error. Blocks.
-    pub fn remove_extents(&self, placement: &BlobPlacement) {
-        for (index, place) in placement.shards.iter().enumerate() {
+    /// Removes the extents of a blob wherever its disks are here. Absent extents are no error. Resolves when the files are gone,
+    /// or their disks given up.
+    pub async fn remove_blob(&self, placement: &BlobPlacement) {
+        self.on_disks(1, self.removals(placement)).await;
+    }
+
+    /// [`Pool::remove_blob`], without waiting where that is possible.
+    pub(super) fn remove_later(self: &Arc<Self>, placement: &BlobPlacement) {
+        self.run_later(self.removals(placement));
+    }
+
+    fn removals(&self, placement: &BlobPlacement) -> Vec<(DiskNo, Job<()>)> {
+        let blob = placement.blob;
+        let removal = |(index, place): (usize, &ShardPlace)| {
             let ShardPlace::Extent(number) = place else {
-                continue;
+                return None;
             };
-            let Some(disk) = self.disk(*number) else {
-                continue;
-            };
+            let disk = Arc::clone(self.disk(*number)?);
             let shard = u8::try_from(index).unwrap_or(u8::MAX);
-            if let Err(error) = disk.remove_extent(placement.blob, shard) {
-                tracing::warn!(%error, disk = number.0, "extent not removed");
+            let job: Job<()> = Box::new(move || remove_extent(&*disk, blob, shard));
+            Some((*number, job))
+        };
+        let places = placement.shards.iter().enumerate();
+        places.filter_map(removal).collect()
+    }
+
+    /// Runs jobs whose outcome nobody waits for, off the async threads where there are any.
+    pub(super) fn run_later(self: &Arc<Self>, jobs: Vec<(DiskNo, Job<()>)>) {
+        if jobs.is_empty() {
+            return;
+        }
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if self.has_blocking_threads() => {
+                let pool = Arc::clone(self);
+                runtime.spawn(async move { pool.on_disks(1, jobs).await });
             }
+            _ => jobs.into_iter().for_each(|(_, job)| job()),
         }
     }
 
-    /// Blobs from `from` on that earlier processes began and that have extents somewhere. Blocks.
-    pub(crate) fn extents_of_earlier_epochs(&self, from: BlobId) -> HashSet<BlobId> {
-        let before = BlobId(self.first_blob.load(Ordering::Relaxed));
+    /// One job for each disk that is here.
+    fn for_each_disk<T>(&self, job: impl Fn(Arc<dyn Disk>) -> Job<T>) -> Vec<(DiskNo, Job<T>)> {
         let present = self.disks.iter().filter_map(|disk| disk.disk.as_ref().ok());
-        let extents = present.filter_map(|disk| disk.extents().ok()).flatten();
-        extents
-            .map(|(blob, _)| blob)
-            .filter(|blob| (from..before).contains(blob))
+        present
+            .map(|disk| (disk.number(), job(Arc::clone(disk))))
             .collect()
     }
 
-    /// Removes every extent of these blobs. Blocks.
-    pub(crate) fn remove_all_extents_of(&self, blobs: &HashSet<BlobId>) {
-        for disk in self.disks.iter().filter_map(|disk| disk.disk.as_ref().ok()) {
-            for (blob, shard) in disk.extents().unwrap_or_default() {
-                if blobs.contains(&blob)
-                    && let Err(error) = disk.remove_extent(blob, shard)
-                {
-                    tracing::warn!(%error, disk = disk.number().0, "extent not removed");
-                }
-            }
-        }
+    /// Blobs from `from` on that earlier processes began and that have extents somewhere.
+    pub(crate) async fn extents_of_earlier_epochs(&self, from: BlobId) -> HashSet<BlobId> {
+        let before = BlobId(self.first_blob.load(Ordering::Relaxed));
+        let jobs = self.for_each_disk(|disk| Box::new(move || disk.extents().unwrap_or_default()));
+        let extents = self.on_disks(jobs.len(), jobs).await;
+        let blobs = extents
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|(blob, _)| blob);
+        blobs.filter(|blob| (from..before).contains(blob)).collect()
     }
 
-    /// [`Pool::remove_extents`] off the async threads. Resolves when the files are gone.
-    pub async fn remove_blob(self: &Arc<Self>, placement: &BlobPlacement) {
-        if !placement.is_extents() {
-            return;
-        }
-        let (pool, placement) = (Arc::clone(self), placement.clone());
-        self.blocking(move || pool.remove_extents(&placement)).await;
+    /// Removes every extent of these blobs.
+    pub(crate) async fn remove_all_extents_of(&self, blobs: HashSet<BlobId>) {
+        let blobs = Arc::new(blobs);
+        let jobs = self.for_each_disk(|disk| {
+            let blobs = Arc::clone(&blobs);
+            Box::new(move || {
+                let extents = disk.extents().unwrap_or_default();
+                for (blob, shard) in extents.into_iter().filter(|(blob, _)| blobs.contains(blob)) {
+                    remove_extent(&*disk, blob, shard);
+                }
+            })
+        });
+        self.on_disks(jobs.len(), jobs).await;
+    }
+
+    /// Space of the disks in order of slot; `None` for one that is out or missing.
+    pub async fn spaces(&self) -> Vec<Option<Space>> {
+        let jobs = self.for_each_disk(|disk| Box::new(move || (disk.number(), disk.space())));
+        let found = self.on_disks(jobs.len(), jobs).await;
+        let found: HashMap<DiskNo, Space> = found.into_iter().flatten().collect();
+        let of = |disk: &PoolDisk| found.get(&disk.number).copied();
+        self.disks.iter().map(of).collect()
+    }
+
+    /// Closes the disks, all at once. Resolves when they are closed or given up.
+    pub async fn close(&self) {
+        // Not as jobs: a disk that is out has to be closed as well, which does not wait then.
+        let jobs = self.for_each_disk(|disk| Box::new(move || disk.close()));
+        let closing = jobs.into_iter().map(|(_, job)| self.blocking(job));
+        futures_util::future::join_all(closing).await;
+    }
+
+    pub(super) fn has_blocking_threads(&self) -> bool {
+        self.options.blocking_threads
     }
 
     /// Runs `work`, which may block, where it holds up no other task.
@@ -266,6 +321,12 @@ impl Pool {
             Ok(value) => value,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+    }
+}
+
+fn remove_extent(disk: &dyn Disk, blob: BlobId, shard: u8) {
+    if let Err(error) = disk.remove_extent(blob, shard) {
+        tracing::warn!(%error, disk = disk.number().0, "extent not removed");
     }
 }
 

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::{
     BLOCK_CHECKSUM_BYTES, BlobPlacement, Layout, Pool, ShardPlace, StripeError, UNIT_BYTES,
     block::{BLOCK_STRIDE, to_usize, verify},
+    crew::Answering,
 };
 use crate::{
     disk::{BlobId, DiskError, FRAME_HEADER_BYTES, ReadAt, ReadMode},
@@ -80,9 +81,10 @@ impl BlobReader {
             layout,
             files,
         };
+        let avoid = source.to_avoid();
         for shard in 0..source.placement.profile.data() {
             if source.needs(shard, &stripes, &range) {
-                source.file(shard);
+                source.file(shard, !avoid[shard]);
             }
         }
         Ok(Self {
@@ -112,12 +114,12 @@ impl BlobReader {
         }
         self.next_stripe = stripes.end;
         let range = self.range.clone();
-        let result = match self.source.step(&stripes, &range, ReadMode::CachedOnly) {
-            Err(StepError::WouldBlock) => {
-                let source = Arc::clone(&self.source);
-                let work = move || source.step(&stripes, &range, ReadMode::MayBlock);
-                self.source.pool.blocking(work).await
-            }
+        let cached = self.source.to_avoid();
+        let result = match self
+            .source
+            .step(&stripes, &range, ReadMode::CachedOnly, &cached)
+        {
+            Err(StepError::WouldBlock) => self.step_blocking(stripes, range).await,
             result => result,
         };
         match result {
@@ -126,6 +128,25 @@ impl BlobReader {
             Err(StepError::WouldBlock) => return Some(Err(DiskError::NotCached.into())),
         }
         self.ready.pop_front().map(Ok)
+    }
+
+    /// Waits for the devices; goes round a disk that falls silent meanwhile, where the others are enough.
+    async fn step_blocking(
+        &self,
+        stripes: Range<u64>,
+        range: Range<u64>,
+    ) -> Result<Vec<Bytes>, StepError> {
+        loop {
+            let source = Arc::clone(&self.source);
+            let (stripes, range) = (stripes.clone(), range.clone());
+            let avoid = self.source.to_avoid();
+            let known = avoid.clone();
+            let work = move || source.step(&stripes, &range, ReadMode::MayBlock, &avoid);
+            let has_news = || self.source.to_avoid() != known;
+            if let Some(result) = self.source.pool.read_blocking(work, has_news).await {
+                return result;
+            }
+        }
     }
 
     fn step_stripes(&self) -> Range<u64> {
@@ -158,9 +179,33 @@ impl Source {
         wanted
     }
 
-    fn file(&self, shard: usize) -> Option<(Arc<dyn ReadAt>, u64)> {
+    /// Per shard whether its disk is better not asked: it is out, or silent while enough others are not.
+    fn to_avoid(&self) -> Vec<bool> {
+        let answering: Vec<Answering> = self
+            .placement
+            .shards
+            .iter()
+            .map(|place| {
+                let disk = place.disk();
+                disk.map_or(Answering::Never, |disk| self.pool.answering(disk))
+            })
+            .collect();
+        let prompt = answering
+            .iter()
+            .filter(|a| **a == Answering::Promptly)
+            .count();
+        let enough = prompt >= self.placement.profile.data();
+        let avoid = |answering: &Answering| match answering {
+            Answering::Promptly => false,
+            Answering::Slowly => enough,
+            Answering::Never => true,
+        };
+        answering.iter().map(avoid).collect()
+    }
+
+    fn file(&self, shard: usize, may_open: bool) -> Option<(Arc<dyn ReadAt>, u64)> {
         let mut state = self.files[shard].lock();
-        if matches!(*state, FileState::Unopened) {
+        if may_open && matches!(*state, FileState::Unopened) {
             *state = self
                 .open(shard)
                 .map_or(FileState::Gone, |(file, base)| FileState::Open(file, base));
@@ -201,6 +246,7 @@ impl Source {
         stripes: &Range<u64>,
         range: &Range<u64>,
         mode: ReadMode,
+        avoid: &[bool],
     ) -> Result<Vec<Bytes>, StepError> {
         let data = self.placement.profile.data();
         let mut runs = Vec::with_capacity(data);
@@ -209,12 +255,12 @@ impl Source {
             runs.push(if wanted.is_empty() {
                 None
             } else {
-                self.read_run(shard, wanted, mode)?
+                self.read_run(shard, wanted, mode, avoid)?
             });
         }
         let mut pieces = Vec::new();
         for stripe in stripes.clone() {
-            self.stripe_pieces(stripe, range, &runs, mode, &mut pieces)?;
+            self.stripe_pieces(stripe, range, &runs, (mode, avoid), &mut pieces)?;
         }
         Ok(pieces)
     }
@@ -225,8 +271,14 @@ impl Source {
         shard: usize,
         stripes: Range<u64>,
         mode: ReadMode,
+        avoid: &[bool],
     ) -> Result<Option<Run>, StepError> {
-        let Some((file, base)) = self.file(shard) else {
+        // What is in the page cache may be had of a disk that does not answer; opening a file may not.
+        let file = match mode {
+            ReadMode::MayBlock if avoid[shard] => None,
+            _ => self.file(shard, !avoid[shard]),
+        };
+        let Some((file, base)) = file else {
             self.pool.count_damage();
             return Ok(None);
         };
@@ -273,7 +325,7 @@ impl Source {
         stripe: u64,
         range: &Range<u64>,
         runs: &[Option<Run>],
-        mode: ReadMode,
+        how: (ReadMode, &[bool]),
         pieces: &mut Vec<Bytes>,
     ) -> Result<(), StepError> {
         let mut missing = Vec::new();
@@ -293,7 +345,7 @@ impl Source {
             return Ok(());
         }
         let wanted: Vec<usize> = missing.iter().map(|(shard, ..)| *shard).collect();
-        let rebuilt = self.rebuild(stripe, &wanted, mode)?;
+        let rebuilt = self.rebuild(stripe, &wanted, how)?;
         for ((_, at, part), payload) in missing.into_iter().zip(rebuilt) {
             pieces[at] = payload.slice(part);
         }
@@ -305,7 +357,7 @@ impl Source {
         &self,
         stripe: u64,
         wanted: &[usize],
-        mode: ReadMode,
+        (mode, avoid): (ReadMode, &[bool]),
     ) -> Result<Vec<Bytes>, StepError> {
         let profile = self.placement.profile;
         let mut good: Vec<(u8, Bytes)> = Vec::with_capacity(profile.data());
@@ -313,7 +365,7 @@ impl Source {
             if good.len() == profile.data() {
                 break;
             }
-            let run = self.read_run(shard, stripe..stripe + 1, mode)?;
+            let run = self.read_run(shard, stripe..stripe + 1, mode, avoid)?;
             if let Some(payload) = self.block(run.as_ref(), shard, stripe) {
                 good.push((u8::try_from(shard).unwrap_or(u8::MAX), payload));
             }

@@ -11,9 +11,11 @@ use super::{
     PoolOptions, StripeError,
 };
 use crate::{
-    disk::{MemoryVolume, OpenOptions, SlotState, extent_path, memory},
+    disk::{MemoryVolume, OpenOptions, Opened, SlotState, extent_path, memory},
     rng::{Rng, SeededRng},
 };
+
+mod hang;
 
 struct World {
     pool: Arc<Pool>,
@@ -23,6 +25,11 @@ struct World {
 fn world(profile: Profile, count: usize) -> World {
     let (volumes, opened) =
         memory(count, 1 << 32, &OpenOptions::default(), &SeededRng::new(1)).unwrap();
+    let pool = pool_of(opened, profile, false);
+    World { pool, volumes }
+}
+
+fn pool_of(opened: Opened, profile: Profile, blocking_threads: bool) -> Arc<Pool> {
     let disks = opened.disks.into_iter().map(|slot| PoolDisk {
         slot: slot.slot,
         number: slot.number,
@@ -32,16 +39,11 @@ fn world(profile: Profile, count: usize) -> World {
             SlotState::Missing { reason } => Err(reason),
         },
     });
-    World {
-        pool: Pool::new(
-            disks.collect(),
-            PoolOptions {
-                profile,
-                blocking_threads: false,
-            },
-        ),
-        volumes,
-    }
+    let options = PoolOptions {
+        profile,
+        blocking_threads,
+    };
+    Pool::new(disks.collect(), options)
 }
 
 fn body(size: usize) -> Bytes {

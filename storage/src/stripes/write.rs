@@ -9,8 +9,9 @@ use tokio::task::JoinHandle;
 use super::{
     BlobPlacement, Layout, Pool, ShardForm, ShardPlace, StripeError, UNIT_BYTES,
     block::{BLOCK_CHECKSUM_BYTES, checksum, unit_for},
+    crew::Job,
 };
-use crate::disk::{BlobId, Disk, DiskError, ExtentWriter};
+use crate::disk::{BlobId, Disk, DiskError, DiskNo, ExtentWriter};
 
 /// Blobs up to this size travel in the log with their commit.
 pub const INLINE_MAX_BYTES: u64 = 512 << 10;
@@ -51,7 +52,12 @@ struct Batch {
     capacity: usize,
 }
 
-type Writers = Vec<Option<Box<dyn ExtentWriter>>>;
+/// The extents of a blob being written, per shard; those that are not taken out are removed, off the async threads.
+#[derive(Debug)]
+struct Writers {
+    pool: Arc<Pool>,
+    open: Vec<Option<(DiskNo, Box<dyn ExtentWriter>)>>,
+}
 
 /// A batch on its way to the extents; gives back the extents and the emptied buffers.
 type Sending = JoinHandle<(Writers, Vec<Vec<u8>>)>;
@@ -115,7 +121,7 @@ impl Drop for ExtentBlob {
     fn drop(&mut self) {
         self.pool.landed(self.placement.blob);
         if !self.keep {
-            self.pool.remove_extents(&self.placement);
+            self.pool.remove_later(&self.placement);
         }
     }
 }
@@ -339,8 +345,7 @@ impl BlobWriter {
         let full = std::mem::replace(&mut self.batch.shards, spare);
         let used = std::mem::take(&mut self.batch.start);
         let pool = Arc::clone(&self.pool);
-        let work = move || append_all(writers, full, used);
-        self.sending = Some(tokio::spawn(async move { pool.blocking(work).await }));
+        self.sending = Some(tokio::spawn(append_all(pool, writers, full, used)));
         Ok(())
     }
 
@@ -355,7 +360,7 @@ impl BlobWriter {
             }
             None => (self.create_extents().await, None),
         };
-        let good = writers.iter().flatten().count();
+        let good = writers.open.iter().flatten().count();
         let needed = Pool::write_quorum(self.batch.profile);
         if good < needed {
             return Err(StripeError::TooFewDisks { good, needed });
@@ -364,14 +369,12 @@ impl BlobWriter {
     }
 
     async fn create_extents(&mut self) -> Writers {
-        let (disks, blob) = (self.disks.clone(), self.blob);
-        self.pool.blocking(move || create_all(&disks, blob)).await
+        create_all(&self.pool, &self.disks, self.blob).await
     }
 
     async fn finish_extents(mut self) -> Result<FinishedBlob, StripeError> {
         let (writers, _) = self.idle().await?;
-        let sync = |writer| sync_one(Arc::clone(&self.pool), writer);
-        let synced = futures_util::future::join_all(writers.into_iter().map(sync)).await;
+        let synced = sync_all(writers).await;
         let shards = synced.iter().zip(&self.disks).map(|(ok, disk)| match disk {
             Some(disk) if *ok => ShardPlace::Extent(disk.number()),
             _ => ShardPlace::Missing,
@@ -407,34 +410,108 @@ impl Drop for BlobWriter {
     }
 }
 
-fn create_all(disks: &[Option<Arc<dyn Disk>>], blob: BlobId) -> Writers {
-    let create = |(index, disk): (usize, &Option<Arc<dyn Disk>>)| {
-        let disk = disk.as_ref()?;
-        let writer = disk.create_extent(blob, u8::try_from(index).unwrap_or(u8::MAX));
-        writer
-            .inspect_err(|error| tracing::warn!(%error, "extent not created"))
-            .ok()
-    };
-    disks.iter().enumerate().map(create).collect()
+impl Drop for Writers {
+    fn drop(&mut self) {
+        let left = self.open.iter_mut().filter_map(Option::take);
+        let removal = |(disk, writer)| (disk, Box::new(move || drop(writer)) as Job<()>);
+        self.pool.run_later(left.map(removal).collect());
+    }
 }
 
-/// Appends what is used of each shard's buffer to its extent; a failing disk's extent is dropped, the others go on.
-fn append_all(mut writers: Writers, buffers: Vec<Vec<u8>>, used: usize) -> (Writers, Vec<Vec<u8>>) {
-    for (writer, buffer) in writers.iter_mut().zip(&buffers) {
-        if let Some(open) = writer
-            && let Err(error) = open.append(&buffer[..used])
-        {
-            tracing::warn!(%error, "extent not written");
-            *writer = None;
+/// Spreads what came of jobs for some of the shards over all of them.
+fn scatter<T>(total: usize, shards: &[usize], results: Vec<Option<T>>) -> Vec<Option<T>> {
+    let mut all: Vec<Option<T>> = (0..total).map(|_| None).collect();
+    for (shard, result) in shards.iter().zip(results) {
+        all[*shard] = result;
+    }
+    all
+}
+
+async fn create_all(pool: &Arc<Pool>, disks: &[Option<Arc<dyn Disk>>], blob: BlobId) -> Writers {
+    let (mut shards, mut jobs) = (Vec::new(), Vec::new());
+    for (shard, disk) in disks.iter().enumerate() {
+        let Some(disk) = disk.clone() else { continue };
+        let index = u8::try_from(shard).unwrap_or(u8::MAX);
+        let number = disk.number();
+        let job: Job<_> = Box::new(move || {
+            let writer = disk.create_extent(blob, index);
+            let writer = writer.inspect_err(|error| tracing::warn!(%error, "extent not created"));
+            Some((number, writer.ok()?))
+        });
+        shards.push(shard);
+        jobs.push((number, job));
+    }
+    let created = pool
+        .on_disks(1, jobs)
+        .await
+        .into_iter()
+        .map(Option::flatten);
+    Writers {
+        pool: Arc::clone(pool),
+        open: scatter(disks.len(), &shards, created.collect()),
+    }
+}
+
+/// Appends what is used of each shard's buffer to its extent; the extent of a disk that fails or hangs is dropped, the
+/// others go on.
+async fn append_all(
+    pool: Arc<Pool>,
+    mut writers: Writers,
+    mut buffers: Vec<Vec<u8>>,
+    used: usize,
+) -> (Writers, Vec<Vec<u8>>) {
+    let (mut shards, mut jobs) = (Vec::new(), Vec::new());
+    for (shard, (open, buffer)) in writers.open.iter_mut().zip(&mut buffers).enumerate() {
+        let Some((disk, writer)) = open.take() else {
+            continue;
+        };
+        let buffer = std::mem::take(buffer);
+        let job: Job<_> = Box::new(move || append_one(writer, buffer, used));
+        shards.push(shard);
+        jobs.push((disk, job));
+    }
+    let disks: Vec<DiskNo> = jobs.iter().map(|(disk, _)| *disk).collect();
+    let results = pool.on_disks(1, jobs).await;
+    for ((shard, disk), result) in shards.into_iter().zip(disks).zip(results) {
+        // What a hanging thread holds is lost: the next batch gets a new buffer.
+        if let Some((writer, buffer)) = result {
+            writers.open[shard] = writer.map(|writer| (disk, writer));
+            buffers[shard] = buffer;
         }
     }
     (writers, buffers)
 }
 
-async fn sync_one(pool: Arc<Pool>, writer: Option<Box<dyn ExtentWriter>>) -> bool {
-    let Some(writer) = writer else { return false };
-    let result = pool.blocking(move || writer.finish()).await;
-    result
-        .inspect_err(|error| tracing::warn!(%error, "extent not synced"))
-        .is_ok()
+fn append_one(
+    mut writer: Box<dyn ExtentWriter>,
+    buffer: Vec<u8>,
+    used: usize,
+) -> (Option<Box<dyn ExtentWriter>>, Vec<u8>) {
+    match writer.append(&buffer[..used]) {
+        Ok(()) => (Some(writer), buffer),
+        Err(error) => {
+            tracing::warn!(%error, "extent not written");
+            (None, buffer)
+        }
+    }
+}
+
+/// Whether each shard's extent is durable.
+async fn sync_all(mut writers: Writers) -> Vec<bool> {
+    let (mut shards, mut jobs) = (Vec::new(), Vec::new());
+    for (shard, open) in writers.open.iter_mut().enumerate() {
+        let Some((disk, writer)) = open.take() else {
+            continue;
+        };
+        let job: Job<_> = Box::new(move || {
+            let synced = writer.finish();
+            let synced = synced.inspect_err(|error| tracing::warn!(%error, "extent not synced"));
+            synced.is_ok()
+        });
+        shards.push(shard);
+        jobs.push((disk, job));
+    }
+    let synced = writers.pool.on_disks(jobs.len(), jobs).await;
+    let synced = scatter(writers.open.len(), &shards, synced);
+    synced.into_iter().map(Option::unwrap_or_default).collect()
 }

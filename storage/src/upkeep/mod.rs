@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use crate::{clock::Clock, meta::embedded::Embedded, objects::Store};
+use crate::{clock::Clock, meta::embedded::Embedded, objects::Store, stripes::Pool};
 
 /// When upkeep does what.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,9 @@ pub struct UpkeepSettings {
     pub checkpoint_age: Duration,
     /// Garbage tasks handled per look. Default 256.
     pub sweep_limit: usize,
+    /// A disk with an operation that takes longer is given up until the next start. Default 30 s: shorter lets those who wait for a
+    /// hanging disk go on sooner, longer forgives devices that pause (sleeping disks, a fail-over behind them).
+    pub disk_timeout: Duration,
 }
 
 impl Default for UpkeepSettings {
@@ -27,12 +30,22 @@ impl Default for UpkeepSettings {
             checkpoint_bytes: 64 << 20,
             checkpoint_age: Duration::from_mins(1),
             sweep_limit: 256,
+            disk_timeout: Duration::from_secs(30),
         }
     }
 }
 
 /// Segments rewritten per look at most, so that checkpoints and sweeps get their turn.
 const RECLAIMS_PER_LOOK: usize = 8;
+
+/// Looks whether the disks answer, for ever, a few times per `patience`. See [`Pool::look_after`].
+pub async fn watch(pool: Arc<Pool>, clock: Arc<dyn Clock>, patience: Duration) {
+    let pause = (patience / 8).clamp(Duration::from_millis(10), Duration::from_millis(500));
+    loop {
+        pool.look_after(patience);
+        clock.sleep(pause).await;
+    }
+}
 
 /// Looks for work until `stop` turns true. Failures are logged and tried again at the next look.
 pub async fn run(

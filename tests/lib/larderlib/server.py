@@ -209,6 +209,14 @@ class Larder(Server):
             return False
         return self.address is not None and http_ok(f"{self.endpoint}/readyz")
 
+    def status(self):
+        """What `larder status` says of the disks."""
+        command = [larder_binary(), "status", "--endpoint", self.endpoint, "--region", self.region, "--json"]
+        environment = {**inherited_environment(), **self.environment}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["storage"]
+
     def empty_disk(self, number):
         """Puts an empty directory in place of a disk, as an operator who replaces it does. Only while it is stopped."""
         assert self.process is None, "stop the server first"

@@ -411,6 +411,7 @@ impl Client {
             blob: self.blob(&[body]).await?,
             etag: etag(&body.bytes()),
             checksum: None,
+            default_checksum: None,
         };
         self.store.put_part(request).await.map(drop)
     }

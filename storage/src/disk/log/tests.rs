@@ -6,7 +6,7 @@ use crate::{
     disk::{
         FrameKind, LocalVolume, MemoryVolume, ReadMode,
         conformance::{DiskFixture, Outcomes, disk_suite, volume_suite},
-        fault::{Effect, Fault, FaultVolume, Operation},
+        fault::{Effect, Fault, FaultVolume, Hang, Operation},
     },
     rng::{Rng, SeededRng},
 };
@@ -14,6 +14,7 @@ use crate::{
 mod crash;
 mod damage;
 mod failure;
+mod hang;
 
 pub(super) fn config(volume: impl Volume + 'static) -> LogDiskConfig {
     LogDiskConfig {

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::{DiskError, Listed, ReadMode, Space, Volume, VolumeFile, VolumeLock, io_error};
 
@@ -50,6 +50,8 @@ pub enum Effect {
     },
     /// Calls this first, then goes on: to wait for something (a slow disk), or to look.
     Hook(Arc<dyn Fn() + Send + Sync>),
+    /// Does not come back until it is released, and then goes on. Reads of what is cached never wait for it.
+    Hang(Hang),
     /// The power goes out: this and everything later fails with `EIO`.
     Stop,
 }
@@ -61,8 +63,51 @@ impl Debug for Effect {
             Self::TornWrite { keep_bytes } => write!(f, "TornWrite({keep_bytes})"),
             Self::BitFlip { bit } => write!(f, "BitFlip({bit})"),
             Self::Hook(_) => f.write_str("Hook"),
+            Self::Hang(_) => f.write_str("Hang"),
             Self::Stop => f.write_str("Stop"),
         }
+    }
+}
+
+/// Holds operations up until it is released. Clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Hang(Arc<HangState>);
+
+#[derive(Debug, Default)]
+struct HangState {
+    held: Mutex<Held>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    count: usize,
+    released: bool,
+}
+
+impl Hang {
+    /// Returns when `count` operations hang.
+    pub fn wait_for(&self, count: usize) {
+        let mut held = self.0.held.lock();
+        while held.count < count {
+            self.0.changed.wait(&mut held);
+        }
+    }
+
+    /// Lets all go on, also later ones.
+    pub fn release(&self) {
+        self.0.held.lock().released = true;
+        self.0.changed.notify_all();
+    }
+
+    fn hold(&self) {
+        let mut held = self.0.held.lock();
+        held.count += 1;
+        self.0.changed.notify_all();
+        while !held.released {
+            self.0.changed.wait(&mut held);
+        }
+        held.count -= 1;
     }
 }
 
@@ -135,6 +180,22 @@ impl<V> FaultVolume<V> {
         });
     }
 
+    /// From now on nothing comes back (but reads of what is cached) until the result is released.
+    pub fn hang(&self) -> Hang {
+        use Operation::{List, Open, Read, Remove, Sync, Write};
+        let hang = Hang::default();
+        for operation in [Read, Write, Sync, Open, List, Remove] {
+            self.inject(Fault {
+                operation,
+                path: "",
+                after: 0,
+                times: u64::MAX,
+                effect: Effect::Hang(hang.clone()),
+            });
+        }
+        hang
+    }
+
     /// Takes all faults back, also a stop.
     pub fn heal(&self) {
         self.script.faults.lock().clear();
@@ -166,6 +227,18 @@ impl Script {
         effect
     }
 
+    /// Whether an operation would hang now.
+    fn hangs(&self, operation: Operation, path: &str) -> bool {
+        let hangs = |fault: &Fault| {
+            fault.operation == operation
+                && path.contains(fault.path)
+                && fault.after == 0
+                && fault.times > 0
+                && matches!(fault.effect, Effect::Hang(_))
+        };
+        self.faults.lock().iter().any(hangs)
+    }
+
     /// Counts an operation; fails it, or returns an effect that the caller has to bring about.
     fn begin(&self, operation: Operation, path: &str) -> Result<Option<Effect>, DiskError> {
         if operation == Operation::Sync {
@@ -176,6 +249,7 @@ impl Script {
             Some(Effect::Errno(errno)) => return Err(failure(path, *errno)),
             Some(Effect::Stop) => self.stopped.store(true, Ordering::SeqCst),
             Some(Effect::Hook(hook)) => hook(),
+            Some(Effect::Hang(hang)) => hang.hold(),
             Some(Effect::TornWrite { .. } | Effect::BitFlip { .. }) | None => {}
         }
         if self.stopped.load(Ordering::SeqCst) {
@@ -269,6 +343,9 @@ struct FaultFile {
 #[deny(clippy::missing_trait_methods)]
 impl VolumeFile for FaultFile {
     fn read_at(&self, buf: &mut [u8], offset: u64, mode: ReadMode) -> Result<usize, DiskError> {
+        if mode == ReadMode::CachedOnly && self.script.hangs(Operation::Read, &self.path) {
+            return Err(DiskError::NotCached);
+        }
         let effect = self.script.begin(Operation::Read, &self.path)?;
         let read = self.inner.read_at(buf, offset, mode)?;
         if let Some(Effect::BitFlip { bit }) = effect {

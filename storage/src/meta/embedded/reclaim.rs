@@ -18,7 +18,7 @@ use crate::{
     disk::{Disk, DiskNo, Frame, FrameKind, Health, ScannedFrame, SegmentInfo, Seq},
     meta::{Change, Meta, MetaError, Precondition, Revision, Transaction},
     mutation::{self, Mutation},
-    stripes::{BlobPlacement, BlobReader, BlobWriter, FinishedBlob, InlineBlob, StripeError},
+    stripes::{BlobPlacement, BlobReader, BlobWriter, FinishedBlob, InlineBlob, Job, StripeError},
 };
 
 /// A segment with at least this share of dead bytes is rewritten, in percent.
@@ -63,8 +63,7 @@ impl Embedded {
         };
         let (engine, victim) = (Arc::clone(self), Arc::clone(&disk));
         let survivors = self
-            .pool
-            .blocking(move || engine.survivors(&victim, segment.number))
+            .on_disk(&disk, move || engine.survivors(&victim, segment.number))
             .await?;
         let moved = self.move_alive(survivors.alive).await?;
         self.append_again(&disk, &survivors.kept).await;
@@ -75,21 +74,32 @@ impl Embedded {
             )));
         }
         let settled = self.checkpoint_alone().await?.settled;
+        // The checkpoint's own mark must be durable before older views are declared stale.
         let engine = Arc::clone(self);
-        self.pool
-            .blocking(move || -> Result<(), MetaError> {
-                // The checkpoint's own mark must be durable before older views are declared stale.
-                engine.view.persist()?;
-                disk.set_trim_floor(settled)?;
-                disk.remove_segment(segment.number)?;
-                engine.space.forget(disk.number(), segment.number);
-                Ok(())
-            })
-            .await?;
+        self.pool.blocking(move || engine.view.persist()).await?;
+        let victim = Arc::clone(&disk);
+        self.on_disk(&disk, move || -> Result<(), MetaError> {
+            victim.set_trim_floor(settled)?;
+            Ok(victim.remove_segment(segment.number)?)
+        })
+        .await?;
+        self.space.forget(disk.number(), segment.number);
         Ok(Some(Reclaimed {
             freed_bytes: segment.bytes,
             moved,
         }))
+    }
+
+    /// Runs `work` on `disk`, off the async threads and not beyond the disk's being given up.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        disk: &Arc<dyn Disk>,
+        work: impl FnOnce() -> Result<T, MetaError> + Send + 'static,
+    ) -> Result<T, MetaError> {
+        let jobs: Vec<(DiskNo, Job<_>)> = vec![(disk.number(), Box::new(work))];
+        let result = self.pool.on_disks(1, jobs).await.pop().flatten();
+        let out = || MetaError::Unavailable(format!("{} is out", disk.location()));
+        result.unwrap_or_else(|| Err(out()))
     }
 
     /// The segment to rewrite: the deadest, or the oldest where dead bytes are spread thinly.

@@ -423,7 +423,7 @@ fn recover(
         // What a crashed process left in the page cache is not durable yet, and is about to be believed.
         let from = start.positions.get(&disk.number());
         if let Err(error) = disk.sync_segments(from.map_or(0, |address| address.segment)) {
-            disk.give_up(&error);
+            disk.give_up(&error.to_string());
         }
     }
     let rebuilt = start.settled == Seq::default();
@@ -512,7 +512,7 @@ impl<'a> Replay<'a> {
                 .copied()
                 .unwrap_or_default();
             let segments = disk.segments().unwrap_or_else(|error| {
-                disk.give_up(&error);
+                disk.give_up(&error.to_string());
                 Vec::new()
             });
             for segment in segments {
@@ -546,7 +546,7 @@ impl<'a> Replay<'a> {
             result?;
             match end {
                 Ok(end) => damaged += end.damaged_bytes,
-                Err(error) => disk.give_up(&error),
+                Err(error) => disk.give_up(&error.to_string()),
             }
             done += bytes;
             progress(done, total);

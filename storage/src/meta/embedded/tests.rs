@@ -18,6 +18,8 @@ use crate::{
     stripes::{BlobPlacement, BlobReader, BlobWriter, FinishedBlob, Pool, PoolDisk, PoolOptions},
 };
 
+mod faults;
+
 #[derive(Debug, Default)]
 struct Views(Mutex<MemoryView>);
 
@@ -68,11 +70,17 @@ impl World {
     }
 
     async fn open(&self) -> Running {
-        let volumes = self
-            .volumes
-            .iter()
-            .map(|volume| Arc::new(volume.clone()) as Arc<dyn Volume>);
-        let opened = open_volumes(volumes.collect(), &self.options, &self.rng).unwrap();
+        let volumes = self.volumes.iter();
+        self.open_on(
+            volumes
+                .map(|volume| Arc::new(volume.clone()) as Arc<dyn Volume>)
+                .collect(),
+        )
+        .await
+    }
+
+    async fn open_on(&self, volumes: Vec<Arc<dyn Volume>>) -> Running {
+        let opened = open_volumes(volumes, &self.options, &self.rng).unwrap();
         let disks = opened.disks.into_iter().map(|slot| PoolDisk {
             slot: slot.slot,
             number: slot.number,
