@@ -4,7 +4,7 @@ use std::{cell::RefCell, fmt, rc::Rc, sync::Arc, time::Duration};
 
 use larder_storage::{
     clock::Clock,
-    disk::LogDisk,
+    disk::{Disk, DiskNo, LogDisk},
     meta::Meta,
     mutation::{self, Mutation},
     rng::{Rng, SeededRng},
@@ -115,6 +115,8 @@ struct Simulation {
     clock: SimClock,
     rng: Arc<SeededRng>,
     shared: Rc<Shared>,
+    /// Number of the disk in each slot, in this life.
+    slots: Vec<DiskNo>,
     steps: u64,
     done: Summary,
 }
@@ -139,6 +141,7 @@ impl Simulation {
             clock: SimClock::default(),
             shared: Shared::new(settings.seed),
             rng,
+            slots: Vec::new(),
             steps: 0,
             done: Summary::default(),
         }
@@ -200,6 +203,8 @@ impl Simulation {
             Err(error) => Err(format!("disks refused: {error}")),
             Ok(machine) => {
                 self.faults.keep_swapped();
+                let slots = machine.pool.disks().iter();
+                self.slots = slots.map(|disk| disk.number).collect();
                 if !at_once {
                     self.faults.at_boot(&self.world);
                 }
@@ -250,6 +255,7 @@ impl Simulation {
             self.upkeep(&process, driver);
             if chance(&*self.rng, 1) && chance(&*self.rng, 30) {
                 self.faults.while_running(&self.world, &*self.rng);
+                self.hang(driver);
             }
             self.step(driver, &mut steps_left).await?;
         }
@@ -370,6 +376,20 @@ impl Simulation {
                 driver.tasks.add("sweep", work);
             }
             _ => {}
+        }
+    }
+
+    /// Now and then a fragile disk does not answer any more, with whatever it was asked to write, and is given up.
+    fn hang(&self, driver: &Driver<'_>) {
+        if !chance(&*self.rng, 5) {
+            return;
+        }
+        let fragile = self.faults.fragile();
+        let numbers = fragile.iter().filter_map(|slot| self.slots.get(*slot));
+        for disk in &driver.disks {
+            if numbers.clone().any(|number| *number == disk.number()) && chance(&*self.rng, 50) {
+                disk.give_up("no answer");
+            }
         }
     }
 

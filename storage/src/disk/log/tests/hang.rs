@@ -76,7 +76,7 @@ fn wait_until_unlocked_by_late_operations(disk: &LogDisk) {
 #[derive(Debug)]
 struct TellDrop(std::sync::mpsc::Sender<()>);
 
-impl super::super::VolumeLock for TellDrop {}
+impl VolumeLock for TellDrop {}
 
 impl Drop for TellDrop {
     fn drop(&mut self) {
