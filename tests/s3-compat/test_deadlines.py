@@ -22,8 +22,13 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 def hasty(tmp_path_factory):
     arguments = ["--client-timeout-seconds", "1", "--idle-timeout-seconds", "1"]
     with Larder(directory=tmp_path_factory.mktemp("hasty"), extra_args=arguments) as server:
-        boto(server).create_bucket(Bucket=BUCKET)
+        patient(server).create_bucket(Bucket=BUCKET)
         yield server
+
+
+def patient(server):
+    """A client that tries again when the server closes its idle connection just as it is used."""
+    return boto(server, retries=3)
 
 
 def is_told(stream):
@@ -34,7 +39,7 @@ def is_told(stream):
 
 @pytest.mark.parametrize("sent", [0, 1000, 300_000])
 def test_a_client_that_stops_within_its_body(hasty, sent):
-    client = boto(hasty)
+    client = patient(hasty)
     client.put_object(Bucket=BUCKET, Key="k", Body=b"old")
     with connected(hasty) as (sock, stream):
         head = signed_head(Raw(hasty), "PUT", f"/{BUCKET}/k", {"Content-Length": "1000000"})
@@ -44,7 +49,7 @@ def test_a_client_that_stops_within_its_body(hasty, sent):
 
 
 def test_a_client_that_stops_within_a_part_or_a_document(hasty):
-    upload = boto(hasty).create_multipart_upload(Bucket=BUCKET, Key="k")["UploadId"]
+    upload = patient(hasty).create_multipart_upload(Bucket=BUCKET, Key="k")["UploadId"]
     part = [("partNumber", "1"), ("uploadId", upload)]
     for method, path, query in [("PUT", f"/{BUCKET}/k", part), ("PUT", f"/{BUCKET}/k", [("tagging", "")])]:
         target = path + "?" + "&".join(f"{name}={value}" for name, value in query)
@@ -61,12 +66,12 @@ def test_a_client_that_sends_a_byte_now_and_then(hasty):
             sock.sendall(b"x")
         is_told(stream)
     with refused("NoSuchKey"):
-        boto(hasty).get_object(Bucket=BUCKET, Key="trickle")
+        patient(hasty).get_object(Bucket=BUCKET, Key="trickle")
 
 
 def test_a_client_that_does_not_take_what_it_asked_for(hasty):
     data = random_bytes(48 << 20)
-    client = boto(hasty)
+    client = patient(hasty)
     client.put_object(Bucket=BUCKET, Key="large", Body=data)
     with connected(hasty, receive_buffer_bytes=1 << 16) as (sock, stream):
         sock.sendall(signed_head(Raw(hasty), "GET", f"/{BUCKET}/large"))
@@ -114,7 +119,7 @@ def test_an_http_2_stream_that_stands_still(tmp_path):
 
 def test_an_http_2_stream_that_goes_on(hasty):
     data = random_bytes(3 << 20)
-    boto(hasty).put_object(Bucket=BUCKET, Key="taken", Body=data)
+    patient(hasty).put_object(Bucket=BUCKET, Key="taken", Body=data)
     with connected(hasty) as (sock, stream):
         http2 = Http2(sock, stream)
         http2.get(Raw(hasty), f"/{BUCKET}/taken")
