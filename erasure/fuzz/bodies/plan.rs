@@ -7,7 +7,7 @@ use larder_erasure::{Codec, Error, Level, Plan, Profile};
 /// What an input led to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
-    /// It named a profile or a level that is not there.
+    /// It named a profile that is not there.
     NotTried,
     /// The plan was refused, rightly so.
     Refused(Error),
@@ -21,10 +21,7 @@ pub(crate) fn run(bytes: &[u8]) -> Outcome {
     let Ok(profile) = Profile::new(input.byte(), input.byte()) else {
         return Outcome::NotTried;
     };
-    let level = Level::ALL[usize::from(input.byte()) % Level::ALL.len()];
-    let Some(codec) = Codec::with_level(profile, level) else {
-        return Outcome::NotTried;
-    };
+    let codec = codec(profile, input.byte());
     let length = usize::from(input.byte()) * 2 + usize::from(input.byte() & 1);
     let (present, want) = lists(&mut input, profile);
     match codec.plan(&present, &want) {
@@ -37,6 +34,14 @@ pub(crate) fn run(bytes: &[u8]) -> Outcome {
             Outcome::Refused(refusal)
         }
     }
+}
+
+/// A codec at one of the levels that the processor has.
+fn codec(profile: Profile, choice: u8) -> Codec {
+    let mut levels = Level::ALL.to_vec();
+    levels.retain(|level| level.is_available());
+    let level = levels[usize::from(choice) % levels.len()];
+    Codec::with_level(profile, level).expect("a level that is there")
 }
 
 /// Hands out the fuzzer's bytes; zeros at the end.

@@ -33,7 +33,7 @@ define_kernel!(
     Level::Avx512Gfni,
     "avx512f,avx512bw,gfni,avx2",
     WideAffine,
-    rows: [(1, 4), (2, 4), (3, 3), (4, 2), (5, 2), (6, 2)]
+    rows: [(1, 4), (2, 4), (3, 3), (4, 3), (5, 2), (6, 2)]
 );
 
 define_kernel!(
