@@ -12,7 +12,7 @@
 //!   today can be read for ever. [`FIELD_POLYNOMIAL`] and [`MATRIX_ID`] name the code; store them.
 //! - No I/O, no clock, no threads, and no allocation per call once a codec or plan exists.
 //! - Unsafe code is confined to the vector kernels (`kernel/x86.rs`, `kernel/aarch64.rs`, and what
-//!   they share in `kernel/vector.rs` and `kernel/combine.rs`).
+//!   they share in `kernel/combine.rs` and `kernel/combine/vector.rs`).
 //!
 //! # Example
 //! ```

@@ -13,7 +13,7 @@ use std::arch::aarch64::{
     uint8x16_t, vandq_u8, vdupq_n_u8, veorq_u8, vld1q_u8, vqtbl1q_u8, vshrq_n_u8, vst1q_u8,
 };
 
-use super::vector::{Multiply, Vector, define_kernel};
+use super::combine::vector::{Multiply, Vector, define_kernel};
 use crate::Level;
 use crate::gf256::SplitTable;
 

@@ -12,8 +12,10 @@
     reason = "the loops run over several arrays at once"
 )]
 
-use super::vector::{MOST_BYTES, Multiply, Vector};
 use super::{Pass, Start};
+
+pub(super) mod vector;
+use vector::{MOST_BYTES, Multiply, Vector};
 
 /// How far ahead of the stores the lines of the outputs are asked for. Stores that miss the level 1
 /// cache would otherwise fetch their lines one after the other: with this, stripes that lie in

@@ -19,15 +19,6 @@ mod aarch64;
 ))]
 mod combine;
 mod scalar;
-#[cfg(any(
-    target_arch = "x86_64",
-    all(
-        target_arch = "aarch64",
-        target_endian = "little",
-        feature = "split-tables"
-    )
-))]
-mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

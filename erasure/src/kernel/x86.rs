@@ -20,7 +20,7 @@ use std::arch::x86_64::{
     _mm512_ternarylogic_epi64, _mm512_xor_si512,
 };
 
-use super::vector::{Multiply, Vector, define_kernel};
+use super::combine::vector::{Multiply, Vector, define_kernel};
 use crate::Level;
 
 #[cfg(feature = "split-tables")]

@@ -14,7 +14,7 @@ use std::arch::x86_64::{
     _mm256_shuffle_epi8, _mm256_srli_epi64, _mm256_xor_si256,
 };
 
-use super::super::vector::{Multiply, define_kernel};
+use super::super::combine::vector::{Multiply, define_kernel};
 use crate::Level;
 use crate::gf256::SplitTable;
 

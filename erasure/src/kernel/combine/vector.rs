@@ -8,14 +8,14 @@
 #![expect(clippy::inline_always, reason = "see above")]
 
 /// Bytes in the longest vector there is.
-pub(super) const MOST_BYTES: usize = 64;
+pub(in crate::kernel) const MOST_BYTES: usize = 64;
 
 /// One vector of bytes, and the instructions on it. Where there are no byte masks, a part of a
 /// vector goes by way of the stack.
 ///
 /// # Safety
 /// All methods may only be called where the processor has the vector's instructions.
-pub(super) trait Vector: Copy {
+pub(in crate::kernel) trait Vector: Copy {
     /// Bytes in a vector, at most [`MOST_BYTES`].
     const BYTES: usize;
 
@@ -86,7 +86,7 @@ pub(super) trait Vector: Copy {
 ///
 /// # Safety
 /// All methods may only be called where the processor has the instructions.
-pub(super) trait Multiply {
+pub(in crate::kernel) trait Multiply {
     /// What is multiplied.
     type Vector: Vector;
     /// A constant to multiply by, as it lies in memory.
@@ -164,4 +164,4 @@ macro_rules! define_kernel {
         }
     };
 }
-pub(super) use define_kernel;
+pub(in crate::kernel) use define_kernel;
