@@ -1,8 +1,10 @@
 //! Encoding and rebuilding beside other Rust libraries, in GB/s of data (k times the shard) of one
-//! core: `cargo bench -p larder-erasure`, with a filter such as `-- encode/4+2`.
+//! core: `cargo bench -p larder-erasure`, with a filter such as `-- encode/4+2`; `benches/coding.py`
+//! runs it and prints tables. Also the cost of a plan.
 //!
-//! Rebuilding loses the first min(k, m) data shards. `larder` makes a new plan each time, as a read
-//! request does; the others do likewise whatever it is that they need.
+//! Rebuilding loses the first min(k, m) data shards. `larder` has made its plan before, `larder, new
+//! plan` makes it each time, as a read request does. reed-solomon-erasure keeps the matrices that it
+//! has inverted, reed-solomon-simd has nothing to keep.
 
 #![allow(
     missing_docs,
@@ -13,28 +15,54 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group};
-use larder_erasure::{Codec, Level, Profile};
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group,
+};
+use larder_erasure::{Codec, Level, Plan, Profile};
 use reed_solomon_erasure::galois_8::ReedSolomon;
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 
 const PROFILES: [&str; 5] = ["2+2", "4+2", "6+3", "8+4", "12+4"];
 const SHARD_KIB: [usize; 5] = [4, 16, 64, 256, 1024];
+const LINE_BYTES: usize = 64;
+const GAP_BYTES: usize = 5 * LINE_BYTES;
 
-/// A stripe in memory.
+/// A stripe in memory, and room for what is rebuilt. Shards begin on cache lines, an odd number of
+/// lines apart, as they should: where they begin between lines, or a power of two apart, everyone is
+/// 10 to 30 % slower.
 struct Case {
     profile: Profile,
-    shards: Vec<Vec<u8>>,
+    shard_bytes: usize,
+    memory: Vec<u8>,
+    /// Where in the memory the first shard begins.
+    start: usize,
 }
 
 impl Case {
     fn new(profile: Profile, shard_bytes: usize) -> Self {
-        let byte = |j: usize, i: usize| (i * 31 + j * 17 + (i >> 8)).to_le_bytes()[0];
-        let shard = |j| (0..shard_bytes).map(|i| byte(j, i)).collect();
-        let mut shards: Vec<Vec<u8>> = (0..profile.total()).map(shard).collect();
+        let shard_count = profile.total() + profile.parity();
+        let byte = |i: usize| (i * 31 + (i >> 8) * 17).to_le_bytes()[0];
+        let length = (shard_bytes + GAP_BYTES) * shard_count + LINE_BYTES;
+        let memory: Vec<u8> = (0..length).map(byte).collect();
+        let start = memory.as_ptr().align_offset(LINE_BYTES);
+        let mut case = Self {
+            profile,
+            shard_bytes,
+            memory,
+            start,
+        };
+        let mut shards = case.shards();
         let (data, parity) = shards.split_at_mut(profile.data());
-        encode(&Codec::new(profile), data, parity);
-        Self { profile, shards }
+        Codec::new(profile)
+            .encode(&shared(data), &mut parity[..profile.parity()])
+            .expect("a valid stripe");
+        case
+    }
+
+    /// Data, parity, then room.
+    fn shards(&mut self) -> Vec<&mut [u8]> {
+        let all = self.memory[self.start..].chunks_exact_mut(self.shard_bytes + GAP_BYTES);
+        all.map(|shard| &mut shard[..self.shard_bytes]).collect()
     }
 
     fn lost(&self) -> usize {
@@ -42,18 +70,8 @@ impl Case {
     }
 }
 
-fn slices(shards: &[Vec<u8>]) -> Vec<&[u8]> {
-    shards.iter().map(Vec::as_slice).collect()
-}
-
-fn slices_mut(shards: &mut [Vec<u8>]) -> Vec<&mut [u8]> {
-    shards.iter_mut().map(Vec::as_mut_slice).collect()
-}
-
-fn encode(codec: &Codec, data: &[Vec<u8>], parity: &mut [Vec<u8>]) {
-    codec
-        .encode(&slices(data), &mut slices_mut(parity))
-        .expect("a valid stripe");
+fn shared<'a>(shards: &'a [&mut [u8]]) -> Vec<&'a [u8]> {
+    shards.iter().map(|shard| &**shard).collect()
 }
 
 /// Runs `bench` for each profile and shard size, in a group with the data's size as throughput.
@@ -64,6 +82,7 @@ fn for_each_case(
 ) {
     for profile in PROFILES {
         let mut group = criterion.benchmark_group(format!("{name}/{profile}"));
+        group.sampling_mode(SamplingMode::Flat);
         let profile: Profile = profile.parse().expect("a profile");
         for kib in SHARD_KIB {
             let bytes = u64::try_from(profile.data() * kib * 1024).expect("a stripe fits");
@@ -76,11 +95,12 @@ fn for_each_case(
 
 fn encode_case(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, case: &mut Case) {
     let (k, m) = (case.profile.data(), case.profile.parity());
-    let shard_bytes = kib * 1024;
-    let (data, parity) = case.shards.split_at_mut(k);
-    let (data, mut parity) = (slices(data), slices_mut(parity));
+    let (shard_bytes, profile) = (case.shard_bytes, case.profile);
+    let mut shards = case.shards();
+    let (data, parity) = shards.split_at_mut(k);
+    let (data, parity) = (shared(data), &mut parity[..m]);
     for level in Level::ALL {
-        let Some(codec) = Codec::with_level(case.profile, level) else {
+        let Some(codec) = Codec::with_level(profile, level) else {
             continue;
         };
         group.bench_function(
@@ -88,7 +108,7 @@ fn encode_case(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, case: &mut 
             |bencher| {
                 bencher.iter(|| {
                     codec
-                        .encode(black_box(&data), &mut parity)
+                        .encode(black_box(&data), parity)
                         .expect("a valid stripe");
                 });
             },
@@ -98,7 +118,7 @@ fn encode_case(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, case: &mut 
     group.bench_function(BenchmarkId::new("reed-solomon-erasure", kib), |bencher| {
         bencher.iter(|| {
             erasure
-                .encode_sep(black_box(&data), &mut parity)
+                .encode_sep(black_box(&data), parity)
                 .expect("a stripe");
         });
     });
@@ -119,45 +139,68 @@ fn encode_case(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, case: &mut 
 }
 
 fn rebuild_case(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, case: &mut Case) {
-    let (k, lost) = (case.profile.data(), case.lost());
-    let codec = Codec::new(case.profile);
-    let indices: Vec<u8> = (0..=u8::MAX).take(case.profile.total()).collect();
-    let mut rebuilt = vec![vec![0; kib * 1024]; lost];
-    let mut rebuilt = slices_mut(&mut rebuilt);
+    let (profile, lost) = (case.profile, case.lost());
+    let mut shards = case.shards();
+    let (stripe, rebuilt) = shards.split_at_mut(profile.total());
+    let (stripe, rebuilt) = (shared(stripe), &mut rebuilt[..lost]);
+    let codec = Codec::new(profile);
+    let indices: Vec<u8> = (0..=u8::MAX).take(profile.total()).collect();
+    let new_plan = || {
+        codec
+            .plan(&indices[lost..], &indices[..lost])
+            .expect("enough shards")
+    };
+    let sources_of = |plan: &Plan| -> Vec<&[u8]> {
+        let source = |&index: &u8| stripe[usize::from(index)];
+        plan.sources().iter().map(source).collect()
+    };
+    let plan = new_plan();
+    let sources = sources_of(&plan);
     group.bench_function(BenchmarkId::new("larder", kib), |bencher| {
         bencher.iter(|| {
-            let plan = codec
-                .plan(&indices[lost..], &indices[..lost])
-                .expect("enough shards");
-            let source = |&index: &u8| case.shards[usize::from(index)].as_slice();
-            let sources: Vec<&[u8]> = plan.sources().iter().map(source).collect();
-            plan.run(black_box(&sources), &mut rebuilt)
+            plan.run(black_box(&sources), rebuilt)
                 .expect("a valid plan");
         });
     });
-    let erasure = ReedSolomon::new(k, case.profile.parity()).expect("a profile");
-    let mut shards = case.shards.clone();
+    group.bench_function(BenchmarkId::new("larder, new plan", kib), |bencher| {
+        bencher.iter(|| {
+            let plan = new_plan();
+            plan.run(black_box(&sources_of(&plan)), rebuilt)
+                .expect("a valid plan");
+        });
+    });
+    simd_rebuild(group, kib, profile, &stripe);
+    erasure_rebuild(group, kib, case);
+}
+
+fn erasure_rebuild(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, case: &mut Case) {
+    let (k, m, lost) = (case.profile.data(), case.profile.parity(), case.lost());
+    let erasure = ReedSolomon::new(k, m).expect("a profile");
+    let mut shards = case.shards();
+    shards.truncate(k + m);
     let (data, parity) = shards.split_at_mut(k);
-    erasure.encode_sep(&*data, &mut *parity).expect("a stripe");
-    let shard = |(index, shard)| (shard, index >= lost);
-    let mut marked: Vec<(Vec<u8>, bool)> = shards.into_iter().enumerate().map(shard).collect();
+    erasure.encode_sep(data, parity).expect("a stripe");
+    let mut marked: Vec<(&mut [u8], bool)> =
+        shards.into_iter().map(|shard| (shard, true)).collect();
     group.bench_function(BenchmarkId::new("reed-solomon-erasure", kib), |bencher| {
         bencher.iter(|| {
-            marked
-                .iter_mut()
-                .take(lost)
-                .for_each(|(_, present)| *present = false);
+            let lost = marked.iter_mut().take(lost);
+            lost.for_each(|(_, present)| *present = false);
             erasure
                 .reconstruct_data(black_box(&mut marked))
                 .expect("enough shards");
         });
     });
-    simd_rebuild(group, kib, case);
 }
 
-fn simd_rebuild(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, case: &Case) {
-    let (k, m, lost) = (case.profile.data(), case.profile.parity(), case.lost());
-    let data = &case.shards[..k];
+fn simd_rebuild(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    kib: usize,
+    profile: Profile,
+    stripe: &[&[u8]],
+) {
+    let (k, m) = (profile.data(), profile.parity());
+    let (data, lost) = (&stripe[..k], k.min(m));
     let recovery = reed_solomon_simd::encode(k, m, data).expect("a stripe");
     let mut decoder = ReedSolomonDecoder::new(k, m, kib * 1024).expect("a profile");
     group.bench_function(BenchmarkId::new("reed-solomon-simd", kib), |bencher| {
@@ -176,7 +219,7 @@ fn simd_rebuild(group: &mut BenchmarkGroup<'_, WallTime>, kib: usize, case: &Cas
 
 fn plan_case(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("plan");
-    for profile in PROFILES {
+    for profile in PROFILES.into_iter().chain(["16+4"]) {
         let codec = Codec::new(profile.parse().expect("a profile"));
         let indices: Vec<u8> = (0..=u8::MAX).take(codec.profile().total()).collect();
         let lost = codec.profile().data().min(codec.profile().parity());
@@ -193,11 +236,15 @@ fn all(criterion: &mut Criterion) {
     plan_case(criterion);
 }
 
+/// Many short samples: the best one of each is what `benches/coding.py` makes its table of, since
+/// other load on the machine can only make a sample slower.
 fn settings() -> Criterion {
     Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(100))
-        .measurement_time(Duration::from_millis(400))
+        .sample_size(100)
+        .nresamples(2000)
+        .warm_up_time(Duration::from_millis(50))
+        .measurement_time(Duration::from_millis(300))
+        .without_plots()
 }
 
 criterion_group! {

@@ -11,8 +11,8 @@
 //! - Every [`Level`] gives the same bytes. Golden vectors freeze them, so that what is on disk
 //!   today can be read for ever. [`FIELD_POLYNOMIAL`] and [`MATRIX_ID`] name the code; store them.
 //! - No I/O, no clock, no threads, and no allocation per call once a codec or plan exists.
-//! - Unsafe code is confined to the kernels (`kernel/x86.rs`, `kernel/aarch64.rs`,
-//!   `kernel/combine.rs`).
+//! - Unsafe code is confined to the vector kernels (`kernel/x86.rs`, `kernel/aarch64.rs`, and what
+//!   they share in `kernel/combine.rs` and `kernel/combine/vector.rs`).
 //!
 //! # Example
 //! ```

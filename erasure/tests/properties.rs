@@ -226,23 +226,6 @@ proptest! {
 }
 
 #[test]
-fn large_profiles_survive_random_losses() {
-    for profile in [
-        "251+4", "235+20", "128+127", "20+235", "1+254", "255+0", "100+7",
-    ] {
-        for codec in codecs(profile.parse().unwrap()) {
-            let stripe = Stripe::encoded(&codec, 70);
-            let mut random = Random(11);
-            for _ in 0..3 {
-                let order = random.shuffled(codec.profile().total());
-                let (lost, present) = order.split_at(codec.profile().parity());
-                stripe.assert_plan(&codec, present, lost);
-            }
-        }
-    }
-}
-
-#[test]
 fn long_shards_of_many_parity_rows_are_worked_through_in_blocks() {
     for codec in codecs("3+9".parse().unwrap()) {
         check_encoding(&codec, 300_001, &mut || 3);

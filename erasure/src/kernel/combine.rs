@@ -1,9 +1,9 @@
-//! The loop that all vector levels share, written once over [`Lane`].
+//! The loop that all vector levels share, written once over [`Multiply`] and its [`Vector`].
 //!
-//! Everything here is `inline(always)` into a function that enables the instructions, so that a
-//! `Lane`'s methods become single instructions and the accumulators stay in registers: one for each
-//! row and each of `UNROLL` vectors. Sources are taken two at a time where the lane has a
-//! three-way XOR, so that one of these adds two products.
+//! Everything here is `inline(always)` into a function that enables the instructions, so that their
+//! methods become single instructions and the accumulators stay in registers: one for each row and
+//! each of `UNROLL` vectors. Sources are taken two at a time, so that where there is a three-way XOR
+//! one of these adds two products.
 
 #![expect(unsafe_code, reason = "vector loads and stores through pointers")]
 #![expect(clippy::inline_always, reason = "see above")]
@@ -14,77 +14,8 @@
 
 use super::{Pass, Start};
 
-/// One vector of bytes, and the instructions on it.
-///
-/// # Safety
-/// All methods may only be called where the processor has the lane's instructions.
-pub(super) trait Lane: Copy {
-    /// A constant to multiply by, as it lies in memory.
-    type Coefficient;
-    /// A constant to multiply by, in registers.
-    type Multiplier: Copy;
-    /// A source vector, made ready for multiplication.
-    type Operand: Copy;
-    /// Bytes in a vector.
-    const BYTES: usize;
-
-    /// All zeros.
-    ///
-    /// # Safety
-    /// See [`Lane`].
-    unsafe fn zero() -> Self;
-    /// Reads a whole vector; any alignment.
-    ///
-    /// # Safety
-    /// See [`Lane`]; `BYTES` bytes at `from` are readable.
-    unsafe fn load(from: *const u8) -> Self;
-    /// Reads the first `bytes` of a vector, the rest being zeros; touches nothing beyond.
-    ///
-    /// # Safety
-    /// See [`Lane`]; `1 <= bytes <= BYTES`, and as many at `from` are readable.
-    unsafe fn load_part(from: *const u8, bytes: usize) -> Self;
-    /// Writes a whole vector; any alignment.
-    ///
-    /// # Safety
-    /// See [`Lane`]; `BYTES` bytes at `to` are writable.
-    unsafe fn store(self, to: *mut u8);
-    /// Writes the first `bytes` of the vector; touches nothing beyond.
-    ///
-    /// # Safety
-    /// See [`Lane`]; `1 <= bytes <= BYTES`, and as many at `to` are writable.
-    unsafe fn store_part(self, to: *mut u8, bytes: usize);
-    /// Fetches a constant.
-    ///
-    /// # Safety
-    /// See [`Lane`].
-    unsafe fn multiplier(coefficient: &Self::Coefficient) -> Self::Multiplier;
-    /// Makes a vector ready for several multiplications.
-    ///
-    /// # Safety
-    /// See [`Lane`].
-    unsafe fn operand(self) -> Self::Operand;
-    /// `operand` times `by`.
-    ///
-    /// # Safety
-    /// See [`Lane`].
-    unsafe fn product(operand: Self::Operand, by: Self::Multiplier) -> Self;
-    /// Asks for the cache line at `to`, which will be written soon. `to` need not be valid.
-    ///
-    /// # Safety
-    /// See [`Lane`].
-    #[inline(always)]
-    unsafe fn prefetch_for_write(_to: *mut u8) {}
-    /// `self + a`.
-    ///
-    /// # Safety
-    /// See [`Lane`].
-    unsafe fn add(self, a: Self) -> Self;
-    /// `self + a + b`.
-    ///
-    /// # Safety
-    /// See [`Lane`].
-    unsafe fn add_two(self, a: Self, b: Self) -> Self;
-}
+pub(super) mod vector;
+use vector::{MOST_BYTES, Multiply, Vector};
 
 /// How far ahead of the stores the lines of the outputs are asked for. Stores that miss the level 1
 /// cache would otherwise fetch their lines one after the other: with this, stripes that lie in
@@ -121,42 +52,24 @@ pub(super) fn mode_of(pass: &Pass<'_>) -> u8 {
     }
 }
 
-/// Calls the loop that fits the number of rows and the shape of a pass.
-macro_rules! select_loop {
-    ($lane:ty, $pass:expr, $coefficients:expr, $length:expr, $outputs:expr,
-     [$(($rows:literal, $unroll:literal)),+]) => {
-        match ($outputs.len(), mode_of($pass)) {
-            $(
-                ($rows, mode::PRODUCTS) => combine::<$lane, $rows, $unroll, { mode::PRODUCTS }>(
-                    $pass, $coefficients, $length, $outputs),
-                ($rows, mode::XOR) => combine::<$lane, $rows, $unroll, { mode::XOR }>(
-                    $pass, $coefficients, $length, $outputs),
-                ($rows, mode::XOR_COPY) => combine::<$lane, $rows, $unroll, { mode::XOR_COPY }>(
-                    $pass, $coefficients, $length, $outputs),
-                ($rows, mode::SOLVE_PLAIN) => combine::<$lane, $rows, $unroll, { mode::SOLVE_PLAIN }>(
-                    $pass, $coefficients, $length, $outputs),
-                ($rows, mode::SOLVE_SPREAD) => combine::<$lane, $rows, $unroll, { mode::SOLVE_SPREAD }>(
-                    $pass, $coefficients, $length, $outputs),
-            )+
-            _ => unreachable!("a pass has at most {MAX_ROWS} rows"),
-        }
-    };
-}
-pub(super) use select_loop;
-
 /// Computes a pass: whole vectors in steps of `UNROLL`, then what is left, at most a vector at a
 /// time. What the sums start from is given by pointers, not by a loop of its own for each
 /// [`Start`]: those took a minute to compile. A branch within the loop, on the other hand, makes the
 /// compiler keep the sums in memory, at half the speed.
 ///
 /// # Safety
-/// The processor has the lane's instructions. The pass was checked by [`Pass::run`]: there are
+/// The processor has the instructions. The pass was checked by [`Pass::run`]: there are
 /// `ROWS` outputs of `length` bytes, each source has `length` bytes from the pass's offset on, and
 /// there is a coefficient for each row of each source. `MODE` is the pass's.
 #[inline(always)]
-pub(super) unsafe fn combine<L: Lane, const ROWS: usize, const UNROLL: usize, const MODE: u8>(
+pub(super) unsafe fn combine<
+    M: Multiply,
+    const ROWS: usize,
+    const UNROLL: usize,
+    const MODE: u8,
+>(
     pass: &Pass<'_>,
-    coefficients: &[L::Coefficient],
+    coefficients: &[M::Coefficient],
     length: usize,
     outputs: &mut [&mut [u8]],
 ) {
@@ -164,33 +77,33 @@ pub(super) unsafe fn combine<L: Lane, const ROWS: usize, const UNROLL: usize, co
     for (to, output) in to.iter_mut().zip(outputs) {
         *to = output.as_mut_ptr();
     }
-    let columns = Columns::<L, ROWS, MODE>::new(pass, coefficients, to);
+    let columns = Columns::<M, ROWS, MODE>::new(pass, coefficients, to);
     let mut at = 0;
     // SAFETY: the blocks lie within `0..length`; everything else is promised by the caller.
     unsafe {
-        while length - at >= UNROLL * L::BYTES {
+        while length - at >= UNROLL * M::Vector::BYTES {
             if at + PREFETCH_BYTES < length {
                 columns.prefetch::<UNROLL>(at + PREFETCH_BYTES);
             }
-            columns.block::<UNROLL, false>(at, L::BYTES);
-            at += UNROLL * L::BYTES;
+            columns.block::<UNROLL, false>(at, M::Vector::BYTES);
+            at += UNROLL * M::Vector::BYTES;
         }
         while at < length {
-            columns.block::<1, true>(at, L::BYTES.min(length - at));
-            at += L::BYTES;
+            columns.block::<1, true>(at, M::Vector::BYTES.min(length - at));
+            at += M::Vector::BYTES;
         }
     }
 }
 
 /// What sums start from when that is nothing.
 #[repr(align(64))]
-struct Zeros([u8; 64]);
-static ZEROS: Zeros = Zeros([0; 64]);
+struct Zeros([u8; MOST_BYTES]);
+static ZEROS: Zeros = Zeros([0; MOST_BYTES]);
 
 /// The arguments of [`combine`], with the outputs as pointers.
-struct Columns<'a, L: Lane, const ROWS: usize, const MODE: u8> {
+struct Columns<'a, M: Multiply, const ROWS: usize, const MODE: u8> {
     pass: &'a Pass<'a>,
-    coefficients: &'a [L::Coefficient],
+    coefficients: &'a [M::Coefficient],
     to: [*mut u8; ROWS],
     /// Where each row's sum starts from, at distances from the beginning that are masked with
     /// `from_mask`: all ones, or zero to stay at the beginning.
@@ -200,14 +113,14 @@ struct Columns<'a, L: Lane, const ROWS: usize, const MODE: u8> {
     first_source: usize,
 }
 
-impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> {
+impl<'a, M: Multiply, const ROWS: usize, const MODE: u8> Columns<'a, M, ROWS, MODE> {
     /// Whether the loop ends with solving.
     const SOLVE: bool = MODE == mode::SOLVE_PLAIN || MODE == mode::SOLVE_SPREAD;
 
     /// Works out what the sums start from; `to` are the outputs.
     #[inline(always)]
-    fn new(pass: &'a Pass<'a>, coefficients: &'a [L::Coefficient], to: [*mut u8; ROWS]) -> Self {
-        const { assert!(L::BYTES <= size_of::<Zeros>(), "zeros for a vector") };
+    fn new(pass: &'a Pass<'a>, coefficients: &'a [M::Coefficient], to: [*mut u8; ROWS]) -> Self {
+        const { assert!(M::Vector::BYTES <= MOST_BYTES, "zeros for a vector") };
         let source = |j: usize| pass.sources[j].as_ptr().wrapping_add(pass.offset);
         let mut from = [ZEROS.0.as_ptr(); ROWS];
         for (row, from) in from.iter_mut().enumerate() {
@@ -246,7 +159,7 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
         let shape = self.pass.shape;
         // SAFETY: all indices below are below the counts that the caller vouches for.
         unsafe {
-            let mut sums = [[L::zero(); ROWS]; VECTORS];
+            let mut sums = [[M::Vector::zero(); ROWS]; VECTORS];
             self.start::<VECTORS, PART>(&mut sums, at, bytes);
             let mut j = self.first_source;
             if MODE == mode::PRODUCTS {
@@ -276,7 +189,9 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
         for to in self.to {
             for v in 0..VECTORS {
                 // SAFETY: promised by the caller.
-                unsafe { L::prefetch_for_write(to.wrapping_add(at + v * L::BYTES)) };
+                unsafe {
+                    M::Vector::prefetch_for_write(to.wrapping_add(at + v * M::Vector::BYTES));
+                };
             }
         }
     }
@@ -285,7 +200,7 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
     #[inline(always)]
     unsafe fn start<const VECTORS: usize, const PART: bool>(
         &self,
-        sums: &mut [[L; ROWS]; VECTORS],
+        sums: &mut [[M::Vector; ROWS]; VECTORS],
         at: usize,
         bytes: usize,
     ) {
@@ -301,8 +216,8 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
             }
             for row in 0..ROWS {
                 for v in 0..VECTORS {
-                    let distance = (at + v * L::BYTES) & self.from_mask;
-                    sums[v][row] = read::<L, PART>(self.from[row].add(distance), bytes);
+                    let distance = (at + v * M::Vector::BYTES) & self.from_mask;
+                    sums[v][row] = read::<M::Vector, PART>(self.from[row].add(distance), bytes);
                 }
             }
             if MODE == mode::SOLVE_PLAIN {
@@ -320,7 +235,7 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
     #[inline(always)]
     unsafe fn add<const VECTORS: usize, const PART: bool, const FIRST_PLAIN: bool>(
         &self,
-        sums: &mut [[L; ROWS]; VECTORS],
+        sums: &mut [[M::Vector; ROWS]; VECTORS],
         j: &mut usize,
         end: usize,
         at: usize,
@@ -343,7 +258,7 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
     #[inline(always)]
     unsafe fn add_pair<const VECTORS: usize, const PART: bool, const FIRST_PLAIN: bool>(
         &self,
-        sums: &mut [[L; ROWS]; VECTORS],
+        sums: &mut [[M::Vector; ROWS]; VECTORS],
         j: usize,
         at: usize,
         bytes: usize,
@@ -357,11 +272,11 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
                     sums[v][0] = sums[v][0].add_two(a[v], b[v]);
                 }
             }
-            let (a, b) = (operands(a), operands(b));
+            let (a, b) = (operands::<M, VECTORS>(a), operands::<M, VECTORS>(b));
             for row in usize::from(FIRST_PLAIN)..ROWS {
                 let (by_a, by_b) = (self.multiplier(j, row), self.multiplier(j + 1, row));
                 for v in 0..VECTORS {
-                    let (a, b) = (L::product(a[v], by_a), L::product(b[v], by_b));
+                    let (a, b) = (M::product(a[v], by_a), M::product(b[v], by_b));
                     sums[v][row] = sums[v][row].add_two(a, b);
                 }
             }
@@ -372,7 +287,7 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
     #[inline(always)]
     unsafe fn add_one<const VECTORS: usize, const PART: bool, const FIRST_PLAIN: bool>(
         &self,
-        sums: &mut [[L; ROWS]; VECTORS],
+        sums: &mut [[M::Vector; ROWS]; VECTORS],
         j: usize,
         at: usize,
         bytes: usize,
@@ -393,7 +308,7 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
     #[inline(always)]
     unsafe fn add_products<const VECTORS: usize, const PART: bool>(
         &self,
-        sums: &mut [[L; ROWS]; VECTORS],
+        sums: &mut [[M::Vector; ROWS]; VECTORS],
         j: usize,
         first_row: usize,
         at: usize,
@@ -401,11 +316,11 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
     ) {
         // SAFETY: as for `block`.
         unsafe {
-            let source = operands(self.source::<VECTORS, PART>(j, at, bytes));
+            let source = operands::<M, VECTORS>(self.source::<VECTORS, PART>(j, at, bytes));
             for row in first_row..ROWS {
                 let by = self.multiplier(j, row);
                 for v in 0..VECTORS {
-                    sums[v][row] = sums[v][row].add(L::product(source[v], by));
+                    sums[v][row] = sums[v][row].add(M::product(source[v], by));
                 }
             }
         }
@@ -413,12 +328,12 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
 
     /// The second step of [`Start::Solve`].
     #[inline(always)]
-    unsafe fn solve<const VECTORS: usize>(&self, sums: &mut [[L; ROWS]; VECTORS]) {
+    unsafe fn solve<const VECTORS: usize>(&self, sums: &mut [[M::Vector; ROWS]; VECTORS]) {
         let plain = MODE == mode::SOLVE_PLAIN;
         let matrix = self.pass.shape.xor_sources;
         // SAFETY: as for `block`.
         unsafe {
-            let mut solved = [[L::zero(); ROWS]; VECTORS];
+            let mut solved = [[M::Vector::zero(); ROWS]; VECTORS];
             for v in 0..VECTORS {
                 if !plain {
                     // As the coefficients add up to zero, row 0 can be spread over the others.
@@ -432,9 +347,9 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
                     continue;
                 }
                 for v in 0..VECTORS {
-                    let operand = sums[v][from].operand();
+                    let operand = M::operand(sums[v][from]);
                     for row in 1..ROWS {
-                        let product = L::product(operand, self.multiplier(matrix + from, row));
+                        let product = M::product(operand, self.multiplier(matrix + from, row));
                         solved[v][row] = solved[v][row].add(product);
                     }
                 }
@@ -450,7 +365,7 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
 
     /// Adds the folded rows to the first.
     #[inline(always)]
-    unsafe fn fold<const VECTORS: usize>(&self, sums: &mut [[L; ROWS]; VECTORS]) {
+    unsafe fn fold<const VECTORS: usize>(&self, sums: &mut [[M::Vector; ROWS]; VECTORS]) {
         for row in 1..ROWS {
             if row < self.pass.shape.folded_rows {
                 for sums in &mut *sums {
@@ -465,7 +380,7 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
     #[inline(always)]
     unsafe fn finish<const VECTORS: usize, const PART: bool>(
         &self,
-        sums: &[[L; ROWS]; VECTORS],
+        sums: &[[M::Vector; ROWS]; VECTORS],
         at: usize,
         bytes: usize,
     ) {
@@ -473,7 +388,7 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
             for (v, sums) in sums.iter().enumerate() {
                 // SAFETY: as for `block`.
                 unsafe {
-                    let to = self.to[row].add(at + v * L::BYTES);
+                    let to = self.to[row].add(at + v * M::Vector::BYTES);
                     if PART {
                         sums[row].store_part(to, bytes);
                     } else {
@@ -491,7 +406,7 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
         j: usize,
         at: usize,
         bytes: usize,
-    ) -> [L; VECTORS] {
+    ) -> [M::Vector; VECTORS] {
         // SAFETY: as for `block`; `j` is below the number of sources.
         unsafe {
             let from = self
@@ -500,9 +415,9 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
                 .get_unchecked(j)
                 .as_ptr()
                 .add(self.pass.offset + at);
-            let mut vectors = [L::zero(); VECTORS];
+            let mut vectors = [M::Vector::zero(); VECTORS];
             for (v, vector) in vectors.iter_mut().enumerate() {
-                *vector = read::<L, PART>(from.add(v * L::BYTES), bytes);
+                *vector = read::<M::Vector, PART>(from.add(v * M::Vector::BYTES), bytes);
             }
             vectors
         }
@@ -510,31 +425,33 @@ impl<'a, L: Lane, const ROWS: usize, const MODE: u8> Columns<'a, L, ROWS, MODE> 
 
     /// What source `j` is multiplied by in a row.
     #[inline(always)]
-    unsafe fn multiplier(&self, j: usize, row: usize) -> L::Multiplier {
+    unsafe fn multiplier(&self, j: usize, row: usize) -> M::Multiplier {
         // SAFETY: there is a coefficient for each row of each source.
-        unsafe { L::multiplier(self.coefficients.get_unchecked(j * ROWS + row)) }
+        unsafe { M::multiplier(self.coefficients.get_unchecked(j * ROWS + row)) }
     }
 }
 
 #[inline(always)]
-unsafe fn read<L: Lane, const PART: bool>(from: *const u8, bytes: usize) -> L {
+unsafe fn read<V: Vector, const PART: bool>(from: *const u8, bytes: usize) -> V {
     // SAFETY: the bytes are there: a vector's, or fewer where `PART`.
     unsafe {
         if PART {
-            L::load_part(from, bytes)
+            V::load_part(from, bytes)
         } else {
-            L::load(from)
+            V::load(from)
         }
     }
 }
 
 #[inline(always)]
-unsafe fn operands<L: Lane, const VECTORS: usize>(vectors: [L; VECTORS]) -> [L::Operand; VECTORS] {
+unsafe fn operands<M: Multiply, const VECTORS: usize>(
+    vectors: [M::Vector; VECTORS],
+) -> [M::Operand; VECTORS] {
     // SAFETY: the processor has the instructions.
     unsafe {
-        let mut operands = [L::zero().operand(); VECTORS];
+        let mut operands = [M::operand(M::Vector::zero()); VECTORS];
         for (operand, vector) in operands.iter_mut().zip(vectors) {
-            *operand = vector.operand();
+            *operand = M::operand(vector);
         }
         operands
     }

@@ -3,18 +3,25 @@
 //! A [`Pass`] makes up to [`MAX_ROWS`] outputs from any number of sources in one reading of the
 //! sources, with all outputs kept in registers. It knows nothing of stripes, parity or plans.
 
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-mod combine;
-mod scalar;
-#[cfg(target_arch = "x86_64")]
-mod x86;
-
 #[cfg(all(
     target_arch = "aarch64",
     target_endian = "little",
     feature = "split-tables"
 ))]
 mod aarch64;
+#[cfg(any(
+    target_arch = "x86_64",
+    all(
+        target_arch = "aarch64",
+        target_endian = "little",
+        feature = "split-tables"
+    )
+))]
+mod combine;
+mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
 #[cfg(test)]
 mod tests;
 

@@ -102,54 +102,74 @@ fn closed_form_equals_elimination_of_the_extended_vandermonde_matrix() {
     }
 }
 
-fn is_invertible(profile: Profile, rows: &[usize], columns: &[usize]) -> bool {
-    let cell = |r: usize, j: usize| parity_coefficient(profile, rows[r], columns[j]);
-    Square::from_fn(rows.len(), cell).inverted().is_some()
-}
-
 fn members(set: u32) -> Vec<usize> {
     (0..32).filter(|index| (set >> index) & 1 == 1).collect()
 }
 
 /// A code is maximum distance separable exactly if every square part of its parity matrix has an
-/// inverse.
+/// inverse: a part's columns are the lost data shards, its rows the parity shards that replace them.
 #[test]
-fn every_square_part_has_an_inverse_for_up_to_14_shards() {
-    for total in 2..=14 {
+fn every_square_part_has_an_inverse_for_up_to_22_shards() {
+    for total in 2..=22 {
         for parity in 1..total {
-            let profile = profile(total - parity, parity);
-            for rows in 1..1u32 << parity {
-                for columns in 1..1u32 << (total - parity) {
-                    if rows.count_ones() == columns.count_ones() {
-                        let found = is_invertible(profile, &members(rows), &members(columns));
-                        assert!(found, "{profile} rows {rows:b} columns {columns:b}");
-                    }
-                }
+            let matrix = rows(profile(total - parity, parity));
+            for row_set in 1..1u32 << parity {
+                let chosen: Vec<&[u8]> = members(row_set).iter().map(|&r| &*matrix[r]).collect();
+                assert_parts_have_inverses(&chosen, total - parity);
             }
         }
     }
 }
 
-/// Every square part is a scaled Cauchy matrix if the points of all shards differ and the matrix
-/// has the form of the module documentation, so that its 2 by 2 parts alone are a strong check;
-/// they are tested for every profile of up to 40 shards and some of the largest.
+/// Tries every choice of as many columns as there are rows.
+fn assert_parts_have_inverses(rows: &[&[u8]], column_count: usize) {
+    let has_inverse = |columns: &[usize]| {
+        let part = Square::from_fn(rows.len(), |row, column| rows[row][columns[column]]);
+        part.inverted().is_some()
+    };
+    for column_set in 1..1u32 << column_count {
+        if column_set.count_ones() as usize == rows.len() {
+            let columns = members(column_set);
+            assert!(has_inverse(&columns), "columns {columns:?} of {rows:?}");
+        }
+    }
+}
+
+/// The proof for every profile there is. A matrix whose cells are `a(r) b(j) / (x(r) + y(j))`, with
+/// no `a` or `b` zero and all of `x` and `y` different, is a Cauchy matrix with scaled rows and
+/// columns, and every square part of it has an inverse; so it is if one `x` is infinite, where the
+/// cells are `a(r) b(j)`. With `y(j) = j` and `x(r) = k + r`, the last one infinite: the cells times
+/// `x(r) + y(j)` must be products of a row's and a column's number.
 #[test]
-fn every_two_by_two_part_has_an_inverse() {
-    let small = (2..=40).flat_map(|total| (1..total).map(move |parity| (total - parity, parity)));
-    for (data, parity) in small.chain([(251, 4), (235, 20), (20, 235), (128, 127)]) {
-        let rows = rows(profile(data, parity));
-        for (i, a) in rows.iter().enumerate() {
-            assert!(a.iter().all(|&cell| cell != 0));
-            for b in rows.iter().skip(i + 1) {
-                let mut seen = [false; 256];
-                // The determinants are not zero exactly if the quotients of the rows differ.
-                for quotient in a.iter().zip(b).map(|(&a, &b)| usize::from(div(a, b))) {
-                    assert!(!seen[quotient], "{data}+{parity}");
-                    seen[quotient] = true;
-                }
+fn every_profile_has_a_scaled_cauchy_matrix() {
+    for total in 2..=255 {
+        for parity in 1..total {
+            let profile = profile(total - parity, parity);
+            let scales: Vec<Vec<u8>> = rows(profile)
+                .iter()
+                .enumerate()
+                .map(|(r, row)| without_distances(profile, r, row))
+                .collect();
+            for row in &scales {
+                // A multiple of the first row, by a number other than zero.
+                let factor = div(row[0], scales[0][0]);
+                let is_multiple = |(&a, &b): (&u8, &u8)| a != 0 && a == mul(factor, b);
+                assert!(row.iter().zip(&scales[0]).all(is_multiple), "{profile}");
             }
         }
     }
+}
+
+/// The cells of row `r`, each times the distance of its points.
+fn without_distances(profile: Profile, r: usize, row: &[u8]) -> Vec<u8> {
+    if r > 0 && r + 1 == profile.parity() {
+        return row.to_vec();
+    }
+    let x = point(profile.data() + r);
+    row.iter()
+        .enumerate()
+        .map(|(j, &cell)| mul(cell, x ^ point(j)))
+        .collect()
 }
 
 #[test]
