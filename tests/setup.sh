@@ -6,8 +6,8 @@
 # Debian's packages (PostgreSQL and what psycopg2 is compiled with) are installed when this runs as root; otherwise it says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cache="$PWD/.cache"
-mkdir -p "$cache"
+mkdir -p .cache
+cache=$(realpath .cache)
 
 say() { printf 'setup: %s\n' "$*"; }
 
@@ -44,7 +44,8 @@ fi
 
 # --- Python ----------------------------------------------------------------------------------------------------------
 stamp="$cache/venv/.requirements"
-if ! cmp -s tests/requirements.txt "$stamp"; then
+# The environment's programs name its place in their first line: one that was moved is of no use.
+if ! cmp -s tests/requirements.txt "$stamp" || ! grep -qF "$cache/venv/" "$cache/venv/bin/aws" "$cache/venv/bin/s3cmd" 2>/dev/null; then
     python=$(find_python) || { say "no Python of 3.10 or newer with venv (get it with: apt-get install python3 python3-venv)"; exit 1; }
     say "Python environment with $("$python" --version)"
     rm -rf "$cache/venv"

@@ -32,16 +32,15 @@ pub const DEFAULT_MAX_REQUESTS: usize = 256;
 /// How long a disk may take for an operation unless set.
 pub const DEFAULT_DISK_TIMEOUT: Span = Span::from_secs(30);
 
-/// A shorter time would take disks out that are only busy.
-const MIN_DISK_TIMEOUT: Duration = Duration::from_secs(1);
+/// A shorter time would cut off clients, and take disks out, that are only busy.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Seconds that a client may stall unless set.
-pub const DEFAULT_CLIENT_TIMEOUT_SECONDS: u32 = 30;
-/// Seconds that a connection may wait for a request unless set.
-pub const DEFAULT_IDLE_TIMEOUT_SECONDS: u32 = 60;
-/// Seconds that requests may take to finish after the stop unless set; less than the 30 s after which
-/// Kubernetes kills.
-pub const DEFAULT_STOP_GRACE_SECONDS: u32 = 25;
+/// How long a client may stall unless set.
+pub const DEFAULT_CLIENT_TIMEOUT: Span = Span::from_secs(30);
+/// How long a connection may wait for a request unless set.
+pub const DEFAULT_IDLE_TIMEOUT: Span = Span::from_secs(60);
+/// How long requests may take to finish after the stop unless set; less than the 30 s after which Kubernetes kills.
+pub const DEFAULT_STOP_GRACE: Span = Span::from_secs(25);
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
@@ -134,11 +133,11 @@ pub struct Settings {
     /// Requests in progress; one more is answered `503 SlowDown`.
     pub max_requests: usize,
     /// How long a client may send or take less than 16 KiB while the server waits for it.
-    pub client_timeout_seconds: u32,
+    pub client_timeout: Span,
     /// How long a connection may take to send the head of a request, idle time before it included.
-    pub idle_timeout_seconds: u32,
+    pub idle_timeout: Span,
     /// How long requests in progress may go on after SIGTERM.
-    pub stop_grace_seconds: u32,
+    pub stop_grace: Span,
     /// A disk with an operation that takes longer is out until the next start.
     pub disk_timeout: Span,
 }
@@ -203,21 +202,6 @@ impl Settings {
         Ok(settings)
     }
 
-    /// See [`Self::client_timeout_seconds`].
-    pub fn client_timeout(&self) -> Duration {
-        seconds(self.client_timeout_seconds)
-    }
-
-    /// See [`Self::idle_timeout_seconds`].
-    pub fn idle_timeout(&self) -> Duration {
-        seconds(self.idle_timeout_seconds)
-    }
-
-    /// See [`Self::stop_grace_seconds`].
-    pub fn stop_grace(&self) -> Duration {
-        seconds(self.stop_grace_seconds)
-    }
-
     /// The settings as TOML, which a file may hold again.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_default()
@@ -231,9 +215,9 @@ impl Settings {
             .try_for_each(|domain| check_domain(domain))?;
         at_least_one("max-connections", self.max_connections)?;
         at_least_one("max-requests", self.max_requests)?;
-        at_least_one("client-timeout-seconds", self.client_timeout_seconds)?;
-        at_least_one("idle-timeout-seconds", self.idle_timeout_seconds)?;
-        check_disk_timeout(self.disk_timeout)
+        at_least("client-timeout", self.client_timeout, MIN_TIMEOUT)?;
+        at_least("idle-timeout", self.idle_timeout, MIN_TIMEOUT)?;
+        at_least("disk-timeout", self.disk_timeout, MIN_TIMEOUT)
     }
 
     fn check_data(&self) -> Result<(), ConfigError> {
@@ -255,30 +239,23 @@ impl Settings {
     }
 }
 
-fn seconds(count: u32) -> Duration {
-    Duration::from_secs(count.into())
+fn at_least_one(setting: &'static str, value: usize) -> Result<(), ConfigError> {
+    match value {
+        0 => Err(ConfigError::Invalid {
+            setting,
+            reason: "must be at least 1".to_owned(),
+        }),
+        _ => Ok(()),
+    }
 }
 
-fn at_least_one<T: Copy + Default + PartialEq>(
-    setting: &'static str,
-    value: T,
-) -> Result<(), ConfigError> {
-    if value != T::default() {
+fn at_least(setting: &'static str, value: Span, least: Duration) -> Result<(), ConfigError> {
+    if value.duration() >= least {
         return Ok(());
     }
     Err(ConfigError::Invalid {
         setting,
-        reason: "must be at least 1".to_owned(),
-    })
-}
-
-fn check_disk_timeout(timeout: Span) -> Result<(), ConfigError> {
-    if timeout.duration() >= MIN_DISK_TIMEOUT {
-        return Ok(());
-    }
-    Err(ConfigError::Invalid {
-        setting: "disk-timeout",
-        reason: format!("must be at least {MIN_DISK_TIMEOUT:?}: healthy disks take that long"),
+        reason: format!("must be at least {least:?}"),
     })
 }
 

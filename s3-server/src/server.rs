@@ -114,11 +114,11 @@ async fn bind(settings: &Settings, app: &Arc<App>) -> Result<Listener, ServerErr
     let address = settings.listen;
     let limits = Limits {
         connections: settings.max_connections,
-        grace: settings.stop_grace(),
+        grace: settings.stop_grace.duration(),
     };
     let deadlines = Deadlines {
-        stall: settings.client_timeout(),
-        header: settings.idle_timeout(),
+        stall: settings.client_timeout.duration(),
+        header: settings.idle_timeout.duration(),
     };
     let service = Service::new(Arc::clone(app), deadlines);
     let bound = Listener::bind(address, service, limits).await;

@@ -20,7 +20,7 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory):
-    arguments = ["--client-timeout-seconds", "1", "--idle-timeout-seconds", "1"]
+    arguments = ["--client-timeout", "1s", "--idle-timeout", "1s"]
     with Larder(directory=tmp_path_factory.mktemp("hasty"), extra_args=arguments) as server:
         patient(server).create_bucket(Bucket=BUCKET)
         yield server
@@ -102,7 +102,7 @@ HTTP2_WINDOW = 65_535
 
 def test_an_http_2_stream_that_stands_still(tmp_path):
     """The client makes no room for the rest of its stream: neither the socket nor a ping shows that it is gone."""
-    arguments = ["--client-timeout-seconds", "1", "--max-requests", "1"]
+    arguments = ["--client-timeout", "1s", "--max-requests", "1"]
     with Larder(directory=tmp_path / "server", extra_args=arguments) as server:
         client, data = boto(server), random_bytes(8 << 20)
         client.create_bucket(Bucket=BUCKET)

@@ -80,7 +80,7 @@ def test_requests_in_progress_finish(started):
 
 
 def test_requests_that_do_not_end_are_cut(started):
-    server = started("--stop-grace-seconds", "1")
+    server = started("--stop-grace", "1s")
     boto(server).create_bucket(Bucket=BUCKET)
     with connected(server) as put, connected(server) as half_a_head:
         begin_put(server, *put, "k")
@@ -94,7 +94,7 @@ def test_requests_that_do_not_end_are_cut(started):
 
 
 def test_a_stop_while_nothing_is_in_progress(started):
-    server = started("--stop-grace-seconds", "600")
+    server = started("--stop-grace", "600s")
     tell(server)
     assert ended(server) == 0
     started()

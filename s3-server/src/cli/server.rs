@@ -63,15 +63,15 @@ pub(super) struct ServerArgs {
     /// Requests in progress at most; one more gets 503 SlowDown [default: 256].
     #[arg(long, env = "LARDER_MAX_REQUESTS", value_name = "COUNT")]
     max_requests: Option<usize>,
-    /// How long a client may send or take less than 16 KiB while the server waits for it [default: 30].
-    #[arg(long, env = "LARDER_CLIENT_TIMEOUT_SECONDS", value_name = "SECONDS")]
-    client_timeout_seconds: Option<u32>,
-    /// How long a connection may take to send a request's headers, idle time included [default: 60].
-    #[arg(long, env = "LARDER_IDLE_TIMEOUT_SECONDS", value_name = "SECONDS")]
-    idle_timeout_seconds: Option<u32>,
-    /// How long requests in progress may go on after SIGTERM [default: 25].
-    #[arg(long, env = "LARDER_STOP_GRACE_SECONDS", value_name = "SECONDS")]
-    stop_grace_seconds: Option<u32>,
+    /// How long a client may send or take less than 16 KiB while the server waits for it [default: 30s].
+    #[arg(long, env = "LARDER_CLIENT_TIMEOUT", value_name = "TIME")]
+    client_timeout: Option<Span>,
+    /// How long a connection may take to send a request's headers, idle time included [default: 60s].
+    #[arg(long, env = "LARDER_IDLE_TIMEOUT", value_name = "TIME")]
+    idle_timeout: Option<Span>,
+    /// How long requests in progress may go on after SIGTERM [default: 25s].
+    #[arg(long, env = "LARDER_STOP_GRACE", value_name = "TIME")]
+    stop_grace: Option<Span>,
     /// A disk with an operation that takes longer is out until the next start, such as 30s or 2m [default: 30s].
     #[arg(long, env = "LARDER_DISK_TIMEOUT", value_name = "TIME")]
     disk_timeout: Option<Span>,
@@ -104,9 +104,9 @@ impl From<ServerArgs> for FileSettings {
             meta_engine: args.meta_engine,
             max_connections: args.max_connections,
             max_requests: args.max_requests,
-            client_timeout_seconds: args.client_timeout_seconds,
-            idle_timeout_seconds: args.idle_timeout_seconds,
-            stop_grace_seconds: args.stop_grace_seconds,
+            client_timeout: args.client_timeout,
+            idle_timeout: args.idle_timeout,
+            stop_grace: args.stop_grace,
             disk_timeout: args.disk_timeout,
         }
     }

@@ -5,10 +5,9 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::Deserialize;
 
 use super::{
-    ConfigError, DEFAULT_CLIENT_TIMEOUT_SECONDS, DEFAULT_DISK_TIMEOUT,
-    DEFAULT_IDLE_TIMEOUT_SECONDS, DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS,
-    DEFAULT_REGION, DEFAULT_STOP_GRACE_SECONDS, LogFormat, MetaEngine, ProfileSetting, Settings,
-    Span, expand,
+    ConfigError, DEFAULT_CLIENT_TIMEOUT, DEFAULT_DISK_TIMEOUT, DEFAULT_IDLE_TIMEOUT,
+    DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS, DEFAULT_REGION,
+    DEFAULT_STOP_GRACE, LogFormat, MetaEngine, ProfileSetting, Settings, Span, expand,
 };
 
 /// Settings of one source. Names in TOML are those of the flags, with `_` for `-`.
@@ -37,12 +36,12 @@ pub struct FileSettings {
     pub max_connections: Option<usize>,
     /// See [`Settings::max_requests`].
     pub max_requests: Option<usize>,
-    /// See [`Settings::client_timeout_seconds`].
-    pub client_timeout_seconds: Option<u32>,
-    /// See [`Settings::idle_timeout_seconds`].
-    pub idle_timeout_seconds: Option<u32>,
-    /// See [`Settings::stop_grace_seconds`].
-    pub stop_grace_seconds: Option<u32>,
+    /// See [`Settings::client_timeout`].
+    pub client_timeout: Option<Span>,
+    /// See [`Settings::idle_timeout`].
+    pub idle_timeout: Option<Span>,
+    /// See [`Settings::stop_grace`].
+    pub stop_grace: Option<Span>,
     /// See [`Settings::disk_timeout`].
     pub disk_timeout: Option<Span>,
 }
@@ -63,9 +62,9 @@ impl FileSettings {
             meta_engine: self.meta_engine.or(under.meta_engine),
             max_connections: self.max_connections.or(under.max_connections),
             max_requests: self.max_requests.or(under.max_requests),
-            client_timeout_seconds: self.client_timeout_seconds.or(under.client_timeout_seconds),
-            idle_timeout_seconds: self.idle_timeout_seconds.or(under.idle_timeout_seconds),
-            stop_grace_seconds: self.stop_grace_seconds.or(under.stop_grace_seconds),
+            client_timeout: self.client_timeout.or(under.client_timeout),
+            idle_timeout: self.idle_timeout.or(under.idle_timeout),
+            stop_grace: self.stop_grace.or(under.stop_grace),
             disk_timeout: self.disk_timeout.or(under.disk_timeout),
         }
     }
@@ -89,15 +88,9 @@ impl FileSettings {
             meta_engine: self.meta_engine.unwrap_or_default(),
             max_connections: self.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
             max_requests: self.max_requests.unwrap_or(DEFAULT_MAX_REQUESTS),
-            client_timeout_seconds: self
-                .client_timeout_seconds
-                .unwrap_or(DEFAULT_CLIENT_TIMEOUT_SECONDS),
-            idle_timeout_seconds: self
-                .idle_timeout_seconds
-                .unwrap_or(DEFAULT_IDLE_TIMEOUT_SECONDS),
-            stop_grace_seconds: self
-                .stop_grace_seconds
-                .unwrap_or(DEFAULT_STOP_GRACE_SECONDS),
+            client_timeout: self.client_timeout.unwrap_or(DEFAULT_CLIENT_TIMEOUT),
+            idle_timeout: self.idle_timeout.unwrap_or(DEFAULT_IDLE_TIMEOUT),
+            stop_grace: self.stop_grace.unwrap_or(DEFAULT_STOP_GRACE),
             disk_timeout: self.disk_timeout.unwrap_or(DEFAULT_DISK_TIMEOUT),
         })
     }
