@@ -64,7 +64,7 @@ const SEEKS: u64 = 20_000;
 const PAGE_ROWS: usize = 1_000;
 const PAGES: u64 = 200;
 /// Filling a view is given up after this long.
-const FILL_LIMIT: Duration = Duration::from_mins(2);
+const FILL_LIMIT: Duration = Duration::from_mins(15);
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
