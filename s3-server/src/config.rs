@@ -29,6 +29,8 @@ pub const DEFAULT_REGION: &str = "us-east-1";
 pub const DEFAULT_MAX_CONNECTIONS: usize = 1024;
 /// Requests in progress unless set.
 pub const DEFAULT_MAX_REQUESTS: usize = 256;
+/// Size of a log segment unless set, MiB.
+pub const DEFAULT_SEGMENT_MIB: u32 = 64;
 /// How long a disk may take for an operation unless set.
 pub const DEFAULT_DISK_TIMEOUT: Span = Span::from_secs(30);
 
@@ -127,6 +129,8 @@ pub struct Settings {
     pub max_requests: usize,
     /// A disk with an operation that takes longer is out until the next start.
     pub disk_timeout: Span,
+    /// Size at which a segment of a disk's log is sealed, MiB.
+    pub segment_mib: u32,
 }
 
 /// Why settings cannot be used.
@@ -202,7 +206,8 @@ impl Settings {
             .try_for_each(|domain| check_domain(domain))?;
         at_least_one("max-connections", self.max_connections)?;
         at_least_one("max-requests", self.max_requests)?;
-        check_disk_timeout(self.disk_timeout)
+        check_disk_timeout(self.disk_timeout)?;
+        check_segment(self.segment_mib)
     }
 
     fn check_data(&self) -> Result<(), ConfigError> {
@@ -241,6 +246,16 @@ fn check_disk_timeout(timeout: Span) -> Result<(), ConfigError> {
     Err(ConfigError::Invalid {
         setting: "disk-timeout",
         reason: format!("must be at least {MIN_DISK_TIMEOUT:?}: healthy disks take that long"),
+    })
+}
+
+fn check_segment(mib: u32) -> Result<(), ConfigError> {
+    if (1..=1024).contains(&mib) {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid {
+        setting: "segment-mib",
+        reason: "must be from 1 to 1024".to_owned(),
     })
 }
 

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::{
     ConfigError, DEFAULT_DISK_TIMEOUT, DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS,
-    DEFAULT_MAX_REQUESTS, DEFAULT_REGION, LogFormat, MetaEngine, ProfileSetting, Settings, Span,
-    expand,
+    DEFAULT_MAX_REQUESTS, DEFAULT_REGION, DEFAULT_SEGMENT_MIB, LogFormat, MetaEngine,
+    ProfileSetting, Settings, Span, expand,
 };
 
 /// Settings of one source. Names in TOML are those of the flags, with `_` for `-`.
@@ -38,6 +38,8 @@ pub struct FileSettings {
     pub max_requests: Option<usize>,
     /// See [`Settings::disk_timeout`].
     pub disk_timeout: Option<Span>,
+    /// See [`Settings::segment_mib`].
+    pub segment_mib: Option<u32>,
 }
 
 impl FileSettings {
@@ -57,6 +59,7 @@ impl FileSettings {
             max_connections: self.max_connections.or(under.max_connections),
             max_requests: self.max_requests.or(under.max_requests),
             disk_timeout: self.disk_timeout.or(under.disk_timeout),
+            segment_mib: self.segment_mib.or(under.segment_mib),
         }
     }
 
@@ -80,6 +83,7 @@ impl FileSettings {
             max_connections: self.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
             max_requests: self.max_requests.unwrap_or(DEFAULT_MAX_REQUESTS),
             disk_timeout: self.disk_timeout.unwrap_or(DEFAULT_DISK_TIMEOUT),
+            segment_mib: self.segment_mib.unwrap_or(DEFAULT_SEGMENT_MIB),
         })
     }
 }
