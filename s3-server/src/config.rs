@@ -29,6 +29,8 @@ pub const DEFAULT_REGION: &str = "us-east-1";
 pub const DEFAULT_MAX_CONNECTIONS: usize = 1024;
 /// Requests in progress unless set.
 pub const DEFAULT_MAX_REQUESTS: usize = 256;
+/// Size of a log segment unless set, MiB.
+pub const DEFAULT_SEGMENT_MIB: u32 = 64;
 /// How long a disk may take for an operation unless set.
 pub const DEFAULT_DISK_TIMEOUT: Span = Span::from_secs(30);
 
@@ -140,6 +142,8 @@ pub struct Settings {
     pub stop_grace: Span,
     /// A disk with an operation that takes longer is out until the next start.
     pub disk_timeout: Span,
+    /// Size at which a segment of a disk's log is sealed, MiB.
+    pub segment_mib: u32,
 }
 
 /// Why settings cannot be used.
@@ -217,7 +221,8 @@ impl Settings {
         at_least_one("max-requests", self.max_requests)?;
         at_least("client-timeout", self.client_timeout, MIN_TIMEOUT)?;
         at_least("idle-timeout", self.idle_timeout, MIN_TIMEOUT)?;
-        at_least("disk-timeout", self.disk_timeout, MIN_TIMEOUT)
+        at_least("disk-timeout", self.disk_timeout, MIN_TIMEOUT)?;
+        check_segment(self.segment_mib)
     }
 
     fn check_data(&self) -> Result<(), ConfigError> {
@@ -256,6 +261,16 @@ fn at_least(setting: &'static str, value: Span, least: Duration) -> Result<(), C
     Err(ConfigError::Invalid {
         setting,
         reason: format!("must be at least {least:?}"),
+    })
+}
+
+fn check_segment(mib: u32) -> Result<(), ConfigError> {
+    if (1..=1024).contains(&mib) {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid {
+        setting: "segment-mib",
+        reason: "must be from 1 to 1024".to_owned(),
     })
 }
 

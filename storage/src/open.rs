@@ -282,12 +282,12 @@ impl Storage {
         })
     }
 
-    /// Whether enough disks are good for writing. Cheap.
+    /// Whether enough disks are good for commits. Full disks are: they take deletes, and who can't delete can't make room. Cheap.
     pub fn is_writable(&self) -> bool {
         let good = |disk: &&PoolDisk| {
             disk.disk
                 .as_ref()
-                .is_ok_and(|disk| disk.health() == Health::Good)
+                .is_ok_and(|disk| !matches!(disk.health(), Health::Failed(_)))
         };
         let count = self.pool.disks().iter().filter(good).count();
         count >= Pool::write_quorum(self.pool.profile())

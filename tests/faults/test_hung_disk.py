@@ -5,16 +5,16 @@ import threading
 import pytest
 from larderlib.model import MIB, Model
 from larderlib.mounts import freezable
-from larderlib.server import Larder, poll
+from larderlib.server import poll
 
 SIZES = [0, 100, 5000, 300_000, 1_500_000, 12 * MIB]
 
 
 @pytest.mark.timeout(300)
-def test_a_frozen_file_system_takes_one_disk_out_and_nothing_else(tmp_path):
+def test_a_frozen_file_system_takes_one_disk_out_and_nothing_else(tmp_path, larder):
     directory = tmp_path / "server"
     with freezable(directory / "disk3", tmp_path / "image", 512) as disk:
-        server = Larder(directory=directory, extra_args=["--disk-timeout", "2s"])
+        server = larder(directory=directory, extra_args=["--disk-timeout", "2s"])
         # Somebody must look at such a disk: that is what the line is for.
         server.allowed_errors = [r"disk is out.*no answer for 2s"]
         server.start()

@@ -44,6 +44,7 @@ fn answer(error: &StoreError) -> S3Error {
         StoreError::Stripe(StripeError::LengthMismatch { .. }) => S3Code::IncompleteBody.into(),
         StoreError::Conflict => S3Code::ConditionalRequestConflict.into(),
         StoreError::Replaced => S3Code::ServiceUnavailable.into(),
+        StoreError::Overloaded(_) => S3Code::SlowDown.into(),
         other => by_kind(other.kind()).into(),
     }
 }
@@ -94,6 +95,7 @@ mod tests {
                 StoreError::Unavailable("disks".to_owned()),
                 S3Code::ServiceUnavailable,
             ),
+            (StoreError::Overloaded("disk".to_owned()), S3Code::SlowDown),
             (StoreError::Full, S3Code::InsufficientStorage),
             (
                 StoreError::Stripe(StripeError::Full),

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use indicatif::{ProgressBar, ProgressStyle};
 use larder_storage::{
     clock::Clock,
-    disk::Health,
+    disk::{DiskOptions, Health, OpenOptions},
     meta::{
         embedded::{Progress, ProgressStage},
         view::Engine,
@@ -62,7 +62,14 @@ pub(super) async fn open(
             MetaEngine::Sled => Engine::Sled,
         },
         view_dir: None,
-        disks: larder_storage::disk::OpenOptions::default(),
+        disks: OpenOptions {
+            disk: DiskOptions {
+                segment_bytes: settings.segment_mib << 20,
+                ..DiskOptions::default()
+            },
+            clock: Arc::clone(&clock),
+            ..OpenOptions::default()
+        },
         md5: Md5::digest,
     };
     let opened = larder_storage::open::open(wanted, clock, rng, progress_shown()).await;

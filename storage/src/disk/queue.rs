@@ -136,6 +136,15 @@ impl Tail {
     }
 }
 
+/// Whether the writer may still come for what is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WriterState {
+    Working,
+    /// The disk was given up: the writer may hang, and nobody waits for it.
+    GivenUp,
+    Ended,
+}
+
 /// The pending batch and the arithmetic of addresses.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -152,10 +161,7 @@ pub(super) struct Queue {
     pub(super) closing: bool,
     /// Whether the writer sleeps and wants to be woken.
     pub(super) writer_idle: bool,
-    /// Whether the writer has gone.
-    pub(super) ended: bool,
-    /// Whether the disk was given up: nobody waits for the writer.
-    pub(super) given_up: bool,
+    pub(super) writer: WriterState,
 }
 
 impl Queue {
@@ -170,8 +176,7 @@ impl Queue {
             failure: None,
             closing: false,
             writer_idle: false,
-            ended: false,
-            given_up: false,
+            writer: WriterState::Working,
         }
     }
 

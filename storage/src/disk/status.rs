@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - A disk that failed stays failed until it is opened again.
-//! - The free space is asked for at most once a second, or once per [`RECHECK_BYTES`] written.
+//! - The free space is asked for at most once a second, or once per [`RECHECK_BYTES`] written; more often on a small disk, so that what is
+//!   written between two looks is a fraction of the reserve.
 
 use std::{
     sync::{
@@ -19,6 +20,8 @@ use crate::clock::Clock;
 
 /// Bytes written after which the free space is read again before a second has passed.
 const RECHECK_BYTES: u64 = 32 << 20;
+/// Looks at the free space while as much is written as is kept in reserve.
+const RECHECKS_PER_RESERVE: u64 = 8;
 const RECHECK_AFTER: Duration = Duration::from_secs(1);
 
 /// Shared by the log and the extents of one disk.
@@ -123,7 +126,9 @@ impl Status {
         let fresh = last
             .at
             .is_some_and(|at| now.saturating_sub(at) < RECHECK_AFTER);
-        if fresh && last.written_bytes < RECHECK_BYTES {
+        let recheck_bytes =
+            RECHECK_BYTES.min(self.options.reserve_bytes(last.space) / RECHECKS_PER_RESERVE);
+        if fresh && last.written_bytes < recheck_bytes.max(1) {
             return;
         }
         last.at = Some(now);

@@ -15,7 +15,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     Address, Completion, DiskError, DiskNo, Frame,
-    queue::{Batch, Queue, Run, tell_all},
+    queue::{Batch, Queue, Run, WriterState, tell_all},
     segment::{LOG_DIR, segment_path},
     segments::Segments,
     status::Status,
@@ -43,7 +43,7 @@ struct Ended<'a>(&'a Writer);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
-        self.0.queue.lock().ended = true;
+        self.0.queue.lock().writer = WriterState::Ended;
         self.0.ended.notify_all();
     }
 }
@@ -116,21 +116,23 @@ impl Writer {
     /// Waits until the writer has ended; false if it hangs and is not waited for.
     pub(super) fn wait_until_ended(&self) -> bool {
         let mut queue = self.queue.lock();
-        while !queue.ended && !queue.given_up {
+        while queue.writer == WriterState::Working {
             self.ended.wait(&mut queue);
         }
-        queue.ended
+        queue.writer == WriterState::Ended
     }
 
     pub(super) fn is_given_up(&self) -> bool {
-        self.queue.lock().given_up
+        self.queue.lock().writer == WriterState::GivenUp
     }
 
     /// Tells all who wait that the disk is out, though a batch may be under way; nothing more is queued or written.
     pub(super) fn give_up(&self, error: &DiskError) {
         let mut queue = self.queue.lock();
         queue.failure.get_or_insert_with(|| error.clone());
-        queue.given_up = true;
+        if queue.writer == WriterState::Working {
+            queue.writer = WriterState::GivenUp;
+        }
         let mut waiting = std::mem::take(&mut queue.writing);
         let mut batch = std::mem::take(&mut queue.batch);
         self.ended.notify_all();

@@ -134,6 +134,9 @@ pub enum MetaError {
     /// No space for data.
     #[error("disks are full")]
     Full,
+    /// A disk is behind with what it was given already; retry later. Nothing happened.
+    #[error("disk {0} is behind")]
+    Overloaded(String),
     /// The view is damaged: rebuild it.
     #[error("metadata view is damaged: {0}")]
     Corrupt(String),

@@ -14,8 +14,9 @@ use super::{
 use crate::{
     meta::{
         Change, MAX_KEY_BYTES, MAX_VALUE_BYTES, MetaError, Precondition, Revision, Transaction,
+        keys::heal_key,
     },
-    stripes::{ExtentBlob, FinishedBlob, InlineBlob},
+    stripes::{BlobPlacement, ExtentBlob, FinishedBlob, InlineBlob},
 };
 
 /// How often a write starts over because something it depends on has changed.
@@ -36,6 +37,13 @@ impl Draft {
             key,
             value: Some(value.into()),
         });
+    }
+
+    /// Queues what is put under `key` for healing if its extents lack a shard; of inline blobs the engine finds out.
+    pub(super) fn queue_healing(&mut self, key: &[u8], placement: Option<&BlobPlacement>) {
+        if placement.is_some_and(|placement| placement.missing_shards() > 0) {
+            self.put(heal_key(key), Vec::new());
+        }
     }
 
     /// Removes `key`.

@@ -94,6 +94,9 @@ pub enum StoreError {
     /// Too few disks; retry later.
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// More is waiting to be written than the disks can take; retry later. Nothing happened.
+    #[error("overloaded: {0}")]
+    Overloaded(String),
     /// No space for data.
     #[error("disks are full")]
     Full,
@@ -153,7 +156,7 @@ impl StoreError {
             | Self::InvalidRange { .. }
             | Self::InvalidTags(_)
             | Self::MetadataTooLarge { .. } => ErrorKind::Invalid,
-            Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::Unavailable(_) | Self::Overloaded(_) => ErrorKind::Unavailable,
             Self::Full => ErrorKind::Full,
             Self::Unreadable(_) | Self::Record(_) => ErrorKind::Corrupt,
             Self::Internal(_) => ErrorKind::Internal,
@@ -177,7 +180,7 @@ fn meta_kind(error: &MetaError) -> ErrorKind {
     match error {
         MetaError::Conflict { .. } => ErrorKind::Conflict,
         MetaError::TooLarge(_) => ErrorKind::Internal,
-        MetaError::Unavailable(_) => ErrorKind::Unavailable,
+        MetaError::Unavailable(_) | MetaError::Overloaded(_) => ErrorKind::Unavailable,
         MetaError::Full => ErrorKind::Full,
         MetaError::Corrupt(_) => ErrorKind::Corrupt,
     }
@@ -188,6 +191,7 @@ impl From<MetaError> for StoreError {
         match error {
             MetaError::Conflict { .. } => Self::Conflict,
             MetaError::Unavailable(why) => Self::Unavailable(why),
+            MetaError::Overloaded(why) => Self::Overloaded(why),
             MetaError::Full => Self::Full,
             MetaError::TooLarge(_) | MetaError::Corrupt(_) => Self::Meta(error),
         }

@@ -147,6 +147,9 @@ impl Store {
             record.modified_unix_millis = self.now();
             let mut draft = Draft::default();
             draft.put(object_key.clone(), record.encode());
+            if let Body::Blob(placement) = &record.body {
+                draft.queue_healing(&object_key, Some(placement));
+            }
             draft.inline(inline.clone());
             draft.expect(object_key.clone(), old.as_ref().map(|old| old.revision));
             draft.enter(&bucket);

@@ -260,6 +260,7 @@ impl Store {
             part.modified_unix_millis = self.now();
             let mut draft = Draft::default();
             draft.put(part_key.clone(), part.encode());
+            draft.queue_healing(&part_key, part.placement.as_ref());
             draft.inline(inline.clone());
             draft.expect(part_key.clone(), old.map(|old| old.revision));
             draft.expect(upload.key.clone(), Some(upload.revision));

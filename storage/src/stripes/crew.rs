@@ -188,6 +188,16 @@ impl Pool {
         }
     }
 
+    /// Resolves when a disk turns silent or is given up. To be enabled before the state is looked at.
+    pub(crate) fn news(&self) -> tokio::sync::futures::Notified<'_> {
+        self.crew.news.notified()
+    }
+
+    /// Whether something on this disk takes long.
+    pub(crate) fn is_silent(&self, disk: DiskNo) -> bool {
+        self.answering(disk) == Answering::Slowly
+    }
+
     fn slot_of(&self, number: DiskNo) -> Option<usize> {
         self.disks().iter().position(|disk| disk.number == number)
     }

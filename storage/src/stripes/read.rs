@@ -82,9 +82,10 @@ impl BlobReader {
             files,
         };
         let avoid = source.to_avoid();
-        for shard in 0..source.placement.profile.data() {
+        let data = source.placement.profile.data();
+        for (shard, avoid) in avoid.into_iter().enumerate().take(data) {
             if source.needs(shard, &stripes, &range) {
-                source.file(shard, !avoid[shard]);
+                source.file(shard, !avoid);
             }
         }
         Ok(Self {

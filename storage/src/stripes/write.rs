@@ -57,6 +57,8 @@ struct Batch {
 struct Writers {
     pool: Arc<Pool>,
     open: Vec<Option<(DiskNo, Box<dyn ExtentWriter>)>>,
+    /// Whether some disk had no room.
+    ran_full: bool,
 }
 
 /// A batch on its way to the extents; gives back the extents and the emptied buffers.
@@ -363,7 +365,7 @@ impl BlobWriter {
         let good = writers.open.iter().flatten().count();
         let needed = Pool::write_quorum(self.batch.profile);
         if good < needed {
-            return Err(StripeError::TooFewDisks { good, needed });
+            return Err(too_few(good, needed, writers.ran_full));
         }
         Ok((writers, spare))
     }
@@ -374,6 +376,7 @@ impl BlobWriter {
 
     async fn finish_extents(mut self) -> Result<FinishedBlob, StripeError> {
         let (writers, _) = self.idle().await?;
+        let ran_full = writers.ran_full;
         let synced = sync_all(writers).await;
         let shards = synced.iter().zip(&self.disks).map(|(ok, disk)| match disk {
             Some(disk) if *ok => ShardPlace::Extent(disk.number()),
@@ -396,7 +399,7 @@ impl BlobWriter {
         };
         let needed = Pool::write_quorum(self.batch.profile);
         if good < needed {
-            return Err(StripeError::TooFewDisks { good, needed });
+            return Err(too_few(good, needed, ran_full));
         }
         Ok(FinishedBlob::Extents(blob))
     }
@@ -427,6 +430,13 @@ fn scatter<T>(total: usize, shards: &[usize], results: Vec<Option<T>>) -> Vec<Op
     all
 }
 
+fn too_few(good: usize, needed: usize, ran_full: bool) -> StripeError {
+    if ran_full {
+        return StripeError::Full;
+    }
+    StripeError::TooFewDisks { good, needed }
+}
+
 async fn create_all(pool: &Arc<Pool>, disks: &[Option<Arc<dyn Disk>>], blob: BlobId) -> Writers {
     let (mut shards, mut jobs) = (Vec::new(), Vec::new());
     for (shard, disk) in disks.iter().enumerate() {
@@ -436,19 +446,20 @@ async fn create_all(pool: &Arc<Pool>, disks: &[Option<Arc<dyn Disk>>], blob: Blo
         let job: Job<_> = Box::new(move || {
             let writer = disk.create_extent(blob, index);
             let writer = writer.inspect_err(|error| tracing::warn!(%error, "extent not created"));
-            Some((number, writer.ok()?))
+            writer.map(|writer| (number, writer))
         });
         shards.push(shard);
         jobs.push((number, job));
     }
-    let created = pool
-        .on_disks(1, jobs)
-        .await
-        .into_iter()
-        .map(Option::flatten);
+    let created = pool.on_disks(1, jobs).await;
+    let ran_full = created
+        .iter()
+        .any(|made| matches!(made, Some(Err(DiskError::Full))));
+    let created = created.into_iter().map(|made| made.and_then(Result::ok));
     Writers {
         pool: Arc::clone(pool),
         open: scatter(disks.len(), &shards, created.collect()),
+        ran_full,
     }
 }
 
@@ -474,8 +485,9 @@ async fn append_all(
     let results = pool.on_disks(1, jobs).await;
     for ((shard, disk), result) in shards.into_iter().zip(disks).zip(results) {
         // What a hanging thread holds is lost: the next batch gets a new buffer.
-        if let Some((writer, buffer)) = result {
-            writers.open[shard] = writer.map(|writer| (disk, writer));
+        if let Some((appended, buffer)) = result {
+            writers.ran_full |= matches!(appended, Err(DiskError::Full));
+            writers.open[shard] = appended.ok().map(|writer| (disk, writer));
             buffers[shard] = buffer;
         }
     }
@@ -486,14 +498,10 @@ fn append_one(
     mut writer: Box<dyn ExtentWriter>,
     buffer: Vec<u8>,
     used: usize,
-) -> (Option<Box<dyn ExtentWriter>>, Vec<u8>) {
-    match writer.append(&buffer[..used]) {
-        Ok(()) => (Some(writer), buffer),
-        Err(error) => {
-            tracing::warn!(%error, "extent not written");
-            (None, buffer)
-        }
-    }
+) -> (Result<Box<dyn ExtentWriter>, DiskError>, Vec<u8>) {
+    let appended = writer.append(&buffer[..used]);
+    let appended = appended.inspect_err(|error| tracing::warn!(%error, "extent not written"));
+    (appended.map(|()| writer), buffer)
 }
 
 /// Whether each shard's extent is durable.

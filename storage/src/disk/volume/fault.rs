@@ -6,15 +6,18 @@
 
 use std::{
     fmt::{self, Debug},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
 
 use super::{DiskError, Listed, ReadMode, Space, Volume, VolumeFile, VolumeLock, io_error};
+use crate::clock::Clock;
 
 /// What a fault applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -386,5 +389,30 @@ impl VolumeFile for FaultFile {
     fn truncate(&self, len_bytes: u64) -> Result<(), DiskError> {
         self.script.begin(Operation::Write, &self.path)?;
         self.inner.truncate(len_bytes)
+    }
+}
+
+/// A clock that is set by hand, and on which nobody sleeps.
+#[derive(Debug, Default)]
+pub struct ManualClock(Mutex<Duration>);
+
+impl ManualClock {
+    /// Lets time pass.
+    pub fn advance(&self, by: Duration) {
+        *self.0.lock() += by;
+    }
+}
+
+impl Clock for ManualClock {
+    fn unix_millis(&self) -> u64 {
+        u64::try_from(self.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.0.lock()
+    }
+
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
     }
 }

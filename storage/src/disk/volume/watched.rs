@@ -103,7 +103,7 @@ impl VolumeFile for WatchedFile {
             Ok(())
         };
         // A hint: what it would say, the next operation says.
-        let _ = self.flight.run("write back", start);
+        drop(self.flight.run("write back", start));
     }
 
     fn sync_data(&self) -> Result<(), DiskError> {

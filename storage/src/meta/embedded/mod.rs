@@ -23,7 +23,10 @@ mod wait;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -53,6 +56,9 @@ use crate::{
     stripes::{BlobPlacement, InlineBlob, Pool, ShardForm, ShardPlace},
 };
 
+/// Bytes queued for one disk's log above which commits wait, unless set.
+const MAX_PENDING_BYTES: u64 = 64 << 20;
+
 /// The engine. Made by [`Embedded::open`].
 #[derive(Debug)]
 pub struct Embedded {
@@ -69,6 +75,7 @@ pub struct Embedded {
     space: SegmentSpace,
     /// One checkpoint or reclaim at a time.
     upkeep: tokio::sync::Mutex<()>,
+    max_pending_bytes: AtomicU64,
 }
 
 /// Gives sequence numbers; whoever holds it appends, so frames of one disk are in order of number.
@@ -150,6 +157,7 @@ impl Meta for Arc<Embedded> {
 
     async fn commit(&self, transaction: Transaction) -> Result<Committed, MetaError> {
         check_limits(&transaction)?;
+        self.wait_for_room().await?;
         let held = self.locks.lock(&transaction).await;
         for precondition in &transaction.preconditions {
             self.check(precondition)?;
@@ -176,6 +184,57 @@ impl Embedded {
         })
     }
 
+    /// Sets the bytes queued for one disk's log above which commits wait. Default 64 MiB. Larger: more memory where a disk is slow;
+    /// smaller: bursts wait that the disk could have absorbed.
+    pub fn set_max_pending(&self, bytes: u64) {
+        self.max_pending_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Waits while a disk is too far behind; refuses where it does not even answer.
+    async fn wait_for_room(&self) -> Result<(), MetaError> {
+        while self.overfull().is_some() {
+            let settled = self.settled.notified();
+            let news = self.pool.news();
+            tokio::pin!(settled, news);
+            settled.as_mut().enable();
+            news.as_mut().enable();
+            let Some(disk) = self.overfull() else { break };
+            if self.pool.is_silent(disk.number()) {
+                return Err(MetaError::Overloaded(disk.location()));
+            }
+            tokio::select! {
+                () = settled => {}
+                () = news => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A disk with more in its queue than it should have.
+    fn overfull(&self) -> Option<&Arc<dyn Disk>> {
+        let limit = self.max_pending_bytes.load(Ordering::Relaxed);
+        self.present().find(|disk| disk.pending_bytes() > limit)
+    }
+
+    /// Refuses a blob for which too few disks have room, before anything is appended: a frame that is appended may be found
+    /// after the next start.
+    fn check_room(blob: &InlineBlob) -> Result<(), MetaError> {
+        let health = blob.shards.iter().filter_map(|(disk, _)| disk.as_ref());
+        let health: Vec<Health> = health.map(|disk| disk.health()).collect();
+        let good = health
+            .iter()
+            .filter(|health| **health == Health::Good)
+            .count();
+        let needed = Pool::write_quorum(blob.profile);
+        if good >= needed {
+            return Ok(());
+        }
+        if health.contains(&Health::Full) {
+            return Err(MetaError::Full);
+        }
+        Err(unavailable(good, needed))
+    }
+
     /// Copies of a commit's changes that make it survive the loss of any `m` disks.
     fn copies_wanted(&self) -> usize {
         self.pool.profile().parity() + 1
@@ -192,13 +251,8 @@ impl Embedded {
             inline,
             ..
         } = transaction;
-        if let Some(blob) = &inline
-            && blob.shards.iter().any(|(disk, _)| disk.is_none())
-        {
-            changes.push(Change {
-                key: heal_key(&changes[0].key),
-                value: Some(Bytes::new()),
-            });
+        if let Some(blob) = &inline {
+            Self::check_room(blob)?;
         }
         let wait = Wait::new();
         let mut sequencer = self.sequencer.lock();
@@ -207,6 +261,15 @@ impl Embedded {
             Some(blob) => plan_inline(blob),
             None => self.plan_copies(seq),
         };
+        if inline
+            .as_ref()
+            .is_some_and(|blob| planned.len() < blob.shards.len())
+        {
+            changes.push(Change {
+                key: heal_key(&changes[0].key),
+                value: Some(Bytes::new()),
+            });
+        }
         let good = planned.len();
         let needed = Pool::write_quorum(self.pool.profile());
         if inline.is_none() && self.good_disks() < needed {
@@ -514,10 +577,15 @@ fn check_limits(transaction: &Transaction) -> Result<(), MetaError> {
     Ok(())
 }
 
+/// Whether a shard may go to this disk: a place on one that refuses it must not be named.
+fn takes_data(disk: &Arc<dyn Disk>) -> bool {
+    disk.health() == Health::Good
+}
+
 fn plan_inline(blob: &InlineBlob) -> Vec<Planned<'_>> {
     let mut planned = Vec::with_capacity(blob.shards.len());
     for (index, (disk, bytes)) in blob.shards.iter().enumerate() {
-        if let Some(disk) = disk {
+        if let Some(disk) = disk.as_ref().filter(|disk| takes_data(disk)) {
             let index = u8::try_from(index).unwrap_or(u8::MAX);
             planned.push(Planned {
                 disk,

@@ -233,6 +233,7 @@ impl Embedded {
             positions: Mutex::new(positions),
             space,
             upkeep: tokio::sync::Mutex::new(()),
+            max_pending_bytes: super::MAX_PENDING_BYTES.into(),
         });
         let renewed = engine.renew_blobs(&adopted).await;
         engine.complete_copies(&adopted).await;

@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod faults;
+mod records;
 
 #[derive(Debug, Default)]
 struct Views(Mutex<MemoryView>);

@@ -37,7 +37,8 @@ fn faulty() -> Faulty {
 impl Faulty {
     /// Gives the disks in `slots` up once they hang and nothing is under way on the others.
     async fn give_up(&self, slots: &[usize], hangs: &[Hang]) {
-        for hang in hangs.iter().cloned() {
+        for hang in hangs {
+            let hang = hang.clone();
             tokio::task::spawn_blocking(move || hang.wait_for(1))
                 .await
                 .unwrap();

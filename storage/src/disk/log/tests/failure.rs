@@ -181,6 +181,37 @@ impl Clock for TestClock {
 }
 
 #[test]
+fn a_small_disk_turns_full_before_its_last_byte_however_fast_it_fills() {
+    let clock = Arc::new(TestClock::default());
+    let volume = memory();
+    volume.set_total_bytes(32 << 20);
+    let options = DiskOptions {
+        segment_bytes: 8 << 20,
+        reserve_bytes: None,
+    };
+    let config = LogDiskConfig {
+        options,
+        clock,
+        ..config(volume)
+    };
+    let disk = LogDisk::manual(&config).unwrap();
+    let mut refused = Ok(());
+    for seq in 0..400 {
+        refused = disk
+            .append(&commit(seq, b"m", &vec![1; 100_000]), None)
+            .map(|_| ());
+        disk.flush_once();
+        if refused.is_err() {
+            break;
+        }
+    }
+    assert_eq!(
+        (refused, disk.health()),
+        (Err(DiskError::Full), Health::Full)
+    );
+}
+
+#[test]
 fn a_full_disk_takes_deletes_and_no_data_until_there_is_room_again() {
     let clock = Arc::new(TestClock::default());
     let volume = memory();

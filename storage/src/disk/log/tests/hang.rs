@@ -80,7 +80,7 @@ impl VolumeLock for TellDrop {}
 
 impl Drop for TellDrop {
     fn drop(&mut self) {
-        let _ = self.0.send(());
+        self.0.send(()).unwrap_or_default();
     }
 }
 
@@ -147,7 +147,7 @@ fn nothing_begins_on_a_disk_that_was_given_up() {
     let before = volume.inner().files();
     let mut buffer = [0; 4];
     let failed = |result: Result<(), DiskError>| {
-        assert!(matches!(result, Err(DiskError::Failed(_))), "{result:?}")
+        assert!(matches!(result, Err(DiskError::Failed(_))), "{result:?}");
     };
     failed(segment.read_exact_at(&mut buffer, 0, ReadMode::MayBlock));
     failed(extent.append(b"bytes"));

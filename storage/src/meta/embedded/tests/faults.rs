@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::disk::fault::{FaultVolume, Hang};
+use crate::disk::{
+    Health,
+    fault::{FaultVolume, Hang, ManualClock},
+};
 
 struct Faulty {
     world: World,
@@ -35,7 +38,8 @@ impl Faulty {
 
 /// Gives the disks in `slots` up once they hang.
 async fn give_up(running: &Running, slots: &[usize], hangs: &[Hang]) {
-    for hang in hangs.iter().cloned() {
+    for hang in hangs {
+        let hang = hang.clone();
         tokio::task::spawn_blocking(move || hang.wait_for(1))
             .await
             .unwrap();
@@ -136,4 +140,126 @@ async fn with_two_hanging_disks_commits_are_refused_at_once_and_stay_whole_or_ab
         found,
         "what was settled stays"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_disk_holds_commits_back_and_memory_stays_bounded() {
+    const LIMIT: u64 = 20_000;
+    let faulty = Faulty::new(40);
+    let running = faulty.open().await;
+    running.engine.set_max_pending(LIMIT);
+    let hang = faulty.faults[1].hang();
+    let slow = Arc::clone(running.pool.disks()[1].disk.as_ref().unwrap());
+    // Clients that go away leave commits behind that nobody counts: the queue alone bounds them.
+    let mut largest = 0;
+    for id in 0..200_u64 {
+        let running = Arc::clone(&running);
+        let commit =
+            tokio::spawn(async move { running.put_blob(&format!("k{id}"), &[7; 4000]).await });
+        tokio::task::yield_now().await;
+        if id % 2 == 0 {
+            commit.abort();
+        }
+        largest = largest.max(slow.pending_bytes());
+    }
+    let waiting = hang.clone();
+    tokio::task::spawn_blocking(move || waiting.wait_for(1))
+        .await
+        .unwrap();
+    while slow.pending_bytes() <= LIMIT {
+        tokio::task::yield_now().await;
+    }
+    // As many as were on their way past the check may overshoot: one for each thread.
+    assert!(
+        slow.pending_bytes() < LIMIT + 32 * 3000,
+        "{} bytes",
+        slow.pending_bytes()
+    );
+    let late = {
+        let running = Arc::clone(&running);
+        tokio::spawn(async move { running.put("klate", "waits").await })
+    };
+    tokio::task::yield_now().await;
+    assert!(!late.is_finished(), "it waits");
+    hang.release();
+    late.await.unwrap().unwrap();
+    while slow.pending_bytes() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_silent_disk_commits_are_turned_away() {
+    let mut faulty = Faulty::new(41);
+    let clock = Arc::new(ManualClock::default());
+    faulty.world.options.clock = Arc::clone(&clock) as _;
+    let running = faulty.open().await;
+    running.engine.set_max_pending(0);
+    let hang = faulty.faults[1].hang();
+    let first = {
+        let running = Arc::clone(&running);
+        tokio::spawn(async move { running.put_blob("kfirst", &body(1)).await })
+    };
+    let waiting = hang.clone();
+    tokio::task::spawn_blocking(move || waiting.wait_for(1))
+        .await
+        .unwrap();
+    let second = {
+        let running = Arc::clone(&running);
+        tokio::spawn(async move { running.put("ksecond", "turned away").await })
+    };
+    clock.advance(Duration::from_secs(2));
+    while !second.is_finished() {
+        running.pool.look_after(Duration::from_secs(30));
+        tokio::task::yield_now().await;
+    }
+    let refused = second.await.unwrap();
+    assert!(
+        matches!(refused, Err(MetaError::Overloaded(_))),
+        "{refused:?}"
+    );
+    hang.release();
+    first.await.unwrap().unwrap();
+    assert!(running.engine.get(b"ksecond").await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_turns_full_gets_no_shard_and_none_is_claimed_to_be_there() {
+    let mut faulty = Faulty::new(42);
+    let clock = Arc::new(ManualClock::default());
+    faulty.world.options.disk.reserve_bytes = Some(1 << 20);
+    faulty.world.options.clock = Arc::clone(&clock) as _;
+    let running = faulty.open().await;
+    running.put_blob("kbefore", &body(1)).await.unwrap();
+    faulty.world.volumes[2].set_total_bytes(1 << 20);
+    let full = running.pool.disks()[2].clone();
+    let disk = full.disk.as_ref().unwrap();
+    // The free space is looked at once a second.
+    clock.advance(Duration::from_secs(2));
+    disk.space();
+    assert_eq!(disk.health(), Health::Full);
+    running.put_blob("kafter", &body(2)).await.unwrap();
+    let value = running.engine.get(b"kafter").await.unwrap().unwrap().value;
+    let (placement, _) = BlobPlacement::decode(&value).unwrap();
+    assert_eq!(placement.missing_shards(), 1);
+    assert!(
+        placement
+            .shards
+            .iter()
+            .all(|place| place.disk() != Some(full.number))
+    );
+    let queued = running.engine.scan(&[HEAL], &[HEAL + 1], 10).await.unwrap();
+    assert_eq!(queued.len(), 1);
+    assert_eq!(running.read_blob("kafter").await, Some(body(2)));
+    running.delete("kbefore").await;
+    faulty.world.volumes[3].set_total_bytes(1 << 20);
+    let disk = running.pool.disks()[3].disk.as_ref().unwrap();
+    // The free space is looked at once a second.
+    clock.advance(Duration::from_secs(2));
+    disk.space();
+    assert_eq!(disk.health(), Health::Full);
+    let refused = running.put_blob("knone", &body(3)).await;
+    assert!(refused.is_err(), "{refused:?}");
+    running.delete("kafter").await;
+    assert_eq!(running.read_blob("kafter").await, None);
 }
