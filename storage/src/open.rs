@@ -12,7 +12,7 @@ use crate::{
         Meta,
         embedded::{Embedded, Progress, RecoveryError, RecoveryReport},
         keys::HEAL,
-        view::{Engine, ViewDir, ViewSettings},
+        view::{Engine, ViewPlaces, ViewSettings, ViewSource},
     },
     objects::{Store, pages::Pages},
     rng::Rng,
@@ -73,6 +73,7 @@ pub struct Storage {
     clock: Arc<dyn Clock>,
     reports: Vec<String>,
     recovery: RecoveryReport,
+    views: Arc<dyn ViewSource>,
     stop: watch::Sender<bool>,
 }
 
@@ -168,17 +169,10 @@ pub async fn open(
             blocking_threads: true,
         },
     );
-    let views = ViewDir {
-        engine: settings.engine,
-        dir: settings
-            .view_dir
-            .clone()
-            .unwrap_or_else(|| view_dir(&pool, &settings)),
-        settings: ViewSettings::default(),
-    };
+    let views = view_places(&pool, &settings);
     let (engine, recovery) = Embedded::open(
         Arc::clone(&pool),
-        Arc::new(views),
+        Arc::clone(&views),
         &format!("{:032x}", opened.cluster_id),
         progress,
     )
@@ -199,17 +193,37 @@ pub async fn open(
         clock,
         reports: opened.reports,
         recovery,
+        views,
         stop,
     })
 }
 
-fn view_dir(pool: &Pool, settings: &OpenSettings) -> PathBuf {
-    let first = pool
-        .disks()
-        .iter()
-        .find(|disk| disk.disk.is_ok())
-        .map_or(0, |disk| disk.slot);
-    settings.data[first].join("view")
+/// Where the view may be: at the place that is set, or on the first disk that is good.
+fn view_places(pool: &Arc<Pool>, settings: &OpenSettings) -> Arc<dyn ViewSource> {
+    let view = ViewSettings::default();
+    if let Some(dir) = &settings.view_dir {
+        let dirs = vec![dir.clone()];
+        return Arc::new(ViewPlaces::new(settings.engine, view, dirs, |_| true));
+    }
+    let dirs = settings.data.iter().map(|dir| dir.join("view"));
+    let pool = Arc::clone(pool);
+    let is_usable = move |slot: usize| {
+        let disk = pool
+            .disks()
+            .get(slot)
+            .and_then(|disk| disk.disk.as_ref().ok());
+        disk.is_some_and(|disk| {
+            // Nothing may be put into a directory that has become somebody else's.
+            disk.look();
+            !matches!(disk.health(), Health::Failed(_))
+        })
+    };
+    Arc::new(ViewPlaces::new(
+        settings.engine,
+        view,
+        dirs.collect(),
+        is_usable,
+    ))
 }
 
 impl Storage {
@@ -251,10 +265,16 @@ impl Storage {
             Arc::clone(&self.clock),
             settings.disk_timeout,
         );
+        let keep_view = upkeep::keep_view(
+            Arc::clone(&self.engine),
+            Arc::clone(&self.views),
+            Arc::clone(&self.clock),
+        );
         async move {
             tokio::select! {
                 () = work => {}
                 () = watch => {}
+                () = keep_view => {}
             }
         }
     }

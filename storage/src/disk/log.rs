@@ -192,6 +192,10 @@ impl Disk for LogDisk {
         }
     }
 
+    fn look(&self) {
+        self.status.look_for_identity();
+    }
+
     fn next_address(&self, max_bytes: u32, seq: Seq) -> Result<Address, DiskError> {
         self.status.check()?;
         let parts_bytes = max_bytes.saturating_sub(FRAME_HEADER_BYTES);

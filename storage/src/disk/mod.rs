@@ -245,6 +245,10 @@ pub trait Disk: Send + Sync + Debug {
     /// outcome, as after a crash, and the next start settles it. Never blocks.
     fn give_up(&self, _why: &str) {}
 
+    /// Looks whether its directory is still what it was when it was opened. A disk whose `disk.json` is gone (emptied, or
+    /// unmounted under us) is given up: what is written there is lost. Also done once a second of use. May block.
+    fn look(&self) {}
+
     /// The address that the next frame will get if it has at most `max_bytes`; rolls to a new
     /// segment (with `opened_at = seq`) where it would not fit. Call it and [`Disk::append`] under one lock.
     ///

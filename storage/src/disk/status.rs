@@ -15,7 +15,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{DiskError, Health, Space, options::DiskOptions, volume::Volume};
+use super::{DiskError, Health, Space, identity::DISK_FILE, options::DiskOptions, volume::Volume};
 use crate::clock::Clock;
 
 /// Bytes written after which the free space is read again before a second has passed.
@@ -30,6 +30,8 @@ pub(super) struct Status {
     volume: Arc<dyn Volume>,
     clock: Arc<dyn Clock>,
     options: DiskOptions,
+    /// Whether `disk.json` was there at the start; tests of the log alone have none.
+    had_identity: bool,
     failure: OnceLock<String>,
     full: AtomicBool,
     last: Mutex<LastLook>,
@@ -49,10 +51,12 @@ impl Status {
         options: DiskOptions,
     ) -> Self {
         let last = Mutex::new(LastLook::default());
+        let had_identity = volume.open(DISK_FILE).is_ok();
         let status = Self {
             volume,
             clock,
             options,
+            had_identity,
             failure: OnceLock::new(),
             full: AtomicBool::new(false),
             last,
@@ -133,11 +137,23 @@ impl Status {
         }
         last.at = Some(now);
         last.written_bytes = 0;
+        self.look_for_identity();
         match self.volume.space() {
             Ok(space) => self.judge(last, space),
             Err(error) => {
                 tracing::warn!(disk = %self.volume.location(), %error, "free space unknown");
             }
+        }
+    }
+
+    /// Takes the disk out if its identity is gone from its directory.
+    pub(super) fn look_for_identity(&self) {
+        if self.had_identity && matches!(self.volume.open(DISK_FILE), Err(DiskError::NotFound)) {
+            let why = format!(
+                "{}: {DISK_FILE} is gone: was the directory emptied, or its file system unmounted?",
+                self.volume.location()
+            );
+            self.fail(&DiskError::Failed(why));
         }
     }
 

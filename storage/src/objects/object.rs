@@ -232,9 +232,15 @@ impl Store {
                 mut record,
             } = found;
             let mut draft = Draft::default();
-            if let Some(inline) = self.code_again(&record.body).await? {
-                record.body = Body::Empty;
-                draft.inline(Some(inline));
+            match self.code_again(&object_key, revision, &record.body).await {
+                Ok(Some(inline)) => {
+                    record.body = Body::Empty;
+                    draft.inline(Some(inline));
+                }
+                Ok(None) => {}
+                // Upkeep has moved the blob since the record was read.
+                Err(_) if self.revision_of(&object_key).await? != Some(revision) => continue,
+                Err(error) => return Err(error),
             }
             draft.put(object_key.clone(), record.encode());
             draft.expect(object_key.clone(), Some(revision));
@@ -246,14 +252,30 @@ impl Store {
         Err(StoreError::Conflict)
     }
 
+    async fn revision_of(&self, object_key: &Bytes) -> Result<Option<Revision>, StoreError> {
+        let found = self.find_object(object_key).await?;
+        Ok(found.map(|found| found.revision))
+    }
+
     /// The blob of `body`, to travel with another commit, if it is in the log.
-    async fn code_again(&self, body: &Body) -> Result<Option<InlineBlob>, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::Replaced`] if the record is no longer of this revision, and the blob elsewhere.
+    async fn code_again(
+        &self,
+        object_key: &Bytes,
+        revision: Revision,
+        body: &Body,
+    ) -> Result<Option<InlineBlob>, StoreError> {
         let placement = match body {
             Body::Blob(placement) if !placement.is_extents() => placement,
             Body::Blob(_) | Body::Parts(_) | Body::Empty => return Ok(None),
         };
         let (pool, size) = (&self.inner.pool, placement.size);
         let mut reader = BlobReader::open(pool, placement.clone(), 0..size)?;
+        if reader.has_gone_shards() && self.revision_of(object_key).await? != Some(revision) {
+            return Err(StoreError::Replaced);
+        }
         let mut writer = BlobWriter::new(pool, placement.profile, Some(size))?;
         while let Some(bytes) = reader.next().await {
             writer.write(bytes?).await?;

@@ -193,9 +193,8 @@ impl ObjectHandle {
                     identity: identity(&self.info),
                 };
                 let mut current = Current::open(&self.store, home, placement.clone(), range)?;
-                if current.blob.has_gone_shards() {
-                    current.follow(&self.store).await?;
-                }
+                // A shard that is not moved, but gone, is one that the reader rebuilds.
+                while current.blob.has_gone_shards() && current.follow(&self.store).await? {}
                 reader.current = Some(current);
             }
             Body::Parts(manifest) => {

@@ -4,7 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use crate::{clock::Clock, meta::embedded::Embedded, objects::Store, stripes::Pool};
+use crate::{
+    clock::Clock,
+    meta::{embedded::Embedded, view::ViewSource},
+    objects::Store,
+    stripes::Pool,
+};
 
 /// When upkeep does what.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +49,29 @@ pub async fn watch(pool: Arc<Pool>, clock: Arc<dyn Clock>, patience: Duration) {
     loop {
         pool.look_after(patience);
         clock.sleep(pause).await;
+    }
+}
+
+/// How long to wait before a view that could not be rebuilt is tried again.
+const REBUILD_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Rebuilds the metadata view at another of its places whenever it fails, for ever.
+pub async fn keep_view(engine: Arc<Embedded>, views: Arc<dyn ViewSource>, clock: Arc<dyn Clock>) {
+    loop {
+        engine.view_failed().await;
+        tracing::warn!(
+            "rebuilding the metadata view from the logs; requests are answered 503 meanwhile"
+        );
+        match engine
+            .rebuild_view(Arc::clone(&views), Arc::new(|_| ()))
+            .await
+        {
+            Ok(report) => tracing::warn!(?report, "the metadata view is rebuilt"),
+            Err(error) => {
+                tracing::error!(%error, "the metadata view could not be rebuilt, trying again");
+                clock.sleep(REBUILD_AGAIN_AFTER).await;
+            }
+        }
     }
 }
 

@@ -633,7 +633,7 @@ fn number_of(tags: &Tags) -> u32 {
 
 fn before_commit(error: &StoreError) -> Outcome {
     match error {
-        StoreError::Unavailable(_) | StoreError::Full | StoreError::Overloaded => {
+        StoreError::Unavailable(_) | StoreError::Full | StoreError::Overloaded(_) => {
             Outcome::Refused(error.to_string())
         }
         other => Outcome::Bug(format!("body not taken: {other}")),
@@ -646,9 +646,9 @@ fn after_commit(result: Result<(), StoreError>) -> Outcome {
         Err(StoreError::PreconditionFailed { .. }) => Outcome::Answer(Answer::PreconditionFailed),
         Err(StoreError::NoSuchKey) => Outcome::Answer(Answer::NoSuchKey),
         Err(error @ StoreError::Conflict) => Outcome::Refused(error.to_string()),
-        Err(error @ (StoreError::Unavailable(_) | StoreError::Full | StoreError::Overloaded)) => {
-            Outcome::Unknown(error.to_string())
-        }
+        Err(
+            error @ (StoreError::Unavailable(_) | StoreError::Full | StoreError::Overloaded(_)),
+        ) => Outcome::Unknown(error.to_string()),
         Err(other) => Outcome::Bug(format!("not written: {other}")),
     }
 }

@@ -86,3 +86,22 @@ fn disk_whose_log_is_not_readable_is_missing_with_its_path() {
     );
     assert_eq!(opened.reports.len(), 1);
 }
+
+#[test]
+fn a_disk_whose_directory_was_emptied_in_use_is_given_up() {
+    let root = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = (0..3).map(|n| root.path().join(n.to_string())).collect();
+    for path in &paths {
+        std::fs::create_dir(path).unwrap();
+    }
+    let opened = open_local(&paths, &options(), &SeededRng::new(1)).unwrap();
+    std::fs::remove_dir_all(&paths[0]).unwrap();
+    let emptied = disk(&opened.disks[0]);
+    emptied.look();
+    let Health::Failed(why) = emptied.health() else {
+        panic!("{:?}", emptied.health());
+    };
+    assert!(why.contains("disk.json is gone"), "{why}");
+    disk(&opened.disks[1]).look();
+    assert_eq!(disk(&opened.disks[1]).health(), Health::Good);
+}

@@ -158,7 +158,7 @@ impl Embedded {
         }
     }
 
-    async fn wait_until_settled(&self, settled: Seq) {
+    pub(super) async fn wait_until_settled(&self, settled: Seq) {
         loop {
             let changed = self.settled.notified();
             let oldest = self.sequencer.lock().in_flight.first().copied();

@@ -13,6 +13,7 @@
 
 mod body;
 mod checkpoint;
+mod failover;
 mod locks;
 mod reclaim;
 mod recovery;
@@ -48,7 +49,7 @@ use super::{
     Change, Committed, Entry, MAX_COMMIT_BYTES, MAX_COMMIT_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES,
     Meta, MetaError, Precondition, Revision, Transaction, Versioned,
     keys::heal_key,
-    view::{View, ViewChange, ViewError},
+    view::{SwitchView, View, ViewChange, ViewError},
 };
 use crate::{
     disk::{Address, Disk, DiskError, DiskNo, FRAME_HEADER_BYTES, Frame, FrameKind, Health, Seq},
@@ -63,7 +64,7 @@ const MAX_PENDING_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct Embedded {
     pool: Arc<Pool>,
-    view: Arc<dyn View>,
+    view: Arc<SwitchView>,
     /// Which cluster's: a view of another is of no use.
     cluster: Bytes,
     locks: KeyLocks,
@@ -79,7 +80,7 @@ pub struct Embedded {
 }
 
 /// Gives sequence numbers; whoever holds it appends, so frames of one disk are in order of number.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Sequencer {
     next: Seq,
     in_flight: BTreeSet<Seq>,
@@ -87,6 +88,8 @@ struct Sequencer {
     void: Vec<Seq>,
     /// Bytes appended to all disks since the last checkpoint.
     appended_bytes: u64,
+    /// Commits are refused: the view is being rebuilt.
+    is_held: bool,
 }
 
 /// A commit whose frames are on their way. Finishing it is not optional: the locks are released only when the view
@@ -107,6 +110,15 @@ struct Pending {
     shards_total: usize,
     wait: Arc<Wait>,
     _held: Held,
+}
+
+/// Who appends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caller {
+    /// A commit, which waits while the view is rebuilt.
+    Client,
+    /// Recovery itself.
+    Recovery,
 }
 
 /// Finishes its commit in a task of its own if the future that waits for it is dropped.
@@ -157,12 +169,16 @@ impl Meta for Arc<Embedded> {
 
     async fn commit(&self, transaction: Transaction) -> Result<Committed, MetaError> {
         check_limits(&transaction)?;
+        if self.view.is_failed() {
+            // What can't be applied should not be begun: its outcome would be open.
+            return Err(MetaError::Unavailable("metadata is being rebuilt".into()));
+        }
         self.wait_for_room().await?;
         let held = self.locks.lock(&transaction).await;
         for precondition in &transaction.preconditions {
             self.check(precondition)?;
         }
-        let pending = self.append(transaction, held)?;
+        let pending = self.append(transaction, held, Caller::Client)?;
         Detachable(Some(pending)).finish().await
     }
 }
@@ -245,6 +261,7 @@ impl Embedded {
         self: &Arc<Self>,
         transaction: Transaction,
         held: Held,
+        caller: Caller,
     ) -> Result<Pending, MetaError> {
         let Transaction {
             mut changes,
@@ -256,6 +273,9 @@ impl Embedded {
         }
         let wait = Wait::new();
         let mut sequencer = self.sequencer.lock();
+        if sequencer.is_held && caller == Caller::Client {
+            return Err(MetaError::Unavailable("metadata is being rebuilt".into()));
+        }
         let seq = sequencer.next;
         let mut planned = match &inline {
             Some(blob) => plan_inline(blob),
@@ -725,8 +745,9 @@ fn damaged(key: &[u8]) -> MetaError {
 }
 
 impl From<ViewError> for MetaError {
+    /// A view that fails is rebuilt elsewhere: it is worth a retry.
     fn from(error: ViewError) -> Self {
-        Self::Corrupt(error.0)
+        Self::Unavailable(format!("metadata view: {}", error.0))
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     disk::{Disk, DiskNo, Frame, FrameKind, Health, ScannedFrame, SegmentInfo, Seq},
-    meta::{Change, Meta, MetaError, Precondition, Revision, Transaction},
+    meta::{Change, Meta, MetaError, Precondition, Revision, Transaction, view::View},
     mutation::{self, Mutation},
     stripes::{BlobPlacement, BlobReader, BlobWriter, FinishedBlob, InlineBlob, Job, StripeError},
 };

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{
-    Embedded, Pending, Sequencer, append_one,
+    Caller, Embedded, Pending, Sequencer, append_one,
     body::{CheckpointBody, EpochBody, ViewValue, decode_commit},
     checkpoint::CheckpointState,
     locks::{Held, KeyLocks},
@@ -36,7 +36,7 @@ use crate::{
     meta::{
         Change, MetaError, Transaction,
         keys::heal_key,
-        view::{View, ViewChange, ViewError, ViewSource},
+        view::{SwitchView, View, ViewChange, ViewError, ViewSource},
     },
     mutation::{self, Mutation},
     stripes::{BlobPlacement, Pool, verify_shard},
@@ -195,19 +195,41 @@ impl Embedded {
         cluster: &str,
         progress: Arc<dyn Fn(Progress) + Send + Sync>,
     ) -> Result<(Arc<Self>, RecoveryReport), RecoveryError> {
-        check_present(&pool)?;
         let cluster = Bytes::copy_from_slice(cluster.as_bytes());
-        let (work_pool, work_cluster) = (Arc::clone(&pool), cluster.clone());
-        let work = move || recover(&work_pool, &*views, &work_cluster, &*progress);
-        let recovered = pool.blocking(work).await?;
-        Self::start(pool, cluster, recovered).await
+        let recovered = recover_off_thread(&pool, views, &cluster, progress).await?;
+        let engine = Arc::new(Self {
+            pool,
+            view: Arc::new(SwitchView::new(Arc::clone(&recovered.view))),
+            cluster,
+            locks: KeyLocks::new(),
+            sequencer: Mutex::default(),
+            settled: tokio::sync::Notify::new(),
+            positions: Mutex::default(),
+            space: SegmentSpace::default(),
+            upkeep: tokio::sync::Mutex::new(()),
+            max_pending_bytes: super::MAX_PENDING_BYTES.into(),
+        });
+        let alone = engine.upkeep.lock().await;
+        let report = engine.begin_epoch(recovered).await?;
+        drop(alone);
+        engine.sequencer.lock().is_held = false;
+        Ok((engine, report))
     }
 
-    async fn start(
-        pool: Arc<Pool>,
-        cluster: Bytes,
+    /// Reads the logs into a view of `views`. To be called while nothing is appended.
+    pub(super) async fn recover(
+        &self,
+        views: Arc<dyn ViewSource>,
+        progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    ) -> Result<Recovered, RecoveryError> {
+        recover_off_thread(&self.pool, views, &self.cluster, progress).await
+    }
+
+    /// Goes on from what recovery found, in a new epoch. To be called with the upkeep lock and while commits are held off.
+    pub(super) async fn begin_epoch(
+        self: &Arc<Self>,
         recovered: Recovered,
-    ) -> Result<(Arc<Self>, RecoveryReport), RecoveryError> {
+    ) -> Result<RecoveryReport, RecoveryError> {
         let Recovered {
             view,
             space,
@@ -216,25 +238,16 @@ impl Embedded {
             report,
             adopted,
         } = recovered;
-        pool.set_epoch(epoch.epoch);
-        let sequencer = Sequencer {
+        self.pool.set_epoch(epoch.epoch);
+        *self.sequencer.lock() = Sequencer {
             next: Seq::new(epoch.epoch, 1),
-            in_flight: std::collections::BTreeSet::new(),
-            void: Vec::new(),
-            appended_bytes: 0,
+            is_held: true,
+            ..Sequencer::default()
         };
-        let engine = Arc::new(Self {
-            pool,
-            view,
-            cluster,
-            locks: KeyLocks::new(),
-            sequencer: Mutex::new(sequencer),
-            settled: tokio::sync::Notify::new(),
-            positions: Mutex::new(positions),
-            space,
-            upkeep: tokio::sync::Mutex::new(()),
-            max_pending_bytes: super::MAX_PENDING_BYTES.into(),
-        });
+        *self.positions.lock() = positions;
+        self.space.replace(space);
+        self.view.replace(view);
+        let engine = self;
         let renewed = engine.renew_blobs(&adopted).await;
         engine.complete_copies(&adopted).await;
         engine
@@ -246,11 +259,27 @@ impl Embedded {
         for (pending, durable) in &renewed.whole {
             pending.take_effect(durable)?;
         }
-        engine.checkpoint().await?;
-        for key in renewed.degraded {
-            engine.remember_degraded(heal_key(&key)).await;
+        engine.checkpoint_alone().await?;
+        engine.remember_all_degraded(renewed.degraded).await?;
+        Ok(report)
+    }
+
+    /// Queues these for healing, as recovery: commits are still held off.
+    async fn remember_all_degraded(self: &Arc<Self>, keys: Vec<Bytes>) -> Result<(), MetaError> {
+        for key in keys {
+            let change = Change {
+                key: heal_key(&key),
+                value: Some(Bytes::new()),
+            };
+            let transaction = Transaction {
+                changes: vec![change],
+                ..Transaction::default()
+            };
+            let mut pending = self.append(transaction, Held::default(), Caller::Recovery)?;
+            let durable = pending.make_durable().await?;
+            pending.take_effect(&durable)?;
         }
-        Ok((engine, report))
+        Ok(())
     }
 
     /// Writes blobs of adopted commits that lack shards once more, unless a later one replaces them. Durable, but not in the view yet.
@@ -297,7 +326,7 @@ impl Embedded {
             ..Transaction::default()
         };
         // Nothing is served yet, so no lock is needed.
-        let mut pending = self.append(transaction, Held::default())?;
+        let mut pending = self.append(transaction, Held::default(), Caller::Recovery)?;
         let durable = pending.make_durable().await?;
         Ok((pending, durable))
     }
@@ -340,8 +369,20 @@ impl Embedded {
     }
 }
 
+async fn recover_off_thread(
+    pool: &Arc<Pool>,
+    views: Arc<dyn ViewSource>,
+    cluster: &Bytes,
+    progress: Arc<dyn Fn(Progress) + Send + Sync>,
+) -> Result<Recovered, RecoveryError> {
+    check_present(pool)?;
+    let (work_pool, cluster) = (Arc::clone(pool), cluster.clone());
+    let work = move || recover(&work_pool, &*views, &cluster, &*progress);
+    pool.blocking(work).await
+}
+
 /// What [`recover`] hands to the engine.
-struct Recovered {
+pub(super) struct Recovered {
     view: Arc<dyn View>,
     space: SegmentSpace,
     positions: BTreeMap<DiskNo, Address>,
@@ -689,7 +730,8 @@ impl<'a> Replay<'a> {
                 if good < placement.profile.data() {
                     return None;
                 }
-                good < placement.profile.total()
+                // Where no disk is left for a further shard, writing anew gains nothing.
+                good < placement.profile.total().min(present(self.pool).count())
             }
         };
         Some(Adopted {

@@ -61,6 +61,11 @@ impl SegmentSpace {
         self.dead.lock().get(&(disk, segment)).copied().unwrap_or(0)
     }
 
+    /// Goes on with the books of `other`.
+    pub(super) fn replace(&self, other: Self) {
+        *self.dead.lock() = other.dead.into_inner();
+    }
+
     pub(super) fn forget(&self, disk: DiskNo, segment: u32) {
         self.dead.lock().remove(&(disk, segment));
     }

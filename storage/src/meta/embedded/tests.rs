@@ -1,6 +1,12 @@
 //! The engine on disks in memory that lose what was not synced.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use larder_erasure::Profile;
@@ -12,7 +18,7 @@ use crate::{
     meta::{
         Change, Entry, Meta, MetaError, Precondition, Transaction,
         keys::HEAL,
-        view::{MemoryView, View, ViewError, ViewSource},
+        view::{MemoryView, View, ViewChange, ViewError, ViewSource},
     },
     rng::{Rng, SeededRng},
     stripes::{BlobPlacement, BlobReader, BlobWriter, FinishedBlob, Pool, PoolDisk, PoolOptions},
@@ -71,16 +77,27 @@ impl World {
     }
 
     async fn open(&self) -> Running {
-        let volumes = self.volumes.iter();
-        self.open_on(
-            volumes
-                .map(|volume| Arc::new(volume.clone()) as Arc<dyn Volume>)
-                .collect(),
-        )
-        .await
+        let views = Arc::clone(&self.views) as Arc<dyn ViewSource>;
+        self.open_with(self.dyn_volumes(), views).await
     }
 
     async fn open_on(&self, volumes: Vec<Arc<dyn Volume>>) -> Running {
+        let views = Arc::clone(&self.views) as Arc<dyn ViewSource>;
+        self.open_with(volumes, views).await
+    }
+
+    fn dyn_volumes(&self) -> Vec<Arc<dyn Volume>> {
+        let volumes = self.volumes.iter().cloned();
+        volumes
+            .map(|volume| Arc::new(volume) as Arc<dyn Volume>)
+            .collect()
+    }
+
+    async fn open_with(
+        &self,
+        volumes: Vec<Arc<dyn Volume>>,
+        views: Arc<dyn ViewSource>,
+    ) -> Running {
         let opened = open_volumes(volumes, &self.options, &self.rng).unwrap();
         let disks = opened.disks.into_iter().map(|slot| PoolDisk {
             slot: slot.slot,
@@ -96,7 +113,6 @@ impl World {
             blocking_threads: true,
         };
         let pool = Pool::new(disks.collect(), options);
-        let views = Arc::clone(&self.views) as Arc<dyn ViewSource>;
         let (engine, report) =
             Embedded::open(Arc::clone(&pool), views, "cluster", Arc::new(|_| ()))
                 .await
@@ -326,6 +342,112 @@ async fn the_view_is_rebuilt_from_the_logs_with_the_same_contents() {
     assert!(running.report.rebuilt);
     assert_eq!(running.contents().await, before);
     assert_eq!(running.report.void, 0);
+}
+
+/// Views that work until they are told to break; each that is opened is a new one.
+#[derive(Debug, Default)]
+struct BreakingViews(Mutex<Vec<Arc<BreakingView>>>);
+
+#[derive(Debug, Default)]
+struct BreakingView {
+    view: MemoryView,
+    is_broken: AtomicBool,
+}
+
+impl BreakingView {
+    fn check(&self) -> Result<(), ViewError> {
+        if self.is_broken.load(Ordering::SeqCst) {
+            return Err(ViewError("broken on purpose".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl View for BreakingView {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ViewError> {
+        self.check().and_then(|()| self.view.get(key))
+    }
+
+    fn scan(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), ViewError> {
+        self.check().and_then(|()| self.view.scan(from, to, visit))
+    }
+
+    fn apply(&self, changes: &[ViewChange]) -> Result<(), ViewError> {
+        self.check().and_then(|()| self.view.apply(changes))
+    }
+
+    fn persist(&self) -> Result<(), ViewError> {
+        self.check().and_then(|()| self.view.persist())
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        0
+    }
+}
+
+impl ViewSource for BreakingViews {
+    fn open(&self) -> Result<Arc<dyn View>, ViewError> {
+        let view = Arc::new(BreakingView::default());
+        self.0.lock().push(Arc::clone(&view));
+        Ok(view)
+    }
+
+    fn wipe(&self) -> Result<(), ViewError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_fails_is_rebuilt_while_the_store_serves() {
+    let world = World::new(31);
+    let views = Arc::new(BreakingViews::default());
+    let running = world
+        .open_with(
+            world.dyn_volumes(),
+            Arc::clone(&views) as Arc<dyn ViewSource>,
+        )
+        .await;
+    for id in 0..20 {
+        running
+            .put_blob(&format!("k{id}"), &body(id))
+            .await
+            .unwrap();
+    }
+    running.delete("k3").await;
+    let before = running.contents().await;
+    let last = Arc::clone(views.0.lock().last().unwrap());
+    last.is_broken.store(true, Ordering::SeqCst);
+    let refused = running.put("k20", "while it is broken").await;
+    assert!(
+        matches!(refused, Err(MetaError::Unavailable(_))),
+        "{refused:?}"
+    );
+    running.engine.view_failed().await;
+    let held = running.put("k21", "still").await;
+    assert!(matches!(held, Err(MetaError::Unavailable(_))), "{held:?}");
+    let source = Arc::clone(&views) as Arc<dyn ViewSource>;
+    let report = running
+        .engine
+        .rebuild_view(source, Arc::new(|_| ()))
+        .await
+        .unwrap();
+    assert!(report.rebuilt);
+    let mut after = running.contents().await;
+    // The outcome of what met the failure is open.
+    after.remove(&b"k20"[..]);
+    assert_eq!(after, before);
+    running.put_blob("k1", &body(77)).await.unwrap();
+    assert_eq!(running.read_blob("k1").await, Some(body(77)));
+    running.close();
+    let running = world.open().await;
+    assert_eq!(running.read_blob("k1").await, Some(body(77)));
+    assert_eq!(running.read_blob("k3").await, None);
+    running.close();
 }
 
 #[tokio::test(flavor = "multi_thread")]

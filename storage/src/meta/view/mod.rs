@@ -20,6 +20,7 @@ mod fjall;
 mod memory;
 mod sled;
 mod source;
+mod switch;
 
 use std::fmt::Debug;
 
@@ -31,7 +32,8 @@ pub use self::{
     fjall::FjallView,
     memory::MemoryView,
     sled::SledView,
-    source::ViewDir,
+    source::{ViewDir, ViewPlaces},
+    switch::SwitchView,
 };
 
 /// One change of a batch.

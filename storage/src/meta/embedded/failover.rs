@@ -1,0 +1,38 @@
+//! When the view fails while the store serves (its disk died, its directory was emptied), another one is built from the logs.
+//!
+//! The same as a start: commits are held off, recovery reads the logs, and a new epoch begins. What was acknowledged is in the
+//! logs of the other disks; what failed only because the view did is in doubt, and is decided as after a crash.
+
+use std::sync::Arc;
+
+use super::{
+    Embedded, Seq,
+    recovery::{Progress, RecoveryError, RecoveryReport},
+};
+use crate::meta::view::ViewSource;
+
+impl Embedded {
+    /// Resolves when the view has failed: until [`Embedded::rebuild_view`], requests are answered "unavailable".
+    pub async fn view_failed(&self) {
+        self.view.failed().await;
+    }
+
+    /// Builds a new view, at a place of `views`, from the logs. Commits wait outside meanwhile; when it returns, all is served again.
+    ///
+    /// # Errors
+    /// [`RecoveryError`]: the store stays unavailable; try again.
+    pub async fn rebuild_view(
+        self: &Arc<Self>,
+        views: Arc<dyn ViewSource>,
+        progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    ) -> Result<RecoveryReport, RecoveryError> {
+        let _one_at_a_time = self.upkeep.lock().await;
+        self.sequencer.lock().is_held = true;
+        self.wait_until_settled(Seq(u64::MAX)).await;
+        let recovered = self.recover(views, progress).await?;
+        let begun = self.begin_epoch(recovered).await;
+        let report = begun.inspect_err(|_| self.view.give_up())?;
+        self.sequencer.lock().is_held = false;
+        Ok(report)
+    }
+}
