@@ -43,7 +43,7 @@ sim: ## Simulate crashes, torn writes, rot and lost disks for two minutes (LARDE
 soak: ## The same for LARDER_SIM_SECONDS (default: an hour)
 	LARDER_SIM_SECONDS=$${LARDER_SIM_SECONDS:-3600} $(SIM)
 
-test-blackbox: build setup ## Run the black-box suites: S3 behaviour, clients, barman, crashes (SUITE=tests/barman for one)
+test-blackbox: build setup ## Run the black-box suites: S3 behaviour, clients, barman, crashes, power cuts (SUITE=tests/barman for one)
 	$(PYTEST) $(SUITE) $(ARGS)
 
 setup: ## Get what the black-box suites need into .cache/

