@@ -177,12 +177,14 @@ impl MemoryVolume {
     }
 }
 
+type SharedContent = Arc<Mutex<Content>>;
+
 /// Copies of files, one per file however many names lead to it.
 #[derive(Default)]
-struct Copies(Vec<(Arc<Mutex<Content>>, Arc<Mutex<Content>>)>);
+struct Copies(Vec<(SharedContent, SharedContent)>);
 
 impl Copies {
-    fn file(&mut self, file: &Arc<Mutex<Content>>) -> Arc<Mutex<Content>> {
+    fn file(&mut self, file: &SharedContent) -> SharedContent {
         if let Some((_, copy)) = self.0.iter().find(|(old, _)| Arc::ptr_eq(old, file)) {
             return Arc::clone(copy);
         }
