@@ -16,6 +16,8 @@
 
 pub mod clock;
 pub mod disk;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 pub mod meta;
 pub mod mutation;
 pub mod objects;

@@ -13,6 +13,8 @@
 
 mod body;
 mod checkpoint;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod fuzzing;
 mod locks;
 mod reclaim;
 mod recovery;
