@@ -25,5 +25,6 @@ pub mod open;
 pub mod placement;
 pub mod rng;
 pub mod stripes;
+mod sync;
 pub mod upkeep;
 pub mod varint;
