@@ -51,9 +51,9 @@ pub(crate) fn segment(input: &[u8]) -> usize {
     }
     let found = visit(&file);
     let hit = |range: &Range<usize>| {
-        let changed =
+        let inside =
             |(at, with): &(u16, u8)| *with != 0 && range.contains(&(usize::from(*at) % length));
-        changes.iter().any(changed)
+        changes.iter().any(inside)
     };
     for (start, checked) in &frames {
         let intact = !checked.iter().any(hit);
