@@ -16,6 +16,8 @@
 
 pub mod clock;
 pub mod disk;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 pub mod meta;
 pub mod mutation;
 pub mod objects;
@@ -23,5 +25,6 @@ pub mod open;
 pub mod placement;
 pub mod rng;
 pub mod stripes;
+mod sync;
 pub mod upkeep;
 pub mod varint;

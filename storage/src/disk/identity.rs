@@ -22,6 +22,8 @@
 mod assemble;
 mod document;
 
+#[cfg(any(test, feature = "testing"))]
+pub(in crate::disk) use self::document::rewrite;
 use super::{DiskError, DiskNo};
 
 pub use self::{

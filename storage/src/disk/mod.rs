@@ -16,6 +16,8 @@ pub mod conformance;
 mod extents;
 mod floor;
 mod frame;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod fuzzing;
 pub mod identity;
 mod inflight;
 mod log;

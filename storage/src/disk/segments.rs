@@ -155,6 +155,25 @@ impl Table {
     }
 }
 
+/// The first format among a volume's segments that is later than what this code reads, with its file. Writes nothing; whatever
+/// else is wrong with the segments is for [`Segments::open`] to say.
+pub(super) fn newer_format(volume: &dyn Volume) -> Option<(String, u64)> {
+    let entries = volume.list(LOG_DIR).ok()?;
+    let mut numbers = entries
+        .iter()
+        .filter_map(|entry| parse_segment_name(&entry.name));
+    numbers.find_map(|number| {
+        let path = segment_path(number);
+        let mut header = [0; SEGMENT_HEADER_BYTES as usize];
+        let file = volume.open(&path).ok()?;
+        file.read_at(&mut header, 0, ReadMode::MayBlock).ok()?;
+        match SegmentHeader::decode(&header) {
+            HeaderState::Newer(format) => Some((path, u64::from(format))),
+            HeaderState::Good(_) | HeaderState::Damaged => None,
+        }
+    })
+}
+
 fn inspect(volume: &dyn Volume, number: u32, owner: &Owner) -> Result<Known, DiskError> {
     let path = segment_path(number);
     let file = volume.open(&path)?;

@@ -11,8 +11,6 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use parking_lot::{Condvar, Mutex};
-
 use super::{
     Address, Completion, DiskError, DiskNo, Frame,
     queue::{Batch, Queue, Run, WriterState, tell_all},
@@ -21,7 +19,10 @@ use super::{
     status::Status,
     volume::{Volume, VolumeFile},
 };
-use crate::mutation::{self, Mutation};
+use crate::{
+    mutation::{self, Mutation},
+    sync::{Condvar, Mutex},
+};
 
 /// The queue and what empties it.
 #[derive(Debug)]
@@ -246,3 +247,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod interleavings;

@@ -53,6 +53,8 @@ pub use names::{
 };
 pub use object::{PutObject, UpdateObject, Written};
 pub use read::{ObjectHandle, ObjectInfo, ObjectPart, ObjectReader};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use record::fuzz_records;
 pub use record::{Checksum, ChecksumAlgorithm, ChecksumKind, Headers, RecordError, Tags};
 pub use upload::{CreateUpload, ListParts, ListedPart, PartsPage, PutPart, UploadInfo};
 

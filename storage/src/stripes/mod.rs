@@ -11,6 +11,8 @@
 
 mod block;
 mod crew;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod fuzzing;
 mod placement;
 mod pool;
 mod read;

@@ -69,8 +69,17 @@ pub struct BlobPlacement {
 
 /// A placement that does not decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("blob placement does not decode")]
-pub struct PlacementError;
+pub enum PlacementError {
+    /// Shards in a form that this code does not know: written by a newer release.
+    #[error("blob placement has form {found}, known are {FORM_INLINE} and {FORM_EXTENT}")]
+    UnknownForm {
+        /// Its form byte.
+        found: u8,
+    },
+    /// No placement.
+    #[error("blob placement does not decode")]
+    Damaged,
+}
 
 const FORM_INLINE: u8 = 1;
 const FORM_EXTENT: u8 = 2;
@@ -125,16 +134,17 @@ impl BlobPlacement {
     /// [`PlacementError`] on anything that [`Self::encode_into`] would not write.
     pub fn decode(input: &[u8]) -> Result<(Self, usize), PlacementError> {
         let mut rest = input;
-        let placement = Self::take(&mut rest).ok_or(PlacementError)?;
+        let form = match varint::take_bytes(&mut rest, 1) {
+            Some([FORM_INLINE]) => ShardForm::Inline,
+            Some([FORM_EXTENT]) => ShardForm::Extent,
+            Some([found]) => return Err(PlacementError::UnknownForm { found: *found }),
+            _ => return Err(PlacementError::Damaged),
+        };
+        let placement = Self::take(form, &mut rest).ok_or(PlacementError::Damaged)?;
         Ok((placement, input.len() - rest.len()))
     }
 
-    fn take(input: &mut &[u8]) -> Option<Self> {
-        let form = match varint::take_bytes(input, 1)?[0] {
-            FORM_INLINE => ShardForm::Inline,
-            FORM_EXTENT => ShardForm::Extent,
-            _ => return None,
-        };
+    fn take(form: ShardForm, input: &mut &[u8]) -> Option<Self> {
         let blob = BlobId(varint::take(input)?);
         let size = varint::take(input)?;
         let data = u8::try_from(varint::take(input)?).ok()?;

@@ -246,7 +246,7 @@ impl Client {
             checksum: None,
             headers: Headers::default(),
             tags: Tags::default(),
-            conditions: conditions(condition),
+            conditions: conditions(&condition),
         };
         self.store.put_object(request).await.map(drop)
     }
@@ -276,7 +276,7 @@ impl Client {
         };
         let id = self.shared.begin(key, Operation::Delete(condition.clone()));
         let outcome = async {
-            let conditions = conditions(condition);
+            let conditions = conditions(&condition);
             self.store
                 .delete_object(&bucket()?, &object_key(key)?, conditions)
                 .await
@@ -294,11 +294,11 @@ impl Client {
             .copied()
             .filter(certain)
             .collect();
-        let begin = |key: &&'static str| {
+        let enter = |key: &&'static str| {
             let operation = Operation::Delete(Condition::Always);
             (*key, self.shared.begin(key, operation))
         };
-        let begun: Vec<_> = keys.iter().map(begin).collect();
+        let begun: Vec<_> = keys.iter().map(enter).collect();
         let results = async {
             let item = |key: &&str| {
                 Ok(DeleteItem {
@@ -437,7 +437,7 @@ impl Client {
                 parts: parts.keys().zip(&tags).map(part).collect(),
                 expected_size: None,
                 checksum: None,
-                conditions: conditions(condition),
+                conditions: conditions(&condition),
             };
             let completed = self.store.complete_upload(request, &|_, _| None).await;
             completed.map(drop)
@@ -653,7 +653,7 @@ fn after_commit(result: Result<(), StoreError>) -> Outcome {
     }
 }
 
-fn conditions(condition: Condition) -> WriteConditions {
+fn conditions(condition: &Condition) -> WriteConditions {
     match condition {
         Condition::Always => WriteConditions::default(),
         Condition::Absent => WriteConditions {
@@ -661,7 +661,7 @@ fn conditions(condition: Condition) -> WriteConditions {
             ..WriteConditions::default()
         },
         Condition::Tag(etag) => WriteConditions {
-            if_match: Some(etag.into()),
+            if_match: Some((*etag).into()),
             ..WriteConditions::default()
         },
     }

@@ -324,10 +324,10 @@ impl KeyHistory {
             let seen = std::mem::take(&mut configuration.seen);
             let known = found.get(&configuration);
             let is_new = known.is_none_or(|known| {
-                let knows = |(id, states): (&OperationId, &BTreeSet<usize>)| {
+                let is_known = |(id, states): (&OperationId, &BTreeSet<usize>)| {
                     known.get(id).is_some_and(|known| states.is_subset(known))
                 };
-                !seen.iter().all(knows)
+                !seen.iter().all(is_known)
             });
             if !is_new {
                 continue;
@@ -555,9 +555,7 @@ fn brief_answer(answer: &Answer) -> String {
 }
 
 fn brief_state(state: &State) -> String {
-    state
-        .as_ref()
-        .map_or("nothing".to_owned(), |version| brief_version(version))
+    state.as_ref().map_or("nothing".to_owned(), brief_version)
 }
 
 fn brief_version(version: &Version) -> String {

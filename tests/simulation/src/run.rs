@@ -246,7 +246,7 @@ impl Simulation {
             return Ok(());
         }
         steps_left = steps_left.min(budget);
-        for number in 0..1 + draw(&*self.rng, 4) {
+        for number in 0..=draw(&*self.rng, 4) {
             let rng = SeededRng::new(self.rng.next_u64() ^ number as u64);
             let client = Client::new(&self.shared, &process.store, rng);
             driver.tasks.add("client", client.run());
@@ -332,7 +332,7 @@ impl Simulation {
         let created = async move { client.create_bucket().await };
         // Without enough good disks there is no bucket yet, and nothing to do in this life.
         let created = self.until_done(driver, left, created).await?;
-        Ok(created.and_then(|created| created.ok()).map(|()| process))
+        Ok(created.and_then(Result::ok).map(|()| process))
     }
 
     /// Looks at every key: what it is now is decided. False if the steps run out before.

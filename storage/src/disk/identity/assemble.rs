@@ -9,6 +9,8 @@ use super::{
 use crate::{
     disk::{
         DiskError, DiskNo,
+        floor::{FLOOR_PATH, Floor},
+        segments,
         volume::{Volume, VolumeLock},
     },
     rng::Rng,
@@ -141,13 +143,29 @@ fn inspect(volume: Arc<dyn Volume>) -> Result<Found, IdentityError> {
     Ok(Found { volume, content })
 }
 
+/// Refuses a directory in which anything is of a later format, before a byte of any directory is changed.
+fn check_formats(volume: &dyn Volume) -> Result<(), IdentityError> {
+    let floor = || Some((FLOOR_PATH.to_owned(), Floor::newer_format(volume)?));
+    match segments::newer_format(volume).or_else(floor) {
+        None => Ok(()),
+        Some((file, found)) => Err(IdentityError::NewerFormat {
+            path: format!("{}/{file}", volume.location()),
+            found,
+            supported: IDENTITY_FORMAT,
+        }),
+    }
+}
+
 fn content(volume: &dyn Volume, lock: Box<dyn VolumeLock>) -> Result<Content, IdentityError> {
     let path = volume.location();
     match Document::load(volume) {
         Ok(Loaded::Document(document)) if document.membership.generation == 0 => {
             Ok(Content::Forming(document, lock))
         }
-        Ok(Loaded::Document(document)) => Ok(Content::Disk(document, lock)),
+        Ok(Loaded::Document(document)) => {
+            check_formats(volume)?;
+            Ok(Content::Disk(document, lock))
+        }
         Ok(Loaded::Newer(found)) => Err(IdentityError::NewerFormat {
             path,
             found,

@@ -88,6 +88,15 @@ impl Document {
     }
 }
 
+/// What `disk.json` is written as after it was read from these bytes.
+#[cfg(any(test, feature = "testing"))]
+pub(in crate::disk) fn rewrite(bytes: &[u8]) -> Option<Vec<u8>> {
+    match Document::parse(bytes) {
+        Loaded::Document(document) => Some(document.format().into_bytes()),
+        Loaded::Newer(_) | Loaded::Damaged(_) => None,
+    }
+}
+
 #[derive(Deserialize)]
 struct FormatOnly {
     format: u64,

@@ -65,12 +65,12 @@ fn disk_whose_log_is_not_readable_is_missing_with_its_path() {
     let (volumes, opened) = memory(2, 1 << 20, &options(), &rng).unwrap();
     opened.disks.iter().for_each(append);
     drop(opened);
-    let later = |bytes: &mut Vec<u8>| {
-        bytes[8..12].copy_from_slice(&9_u32.to_le_bytes());
+    let foreign = |bytes: &mut Vec<u8>| {
+        bytes[32..34].copy_from_slice(&9_u16.to_le_bytes());
         let check = crate::disk::frame::crc64(&bytes[..56]);
         bytes[56..64].copy_from_slice(&check.to_le_bytes());
     };
-    volumes[1].tamper("log/00000001.seg", later).unwrap();
+    volumes[1].tamper("log/00000001.seg", foreign).unwrap();
     let shared = volumes
         .iter()
         .map(|v| Arc::new(v.clone()) as Arc<dyn Volume>)
@@ -81,7 +81,7 @@ fn disk_whose_log_is_not_readable_is_missing_with_its_path() {
         panic!("opened")
     };
     assert!(
-        reason.contains("memory-1") && reason.contains("format 9"),
+        reason.contains("memory-1") && reason.contains("of disk 9"),
         "{reason}"
     );
     assert_eq!(opened.reports.len(), 1);

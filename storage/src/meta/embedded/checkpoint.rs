@@ -17,6 +17,9 @@ use crate::{
 /// Key of the view under which its checkpoint is; above every key space.
 pub(super) const CHECKPOINT_KEY: &[u8] = b"\xffcheckpoint";
 
+/// Version of the view's contents. A view of any other, older or newer, is deleted and rebuilt: it is a cache.
+const VIEW_VERSION: u64 = 1;
+
 /// What a checkpoint did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckpointOutcome {
@@ -39,8 +42,9 @@ pub(super) struct CheckpointState {
 }
 
 impl CheckpointState {
-    fn encode(&self) -> Bytes {
+    pub(super) fn encode(&self) -> Bytes {
         let mut out = Vec::new();
+        varint::put(&mut out, VIEW_VERSION);
         varint::put(&mut out, self.cluster.len() as u64);
         out.extend_from_slice(&self.cluster);
         varint::put(&mut out, self.settled.0);
@@ -55,8 +59,12 @@ impl CheckpointState {
         out.into()
     }
 
-    fn decode(bytes: &Bytes) -> Option<Self> {
+    /// `None` on anything that this version's [`Self::encode`] would not write.
+    pub(super) fn decode(bytes: &Bytes) -> Option<Self> {
         let mut input = &bytes[..];
+        if varint::take(&mut input)? != VIEW_VERSION {
+            return None;
+        }
         let cluster_bytes = usize::try_from(varint::take(&mut input)?).ok()?;
         let cluster = bytes.slice_ref(varint::take_bytes(&mut input, cluster_bytes)?);
         let settled = Seq(varint::take(&mut input)?);

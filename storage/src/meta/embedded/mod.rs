@@ -14,6 +14,8 @@
 mod body;
 mod checkpoint;
 mod failover;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod fuzzing;
 mod locks;
 mod reclaim;
 mod recovery;

@@ -61,12 +61,25 @@ impl Embedded {
         let Some((disk, segment)) = self.pool.blocking(move || engine.victim()).await? else {
             return Ok(None);
         };
-        let (engine, victim) = (Arc::clone(self), Arc::clone(&disk));
+        let result = self.rewrite(&disk, segment).await;
+        if matches!(result, Err(MetaError::Corrupt(_))) {
+            // What can't be moved stays. Other segments get their turn: it would be chosen for ever.
+            self.space.forget(disk.number(), segment.number);
+        }
+        result.map(Some)
+    }
+
+    async fn rewrite(
+        self: &Arc<Self>,
+        disk: &Arc<dyn Disk>,
+        segment: SegmentInfo,
+    ) -> Result<Reclaimed, MetaError> {
+        let (engine, victim) = (Arc::clone(self), Arc::clone(disk));
         let survivors = self
-            .on_disk(&disk, move || engine.survivors(&victim, segment.number))
+            .on_disk(disk, move || engine.survivors(&victim, segment.number))
             .await?;
         let moved = self.move_alive(survivors.alive).await?;
-        self.append_again(&disk, &survivors.kept).await;
+        self.append_again(disk, &survivors.kept).await;
         if disk.health() != Health::Good && !survivors.kept.is_empty() {
             return Err(MetaError::Unavailable(format!(
                 "{} failed while reclaiming",
@@ -77,17 +90,17 @@ impl Embedded {
         // The checkpoint's own mark must be durable before older views are declared stale.
         let engine = Arc::clone(self);
         self.pool.blocking(move || engine.view.persist()).await?;
-        let victim = Arc::clone(&disk);
-        self.on_disk(&disk, move || -> Result<(), MetaError> {
+        let victim = Arc::clone(disk);
+        self.on_disk(disk, move || -> Result<(), MetaError> {
             victim.set_trim_floor(settled)?;
             Ok(victim.remove_segment(segment.number)?)
         })
         .await?;
         self.space.forget(disk.number(), segment.number);
-        Ok(Some(Reclaimed {
+        Ok(Reclaimed {
             freed_bytes: segment.bytes,
             moved,
-        }))
+        })
     }
 
     /// Runs `work` on `disk`, off the async threads and not beyond the disk's being given up.
@@ -193,7 +206,8 @@ impl Embedded {
             FrameKind::Shard => self.note_alive(&frame.meta, frame.seq, survivors)?,
             FrameKind::Commit => {
                 let Some(body) = decode_commit(&frame.meta) else {
-                    return Ok(());
+                    let message = format!("changes of commit {} do not decode", frame.seq.0);
+                    return Err(MetaError::Corrupt(message));
                 };
                 let mut tombstones = Vec::new();
                 for change in body.changes {
@@ -257,12 +271,17 @@ impl Embedded {
         let Some(mut value) = current.value else {
             return Ok(());
         };
-        let placement = inline_placement(&value, current.placement_bytes);
-        value.truncate(value.len() - current.placement_bytes);
-        let inline = match placement {
-            Some((placement, _)) => Some(self.recode(placement).await.map_err(stripe_error)?),
-            None => None,
+        let record_bytes = value.len().checked_sub(current.placement_bytes);
+        let record_bytes = record_bytes.ok_or_else(|| super::damaged(&key))?;
+        let inline = if current.placement_bytes == 0 {
+            None
+        } else {
+            // Without its placement the record would name no shards any more, and the segment that has them would go.
+            let placement = inline_placement(&value, current.placement_bytes);
+            let (placement, _) = placement.ok_or_else(|| super::damaged(&key))?;
+            Some(self.recode(placement).await.map_err(stripe_error)?)
         };
+        value.truncate(record_bytes);
         let transaction = Transaction {
             changes: vec![Change {
                 key: key.clone(),

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use larder_erasure::Profile;
 use parking_lot::Mutex;
 
-use super::{Embedded, RecoveryReport};
+use super::{Embedded, RecoveryReport, body::ViewValue};
 use crate::{
     disk::{DiskOptions, MemoryVolume, OpenOptions, SlotState, Volume, open_volumes},
     meta::{
@@ -476,6 +476,44 @@ async fn any_two_of_four_disks_and_the_view_may_be_lost() {
         running.put_blob("knew", b"written after").await.unwrap();
         assert_eq!(running.read_blob("knew").await.unwrap(), b"written after");
     }
+}
+
+/// A placement whose form a later version brought: nothing here can move its shards.
+#[tokio::test(flavor = "multi_thread")]
+async fn reclaim_leaves_the_segments_of_what_it_can_not_read() {
+    let world = World::new(5);
+    let running = world.open().await;
+    running.put_blob("later", &body(1)).await.unwrap();
+    let view = Arc::clone(&running.engine.view);
+    let stored = view.get(b"later").unwrap().unwrap();
+    let mut value = ViewValue::decode(&stored).unwrap();
+    let mut record = value.value.take().unwrap().to_vec();
+    let form_at = record.len() - value.placement_bytes;
+    record[form_at] = 9;
+    value.value = Some(record.clone().into());
+    let change = ViewChange {
+        key: Bytes::from_static(b"later"),
+        value: Some(value.encode()),
+    };
+    view.apply(&[change]).unwrap();
+    let mut refused = 0;
+    for id in 0..400_u64 {
+        running.put_blob("churned", &body(id)).await.unwrap();
+        match running.engine.reclaim_once().await {
+            Ok(_) => {}
+            Err(MetaError::Corrupt(_)) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(refused > 0, "its segments are among the deadest");
+    let segments = world.volumes.iter().flat_map(MemoryVolume::files);
+    let first = segments.filter(|(path, _)| path == "log/00000001.seg");
+    assert_eq!(first.count(), 4, "all its shards are still there");
+    let segments = world.volumes.iter().flat_map(MemoryVolume::files);
+    assert!(segments.count() < 60, "other segments got their turn");
+    let found = running.engine.get(b"later").await.unwrap().unwrap();
+    assert_eq!(found.value, record);
+    running.close();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,7 +86,7 @@ pub(super) fn encode(
 
 /// The placement that is all of `rest`.
 pub(super) fn decode_placement(rest: &[u8]) -> Result<BlobPlacement, RecordError> {
-    let (placement, used) = BlobPlacement::decode(rest).map_err(|_| RecordError::BadBody)?;
+    let (placement, used) = BlobPlacement::decode(rest).map_err(RecordError::Placement)?;
     if used == rest.len() {
         Ok(placement)
     } else {

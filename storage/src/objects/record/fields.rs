@@ -8,7 +8,7 @@
 //! Rule for tags that a reader does not know: **even** ones it skips, and keeps when it rewrites the record;
 //! **odd** ones change what the record means, so it refuses the record. Numbers are LEB128 varints.
 
-use crate::varint;
+use crate::{stripes::PlacementError, varint};
 
 /// The version of the form, the first byte of each record.
 pub(super) const FORMAT_VERSION: u8 = 1;
@@ -44,6 +44,9 @@ pub enum RecordError {
         /// Its tag.
         tag: u64,
     },
+    /// What follows the fields does not decode as a placement.
+    #[error("record ends with no placement that is known")]
+    Placement(#[source] PlacementError),
     /// What follows the fields is no placement, or does not agree with them.
     #[error("body of record does not decode")]
     BadBody,

@@ -8,6 +8,8 @@ mod bucket;
 mod checksum;
 mod common;
 mod fields;
+#[cfg(any(test, feature = "testing"))]
+mod fuzzing;
 mod garbage;
 mod headers;
 mod manifest;
@@ -20,6 +22,8 @@ mod upload;
 pub(super) use bucket::BucketRecord;
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind};
 pub use fields::RecordError;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use fuzzing::records as fuzz_records;
 pub(super) use garbage::GarbageRecord;
 pub use headers::{Headers, Tags};
 pub(super) use manifest::Manifest;
