@@ -1,7 +1,7 @@
 //! Deliberate bugs, to prove that the simulation would find them.
 //!
 //! A mutation is active in one thread until it is taken back. Without the feature `testing` none of this exists, and
-//! [`is_active`] is constantly false.
+//! `is_active` is constantly false.
 
 /// A promise that the store breaks while the mutation is active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Locks of the few places whose interleavings are checked by a model checker.
 //!
-//! In a build that is not for tests these are `parking_lot`'s. In a test a lock that is made within [`modelled`] is `shuttle`'s, which
+//! In a build that is not for tests these are `parking_lot`'s. In a test a lock that is made within `modelled` is `shuttle`'s, which
 //! tries another order of threads in each run; all others stay `parking_lot`'s.
 //!
 //! Invariant: within a model no other kind of lock is held while one of these is waited for.
