@@ -1,9 +1,6 @@
 //! A view that may be exchanged while it is in use: when its disk fails, another one takes its place.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -16,7 +13,6 @@ use super::{View, ViewChange, ViewError};
 pub struct SwitchView {
     /// `None` after a failure, so that the engine lets go of its files.
     current: RwLock<Option<Arc<dyn View>>>,
-    failed: AtomicBool,
     failure: Notify,
 }
 
@@ -25,7 +21,6 @@ impl SwitchView {
     pub fn new(view: Arc<dyn View>) -> Self {
         Self {
             current: RwLock::new(Some(view)),
-            failed: AtomicBool::new(false),
             failure: Notify::new(),
         }
     }
@@ -34,7 +29,7 @@ impl SwitchView {
     pub async fn failed(&self) {
         loop {
             let failure = self.failure.notified();
-            if self.failed.load(Ordering::Acquire) {
+            if self.is_failed() {
                 return;
             }
             failure.await;
@@ -43,19 +38,17 @@ impl SwitchView {
 
     /// Whether the view has failed.
     pub fn is_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+        self.current.read().is_none()
     }
 
     /// Goes on with `view`.
     pub fn replace(&self, view: Arc<dyn View>) {
         *self.current.write() = Some(view);
-        self.failed.store(false, Ordering::Release);
     }
 
     /// Declares the view failed.
     pub fn give_up(&self) {
         *self.current.write() = None;
-        self.failed.store(true, Ordering::Release);
         self.failure.notify_waiters();
     }
 
@@ -66,7 +59,7 @@ impl SwitchView {
 
     fn judge<T>(&self, result: Result<T, ViewError>) -> Result<T, ViewError> {
         if let Err(error) = &result
-            && !self.failed.load(Ordering::Acquire)
+            && !self.is_failed()
         {
             tracing::error!(%error, "the metadata view failed");
             self.give_up();
