@@ -16,6 +16,9 @@ use crate::{
     rng::Rng,
 };
 
+/// A directory is never created: on a mount point whose disk is not mounted it would be made on another disk.
+const NO_DIRECTORY: &str = "there is no such directory: create it (mkdir -p) to use it as a new disk, or mount what belongs there";
+
 /// The cluster as it was found or made.
 #[derive(Debug)]
 pub struct Assembly {
@@ -137,7 +140,7 @@ fn inspect(volume: Arc<dyn Volume>) -> Result<Found, IdentityError> {
                 path: volume.location(),
             });
         }
-        Err(DiskError::NotFound) => Content::Unusable("there is no such directory".to_owned()),
+        Err(DiskError::NotFound) => Content::Unusable(NO_DIRECTORY.to_owned()),
         Err(error) => Content::Unusable(error.to_string()),
     };
     Ok(Found { volume, content })
