@@ -162,8 +162,9 @@ impl Store {
             .collect()
     }
 
-    /// The bucket, from memory if it was read before.
+    /// The bucket, from memory if it was read before. Each request that concerns objects comes by here.
     pub(super) async fn open_bucket(&self, name: &BucketName) -> Result<OpenBucket, StoreError> {
+        self.inner.load.served();
         match self.inner.buckets.get(name) {
             Ok(bucket) => Ok(bucket),
             Err(generation) => {

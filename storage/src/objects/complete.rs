@@ -97,6 +97,7 @@ impl Store {
         combine: &CombineChecksums<'_>,
     ) -> Result<Written, StoreError> {
         check_order(&request.parts)?;
+        let _serving = self.inner.load.serve();
         let mut turn = None;
         for _ in 0..ATTEMPTS {
             let bucket = self.open_bucket(&request.bucket).await?;

@@ -63,6 +63,7 @@ use crate::{
     meta::Meta,
     rng::Rng,
     stripes::{BlobWriter, Pool},
+    upkeep::ClientLoad,
 };
 
 /// Computes an MD5: handed in, because hashing is not this crate's matter.
@@ -107,6 +108,7 @@ struct Inner {
     buckets: bucket_cache::BucketCache,
     pins: Arc<pins::Pins>,
     turns: commit::Turns,
+    load: Arc<ClientLoad>,
     sweep: garbage::SweepState,
 }
 
@@ -119,6 +121,7 @@ impl Store {
         rng: Arc<dyn Rng>,
         md5: Md5,
     ) -> Self {
+        let load = Arc::new(ClientLoad::new(Arc::clone(&clock)));
         let inner = Inner {
             meta,
             pool,
@@ -129,6 +132,7 @@ impl Store {
             buckets: bucket_cache::BucketCache::default(),
             pins: Arc::default(),
             turns: commit::Turns::default(),
+            load,
             sweep: garbage::SweepState::default(),
         };
         Self {
@@ -173,7 +177,13 @@ impl Store {
     ) -> Result<BlobWriter, StoreError> {
         self.open_bucket(bucket).await?;
         let pool = &self.inner.pool;
-        Ok(BlobWriter::new(pool, pool.profile(), size)?)
+        let writer = BlobWriter::new(pool, pool.profile(), size)?;
+        Ok(writer.for_client(Arc::clone(&self.inner.load)))
+    }
+
+    /// Whether clients are being served: what background work goes by.
+    pub fn load(&self) -> &Arc<ClientLoad> {
+        &self.inner.load
     }
 
     fn now(&self) -> u64 {

@@ -96,6 +96,7 @@ impl Store {
     /// Dropping the future may leave the object put or not.
     pub async fn put_object(&self, request: PutObject) -> Result<Written, StoreError> {
         request.tags.check()?;
+        let _serving = self.inner.load.serve();
         if matches!(request.blob, FinishedBlob::Extents(_)) {
             let store = self.clone();
             return to_the_end(async move { store.put_object_now(request).await }).await;

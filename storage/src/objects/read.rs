@@ -338,6 +338,7 @@ pub struct ObjectReader {
 impl ObjectReader {
     /// The next bytes; `None` at the end. After an error nothing more comes that makes sense.
     pub async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
+        let _serving = self.store.inner.load.serve();
         loop {
             let step = match &mut self.current {
                 Some(current) => current.next(&self.store).await,

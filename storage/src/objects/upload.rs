@@ -196,6 +196,7 @@ impl Store {
     /// # Cancel safety
     /// Dropping the future may leave the part put or not.
     pub async fn put_part(&self, request: PutPart) -> Result<Written, StoreError> {
+        let _serving = self.inner.load.serve();
         if matches!(request.blob, FinishedBlob::Extents(_)) {
             let store = self.clone();
             return to_the_end(async move { store.put_part_now(request).await }).await;

@@ -11,7 +11,10 @@ use super::{
     block::{BLOCK_CHECKSUM_BYTES, checksum, unit_for},
     crew::Job,
 };
-use crate::disk::{BlobId, Disk, DiskError, DiskNo, ExtentWriter};
+use crate::{
+    disk::{BlobId, Disk, DiskError, DiskNo, ExtentWriter},
+    upkeep::{ClientLoad, Serving},
+};
 
 /// Blobs up to this size travel in the log with their commit.
 pub const INLINE_MAX_BYTES: u64 = 512 << 10;
@@ -31,6 +34,8 @@ pub struct BlobWriter {
     /// The batch that is on its way; `None` before the first.
     sending: Option<Sending>,
     landed: bool,
+    /// Told what is done, where the blob is a client's.
+    load: Option<Arc<ClientLoad>>,
 }
 
 /// Stripes being filled: one buffer per shard, each in the form in which it goes to disk.
@@ -252,7 +257,19 @@ impl BlobWriter {
             batch: Batch::new(profile, blob, announced),
             sending: None,
             landed: false,
+            load: None,
         })
+    }
+
+    /// This blob, as one that a client writes.
+    #[must_use]
+    pub fn for_client(mut self, load: Arc<ClientLoad>) -> Self {
+        self.load = Some(load);
+        self
+    }
+
+    fn serve(&self) -> Option<Serving> {
+        self.load.as_ref().map(ClientLoad::serve)
     }
 
     /// Takes the next bytes of the body. Awaits the disks when a batch is full and the one before is still on its way.
@@ -263,6 +280,7 @@ impl BlobWriter {
     /// # Cancel safety
     /// Not cancel safe: drop the writer.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StripeError> {
+        let _serving = self.serve();
         self.taken += bytes.len() as u64;
         if let Some(expected_bytes) = self.announced.filter(|expected| self.taken > *expected) {
             return Err(StripeError::LengthMismatch {
@@ -297,6 +315,7 @@ impl BlobWriter {
     /// # Errors
     /// [`StripeError::LengthMismatch`], or as [`BlobWriter::write`].
     pub async fn finish(mut self) -> Result<FinishedBlob, StripeError> {
+        let _serving = self.serve();
         if let Some(expected_bytes) = self.announced.filter(|expected| self.taken != *expected) {
             return Err(StripeError::LengthMismatch {
                 expected_bytes,

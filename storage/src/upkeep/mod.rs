@@ -1,6 +1,10 @@
 //! What keeps a store in shape while it serves: checkpoints, reclaim, the garbage of deleted objects and uploads.
 
+mod pace;
+
 use std::{sync::Arc, time::Duration};
+
+pub use pace::{ClientLoad, Pace, PaceSettings, Serving};
 
 use tokio::sync::watch;
 

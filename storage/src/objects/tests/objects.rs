@@ -587,3 +587,32 @@ async fn a_body_of_another_length_than_announced_is_refused() {
     ));
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
+
+#[tokio::test]
+async fn what_is_done_for_clients_is_seen_by_background_work_for_a_moment() {
+    let fixture = Fixture::with_bucket().await;
+    let load = Arc::clone(fixture.store.load());
+    let rest = || fixture.clock.advance(Duration::from_secs(1));
+    assert!(!load.is_active());
+    let mut writer = BlobWriter::new(&fixture.pool, fixture.pool.profile(), None).unwrap();
+    writer.write(Bytes::from_static(LARGE)).await.unwrap();
+    assert!(!load.is_active(), "a blob of upkeep's own");
+    let mut writer = writer.for_client(Arc::clone(&load));
+    writer.write(Bytes::from_static(LARGE)).await.unwrap();
+    assert!(load.is_active(), "bytes of a client");
+    rest();
+    fixture.put("a", LARGE).await.unwrap();
+    assert!(load.is_active(), "a PUT");
+    rest();
+    let handle = fixture.handle("a").await.unwrap();
+    assert!(load.is_active(), "a HEAD");
+    rest();
+    let mut reader = handle.read(0..LARGE.len() as u64).await.unwrap();
+    assert!(!load.is_active(), "nobody reads yet");
+    reader.next().await.unwrap().unwrap();
+    assert!(load.is_active(), "a GET");
+    rest();
+    fixture.store.sweep_once(10).await.unwrap();
+    assert!(!load.is_active(), "upkeep is no client");
+    assert_eq!(load.in_flight(), 0);
+}
