@@ -1,18 +1,23 @@
 //! Putting the layers together: from directories to a store.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use larder_erasure::Profile;
 use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
-    disk::{self, DiskNo, Health, IdentityError, SlotState, Space},
+    disk::{self, DiskNo, Health, IdentityError, Space},
     meta::{
         Meta,
         embedded::{Embedded, Progress, RecoveryError, RecoveryReport},
         keys::HEAL,
-        view::{Engine, ViewPlaces, ViewSettings, ViewSource},
+        view::{Engine, Places, ViewPlaces, ViewSettings, ViewSource},
     },
     objects::{Store, pages::Pages},
     rng::Rng,
@@ -149,27 +154,16 @@ pub async fn open(
         });
     }
     let opened = disk::open_local(&settings.data, &settings.disks, &*rng)?;
-    let disks = opened
-        .disks
-        .iter()
-        .zip(&settings.data)
-        .map(|(slot, dir)| PoolDisk {
-            slot: slot.slot,
-            number: slot.number,
-            location: dir.display().to_string(),
-            disk: match &slot.state {
-                SlotState::Present(disk) => Ok(Arc::clone(disk)),
-                SlotState::Missing { reason } => Err(reason.clone()),
-            },
-        });
+    let dirs = opened.disks.iter().zip(&settings.data);
+    let dirs = dirs.map(|(slot, dir)| (slot.number, dir.clone())).collect();
     let pool = Pool::new(
-        disks.collect(),
+        opened.disks.into_iter().map(PoolDisk::from).collect(),
         PoolOptions {
             profile,
             blocking_threads: true,
         },
     );
-    let views = view_places(&pool, &settings);
+    let views = view_places(&pool, &settings, dirs);
     let (engine, recovery) = Embedded::open(
         Arc::clone(&pool),
         Arc::clone(&views),
@@ -199,31 +193,48 @@ pub async fn open(
 }
 
 /// Where the view may be: at the place that is set, or on the first disk that is good.
-fn view_places(pool: &Arc<Pool>, settings: &OpenSettings) -> Arc<dyn ViewSource> {
+fn view_places(
+    pool: &Arc<Pool>,
+    settings: &OpenSettings,
+    dirs: HashMap<DiskNo, PathBuf>,
+) -> Arc<dyn ViewSource> {
     let view = ViewSettings::default();
     if let Some(dir) = &settings.view_dir {
-        let dirs = vec![dir.clone()];
-        return Arc::new(ViewPlaces::new(settings.engine, view, dirs, |_| true));
+        return Arc::new(ViewPlaces::new(settings.engine, view, dir.clone()));
     }
-    let dirs = settings.data.iter().map(|dir| dir.join("view"));
     let pool = Arc::clone(pool);
-    let is_usable = move |slot: usize| {
-        let disk = pool
-            .disks()
-            .get(slot)
-            .and_then(|disk| disk.disk.as_ref().ok());
-        disk.is_some_and(|disk| {
+    let places = DiskPlaces { pool, dirs };
+    Arc::new(ViewPlaces::new(settings.engine, view, places))
+}
+
+/// A view on a disk, in `view` of its directory.
+struct DiskPlaces {
+    pool: Arc<Pool>,
+    dirs: HashMap<DiskNo, PathBuf>,
+}
+
+impl DiskPlaces {
+    fn dir_of(&self, disk: &PoolDisk) -> Option<PathBuf> {
+        Some(self.dirs.get(&disk.number)?.join("view"))
+    }
+}
+
+impl Places for DiskPlaces {
+    fn dirs(&self) -> Vec<PathBuf> {
+        let disks = self.pool.disks();
+        disks.iter().filter_map(|disk| self.dir_of(disk)).collect()
+    }
+
+    fn is_usable(&self, dir: &Path) -> bool {
+        let disks = self.pool.disks();
+        let mut disks = disks.iter();
+        let disk = disks.find(|disk| self.dir_of(disk).is_some_and(|place| place == dir));
+        disk.and_then(PoolDisk::here).is_some_and(|disk| {
             // Nothing may be put into a directory that has become somebody else's.
             disk.look();
             !matches!(disk.health(), Health::Failed(_))
         })
-    };
-    Arc::new(ViewPlaces::new(
-        settings.engine,
-        view,
-        dirs.collect(),
-        is_usable,
-    ))
+    }
 }
 
 impl Storage {
@@ -285,10 +296,9 @@ impl Storage {
     /// The metadata engine's.
     pub async fn status(&self) -> Result<Status, crate::meta::MetaError> {
         let spaces = self.pool.spaces().await;
-        let disks = self.pool.disks().iter().zip(spaces);
-        let disks: Vec<_> = disks
-            .map(|(disk, space)| disk_status(disk, space))
-            .collect();
+        let disks = self.pool.disks();
+        let status = |disk: &PoolDisk| disk_status(disk, spaces.get(&disk.number).copied());
+        let disks: Vec<_> = disks.iter().map(status).collect();
         let good = disks
             .iter()
             .filter(|disk| disk.health == Health::Good)
@@ -304,11 +314,7 @@ impl Storage {
 
     /// Whether enough disks are good for commits. Full disks are: they take deletes, and who can't delete can't make room. Cheap.
     pub fn is_writable(&self) -> bool {
-        let good = |disk: &&PoolDisk| {
-            disk.disk
-                .as_ref()
-                .is_ok_and(|disk| !matches!(disk.health(), Health::Failed(_)))
-        };
+        let good = |disk: &&PoolDisk| !matches!(disk.health(), Health::Failed(_));
         let count = self.pool.disks().iter().filter(good).count();
         count >= Pool::write_quorum(self.pool.profile())
     }
@@ -351,16 +357,11 @@ impl Storage {
 }
 
 fn disk_status(disk: &PoolDisk, space: Option<Space>) -> DiskStatus {
-    let health = match &disk.disk {
-        Ok(disk) => disk.health(),
-        Err(reason) => Health::Failed(reason.clone()),
-    };
-    let location = disk.location.clone();
     DiskStatus {
         slot: disk.slot,
         number: disk.number,
-        location,
-        health,
+        location: disk.location.clone(),
+        health: disk.health(),
         space,
     }
 }

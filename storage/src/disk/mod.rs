@@ -55,6 +55,15 @@ pub use self::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DiskNo(pub u16);
 
+/// What a disk is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It is read and written.
+    Member,
+    /// It is read, and gets nothing new while enough others are good: what it holds moves away, so that it can be removed.
+    Draining,
+}
+
 /// Where a frame starts in one disk's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Address {

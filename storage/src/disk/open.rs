@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use super::{
-    Disk, DiskNo, DiskOptions, IdentityError, LocalVolume, LogDisk, LogDiskConfig, Volume,
+    Disk, DiskNo, DiskOptions, IdentityError, LocalVolume, LogDisk, LogDiskConfig, Role, Volume,
     identity::{Assembled, AssembledState, Assembly, assemble},
 };
 use crate::{
@@ -54,6 +54,10 @@ pub struct Slot {
     pub slot: usize,
     /// Number of the disk in it.
     pub number: DiskNo,
+    /// What the disk is there for.
+    pub role: Role,
+    /// The directory, for people.
+    pub location: String,
     /// Whether the disk can be used.
     pub state: SlotState,
     /// Whether the disk was replaced (or added) at this start: it is empty and wants healing. Told once: whoever heals has to
@@ -179,6 +183,7 @@ fn open_slot(
 ) -> Slot {
     let Assembled {
         member,
+        location,
         replaced,
         state,
     } = disk;
@@ -186,7 +191,6 @@ fn open_slot(
     let state = match state {
         AssembledState::Missing { reason } => SlotState::Missing { reason },
         AssembledState::Present { volume, lock } => {
-            let path = volume.location();
             let config = LogDiskConfig {
                 volume,
                 cluster_id,
@@ -201,7 +205,7 @@ fn open_slot(
                     SlotState::Present(disk)
                 }
                 Err(error) => {
-                    let reason = format!("{path}: {error}");
+                    let reason = format!("{location}: {error}");
                     reports.push(format!(
                         "disk {} (place {slot}) is missing: {reason}",
                         number.0
@@ -214,6 +218,8 @@ fn open_slot(
     Slot {
         slot,
         number,
+        role: Role::Member,
+        location,
         state,
         replaced,
     }

@@ -18,8 +18,7 @@ use larder_erasure::Profile;
 use super::*;
 use crate::{
     disk::{
-        Address, BlobId, Completion, DiskError, DiskNo, Frame, FrameKind, OpenOptions, Seq,
-        SlotState, memory,
+        Address, BlobId, Completion, DiskError, DiskNo, Frame, FrameKind, OpenOptions, Seq, memory,
     },
     meta::{
         Meta, MetaError, Revision,
@@ -37,15 +36,7 @@ pub(super) const INLINE_MAX: usize = 100;
 /// A pool of two disks in memory.
 pub(super) fn pool() -> Arc<Pool> {
     let (_, opened) = memory(2, 1 << 32, &OpenOptions::default(), &SeededRng::new(1)).unwrap();
-    let disks = opened.disks.into_iter().map(|slot| PoolDisk {
-        slot: slot.slot,
-        number: slot.number,
-        location: String::new(),
-        disk: match slot.state {
-            SlotState::Present(disk) => Ok(disk),
-            SlotState::Missing { reason } => Err(reason),
-        },
-    });
+    let disks = opened.disks.into_iter().map(PoolDisk::from);
     let profile = Profile::new(1, 1).unwrap();
     let pool = Pool::new(
         disks.collect(),
@@ -61,8 +52,9 @@ pub(super) fn pool() -> Arc<Pool> {
 
 /// How many blobs have extents, to see what leaks.
 pub(super) fn extents(pool: &Pool) -> usize {
-    let disks = pool.disks().iter().flat_map(|disk| &disk.disk);
+    let disks = pool.disks();
     let blobs = disks
+        .here()
         .flat_map(|disk| disk.extents().unwrap())
         .map(|(blob, _)| blob);
     blobs.collect::<HashSet<_>>().len()

@@ -33,23 +33,41 @@ const SILENT_AFTER: Duration = Duration::from_secs(1);
 /// Something that may block, on one disk.
 pub(crate) type Job<T> = Box<dyn FnOnce() -> T + Send>;
 
-/// What the pool knows of its disks' answering, in order of slot.
+/// What the pool knows of one disk's answering.
+#[derive(Debug)]
+pub(super) struct Post {
+    permits: Arc<Semaphore>,
+    silent: AtomicBool,
+}
+
+impl Default for Post {
+    fn default() -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(JOBS_PER_DISK)),
+            silent: AtomicBool::new(false),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Post {
+    pub(super) fn be_silent(&self) {
+        self.silent.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What is shared by the work on all disks.
 #[derive(Debug)]
 pub(super) struct Crew {
-    permits: Vec<Arc<Semaphore>>,
-    silent: Vec<AtomicBool>,
     reads: Arc<Semaphore>,
-    /// Notified when a disk turns silent or is given up.
+    /// Notified when a disk turns silent, is given up, or leaves.
     news: Notify,
 }
 
 impl Crew {
-    pub(super) fn new(disks: usize) -> Self {
-        let semaphore = |count| Arc::new(Semaphore::new(count));
+    pub(super) fn new() -> Self {
         Self {
-            permits: (0..disks).map(|_| semaphore(JOBS_PER_DISK)).collect(),
-            silent: (0..disks).map(|_| AtomicBool::new(false)).collect(),
-            reads: semaphore(READS),
+            reads: Arc::new(Semaphore::new(READS)),
             news: Notify::new(),
         }
     }
@@ -162,7 +180,7 @@ impl Pool {
     /// is told. Cheap; to be called a few times per `patience`.
     pub fn look_after(&self, patience: Duration) {
         let mut news = false;
-        for (slot, disk) in self.disks().iter().enumerate() {
+        for (disk, post) in self.disks().posts() {
             let Ok(disk) = &disk.disk else { continue };
             let age = disk.stalled_for();
             if age.is_some_and(|age| age >= patience) {
@@ -170,25 +188,31 @@ impl Pool {
                 news = true;
             }
             let silent = age.is_some_and(|age| age >= SILENT_AFTER);
-            news |= self.crew.silent[slot].swap(silent, Ordering::Relaxed) != silent && silent;
+            news |= post.silent.swap(silent, Ordering::Relaxed) != silent && silent;
         }
         if news {
-            self.crew.news.notify_waiters();
+            self.tell_news();
         }
     }
 
+    /// Has everybody who waits look again which disks are there and well.
+    pub(super) fn tell_news(&self) {
+        self.crew.news.notify_waiters();
+    }
+
     pub(super) fn answering(&self, disk: DiskNo) -> Answering {
-        let Some(slot) = self.slot_of(disk) else {
+        let disks = self.disks();
+        let Some((entry, post)) = disks.post(disk) else {
             return Answering::Never;
         };
-        match self.disks()[slot].disk.as_ref().map(|disk| disk.health()) {
+        match entry.disk.as_ref().map(|disk| disk.health()) {
             Err(_) | Ok(Health::Failed(_)) => Answering::Never,
-            Ok(_) if self.crew.silent[slot].load(Ordering::Relaxed) => Answering::Slowly,
+            Ok(_) if post.silent.load(Ordering::Relaxed) => Answering::Slowly,
             Ok(_) => Answering::Promptly,
         }
     }
 
-    /// Resolves when a disk turns silent or is given up. To be enabled before the state is looked at.
+    /// Resolves when a disk turns silent, is given up, or leaves. To be enabled before the state is looked at.
     pub(crate) fn news(&self) -> tokio::sync::futures::Notified<'_> {
         self.crew.news.notified()
     }
@@ -196,10 +220,6 @@ impl Pool {
     /// Whether something on this disk takes long.
     pub(crate) fn is_silent(&self, disk: DiskNo) -> bool {
         self.answering(disk) == Answering::Slowly
-    }
-
-    fn slot_of(&self, number: DiskNo) -> Option<usize> {
-        self.disks().iter().position(|disk| disk.number == number)
     }
 
     fn is_out(&self, number: DiskNo) -> bool {
@@ -268,7 +288,7 @@ impl Pool {
     }
 
     async fn permit(&self, disk: DiskNo) -> Option<OwnedSemaphorePermit> {
-        let permits = Arc::clone(&self.crew.permits[self.slot_of(disk)?]);
+        let permits = Arc::clone(&self.disks().post(disk)?.1.permits);
         loop {
             let news = self.crew.news.notified();
             tokio::pin!(news);

@@ -11,6 +11,7 @@
 
 mod block;
 mod crew;
+mod disks;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod fuzzing;
 mod placement;
@@ -22,8 +23,9 @@ mod write;
 
 pub use block::{BLOCK_CHECKSUM_BYTES, Layout, UNIT_BYTES};
 pub(crate) use crew::Job;
+pub use disks::{Disks, PoolDisk, Role};
 pub use placement::{BlobPlacement, PlacementError, ShardForm, ShardPlace};
-pub use pool::{Pool, PoolDisk, PoolOptions};
+pub use pool::{Pool, PoolOptions};
 pub use read::BlobReader;
 pub(crate) use read::verify_shard;
 pub use write::{BlobWriter, ExtentBlob, FinishedBlob, INLINE_MAX_BYTES, InlineBlob};

@@ -12,7 +12,7 @@ use larder_erasure::{Codec, Profile};
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    BlobPlacement, INLINE_MAX_BYTES, ShardPlace, StripeError,
+    BlobPlacement, Disks, INLINE_MAX_BYTES, PoolDisk, Role, ShardPlace, StripeError,
     block::mix,
     crew::{Crew, Job},
     read::Buffers,
@@ -21,19 +21,6 @@ use crate::{
     disk::{BlobId, Disk, DiskNo, Health, Seq, Space},
     placement,
 };
-
-/// A disk's place in the pool.
-#[derive(Clone, Debug)]
-pub struct PoolDisk {
-    /// Position in the configuration, from 0.
-    pub slot: usize,
-    /// Its number.
-    pub number: DiskNo,
-    /// Where it is, or should be, for people.
-    pub location: String,
-    /// The disk, or why it is missing.
-    pub disk: Result<Arc<dyn Disk>, String>,
-}
 
 /// Settings of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +34,7 @@ pub struct PoolOptions {
 /// The disks, the codecs, and the blobs in flight.
 #[derive(Debug)]
 pub struct Pool {
-    disks: Vec<PoolDisk>,
+    disks: RwLock<Disks>,
     options: PoolOptions,
     codecs: RwLock<HashMap<Profile, Arc<Codec>>>,
     next_blob: AtomicU64,
@@ -65,8 +52,8 @@ impl Pool {
     /// A pool of `disks`. Blob numbers start in epoch 0 until [`Pool::set_epoch`].
     pub fn new(disks: Vec<PoolDisk>, options: PoolOptions) -> Arc<Self> {
         Arc::new(Self {
-            crew: Crew::new(disks.len()),
-            disks,
+            crew: Crew::new(),
+            disks: RwLock::new(Disks::new(disks)),
             options,
             codecs: RwLock::default(),
             next_blob: AtomicU64::new(1),
@@ -97,9 +84,20 @@ impl Pool {
         self.inline_max_bytes.load(Ordering::Relaxed)
     }
 
-    /// The disks in order of slot, missing ones included.
-    pub fn disks(&self) -> &[PoolDisk] {
-        &self.disks
+    /// The disks as they are now, in order of slot, missing ones included.
+    pub fn disks(&self) -> Disks {
+        self.disks.read().clone()
+    }
+
+    /// Replaces the table of disks by what `change` makes of it. Who holds an older one goes on with it; who waits for a disk that is
+    /// no longer there is told. Closing such a disk is the caller's.
+    pub fn change_disks(&self, change: impl FnOnce(&mut Vec<PoolDisk>)) {
+        let mut current = self.disks.write();
+        let mut disks = current.to_vec();
+        change(&mut disks);
+        *current = current.replaced_by(disks);
+        drop(current);
+        self.tell_news();
     }
 
     /// How new blobs are coded.
@@ -108,13 +106,8 @@ impl Pool {
     }
 
     /// The disk of this number, if it is here.
-    pub fn disk(&self, number: DiskNo) -> Option<&Arc<dyn Disk>> {
-        self.disks
-            .iter()
-            .find(|disk| disk.number == number)?
-            .disk
-            .as_ref()
-            .ok()
+    pub fn disk(&self, number: DiskNo) -> Option<Arc<dyn Disk>> {
+        self.disks.read().entry(number)?.here().map(Arc::clone)
     }
 
     /// A number that no other blob has.
@@ -177,7 +170,8 @@ impl Pool {
         profile.data() + usize::from(profile.parity() > 1)
     }
 
-    /// The disks for the shards of a new blob, in order of shard; `None` where there is none.
+    /// The disks for the shards of a new blob, in order of shard; `None` where there is none. Disks that are being drained are taken
+    /// only where the others are too few: that a blob is whole counts for more than that a disk empties soon.
     ///
     /// # Errors
     /// [`StripeError::TooFewDisks`], or [`StripeError::Full`] where full disks are the reason.
@@ -186,17 +180,24 @@ impl Pool {
         profile: Profile,
         blob: BlobId,
     ) -> Result<Vec<Option<Arc<dyn Disk>>>, StripeError> {
-        let health: Vec<_> = self.disks.iter().map(disk_health).collect();
-        let good: Vec<bool> = health
-            .iter()
-            .map(|health| *health == Some(Health::Good))
-            .collect();
-        let chosen = placement::choose(&good, profile.total(), mix(blob.0));
+        let disks = self.disks();
+        let health: Vec<Health> = disks.iter().map(PoolDisk::health).collect();
+        let good = |role: Role| {
+            let is_good =
+                |(disk, health): (&PoolDisk, &Health)| disk.role == role && *health == Health::Good;
+            disks.iter().zip(&health).map(is_good).collect::<Vec<_>>()
+        };
+        let mut chosen = placement::choose(&good(Role::Member), profile.total(), mix(blob.0));
+        let lacking = chosen.iter().filter(|slot| slot.is_none()).count();
+        if lacking > 0 {
+            let spare = placement::choose(&good(Role::Draining), lacking, mix(blob.0));
+            let empty = chosen.iter_mut().filter(|slot| slot.is_none());
+            empty.zip(spare).for_each(|(slot, spare)| *slot = spare);
+        }
         let count = chosen.iter().flatten().count();
         let needed = Self::write_quorum(profile);
         if count < needed {
-            let full = health.contains(&Some(Health::Full));
-            return Err(if full {
+            return Err(if health.contains(&Health::Full) {
                 StripeError::Full
             } else {
                 StripeError::TooFewDisks {
@@ -205,7 +206,7 @@ impl Pool {
                 }
             });
         }
-        let disk_of = |slot: usize| self.disks[slot].disk.as_ref().ok().map(Arc::clone);
+        let disk_of = |slot: usize| disks[slot].here().map(Arc::clone);
         Ok(chosen
             .into_iter()
             .map(|slot| slot.and_then(disk_of))
@@ -229,7 +230,7 @@ impl Pool {
             let ShardPlace::Extent(number) = place else {
                 return None;
             };
-            let disk = Arc::clone(self.disk(*number)?);
+            let disk = self.disk(*number)?;
             let shard = u8::try_from(index).unwrap_or(u8::MAX);
             let job: Job<()> = Box::new(move || remove_extent(&*disk, blob, shard));
             Some((*number, job))
@@ -254,8 +255,9 @@ impl Pool {
 
     /// One job for each disk that is here.
     fn for_each_disk<T>(&self, job: impl Fn(Arc<dyn Disk>) -> Job<T>) -> Vec<(DiskNo, Job<T>)> {
-        let present = self.disks.iter().filter_map(|disk| disk.disk.as_ref().ok());
-        present
+        let disks = self.disks();
+        disks
+            .here()
             .map(|disk| (disk.number(), job(Arc::clone(disk))))
             .collect()
     }
@@ -288,13 +290,11 @@ impl Pool {
         self.on_disks(jobs.len(), jobs).await;
     }
 
-    /// Space of the disks in order of slot; `None` for one that is out or missing.
-    pub async fn spaces(&self) -> Vec<Option<Space>> {
+    /// Space of the disks that are here and not out.
+    pub async fn spaces(&self) -> HashMap<DiskNo, Space> {
         let jobs = self.for_each_disk(|disk| Box::new(move || (disk.number(), disk.space())));
         let found = self.on_disks(jobs.len(), jobs).await;
-        let found: HashMap<DiskNo, Space> = found.into_iter().flatten().collect();
-        let of = |disk: &PoolDisk| found.get(&disk.number).copied();
-        self.disks.iter().map(of).collect()
+        found.into_iter().flatten().collect()
     }
 
     /// Closes the disks, all at once. Resolves when they are closed or given up.
@@ -328,8 +328,4 @@ fn remove_extent(disk: &dyn Disk, blob: BlobId, shard: u8) {
     if let Err(error) = disk.remove_extent(blob, shard) {
         tracing::warn!(%error, disk = disk.number().0, "extent not removed");
     }
-}
-
-fn disk_health(disk: &PoolDisk) -> Option<Health> {
-    disk.disk.as_ref().ok().map(|disk| disk.health())
 }

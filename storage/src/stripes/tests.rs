@@ -11,10 +11,11 @@ use super::{
     PoolOptions, StripeError,
 };
 use crate::{
-    disk::{MemoryVolume, OpenOptions, Opened, SlotState, extent_path, memory},
+    disk::{MemoryVolume, OpenOptions, Opened, extent_path, memory},
     rng::{Rng, SeededRng},
 };
 
+mod disks;
 mod hang;
 
 struct World {
@@ -30,15 +31,7 @@ fn world(profile: Profile, count: usize) -> World {
 }
 
 fn pool_of(opened: Opened, profile: Profile, blocking_threads: bool) -> Arc<Pool> {
-    let disks = opened.disks.into_iter().map(|slot| PoolDisk {
-        slot: slot.slot,
-        number: slot.number,
-        location: String::new(),
-        disk: match slot.state {
-            SlotState::Present(disk) => Ok(disk),
-            SlotState::Missing { reason } => Err(reason),
-        },
-    });
+    let disks = opened.disks.into_iter().map(PoolDisk::from);
     let options = PoolOptions {
         profile,
         blocking_threads,
@@ -244,8 +237,9 @@ fn a_body_of_another_length_than_announced_is_refused() {
 fn a_dropped_writer_or_blob_leaves_no_extents() {
     let world = world(profile(2, 2), 4);
     let extents = || -> usize {
-        let disks = world.pool.disks().iter();
+        let disks = world.pool.disks();
         disks
+            .iter()
             .map(|disk| disk.disk.as_ref().unwrap().extents().unwrap().len())
             .sum()
     };

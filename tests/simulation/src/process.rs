@@ -5,7 +5,7 @@ use std::sync::Arc;
 use larder_erasure::Profile;
 use larder_storage::{
     clock::Clock,
-    disk::{DiskOptions, IdentityError, LogDisk, OpenOptions, SlotState, open_manual},
+    disk::{DiskOptions, IdentityError, LogDisk, OpenOptions, open_manual},
     meta::{
         Meta,
         embedded::{Embedded, RecoveryError, RecoveryReport},
@@ -70,15 +70,7 @@ pub fn boot(
     };
     let (opened, disks) = open_manual(volumes, &options, &**rng)?;
     let cluster = format!("{:032x}", opened.cluster_id);
-    let slots = opened.disks.into_iter().map(|slot| PoolDisk {
-        slot: slot.slot,
-        number: slot.number,
-        location: format!("slot-{}", slot.slot),
-        disk: match slot.state {
-            SlotState::Present(disk) => Ok(disk),
-            SlotState::Missing { reason } => Err(reason),
-        },
-    });
+    let slots = opened.disks.into_iter().map(PoolDisk::from);
     let profile = Profile::new(2, 2).unwrap_or_else(|_| unreachable!("2+2 is a profile"));
     let options = PoolOptions {
         profile,

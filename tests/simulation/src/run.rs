@@ -203,8 +203,8 @@ impl Simulation {
             Err(error) => Err(format!("disks refused: {error}")),
             Ok(machine) => {
                 self.faults.keep_swapped();
-                let slots = machine.pool.disks().iter();
-                self.slots = slots.map(|disk| disk.number).collect();
+                let slots = machine.pool.disks();
+                self.slots = slots.iter().map(|disk| disk.number).collect();
                 if !at_once {
                     self.faults.at_boot(&self.world);
                 }

@@ -41,6 +41,8 @@ pub struct Assembly {
 pub struct Assembled {
     /// Which disk is in it.
     pub member: Member,
+    /// Where it is, or should be, for people.
+    pub location: String,
     /// Whether the disk took another one's place, or was added, at this start: it holds nothing yet. Not set in a new cluster.
     pub replaced: bool,
     /// Whether it can be used.
@@ -529,6 +531,7 @@ impl Membership {
         let member = self.members[slot];
         let document = self.document(slot);
         let Found { volume, content } = found;
+        let location = volume.location();
         let (lock, stored) = match content {
             Content::Unusable(reason) => {
                 let state = AssembledState::Missing { reason };
@@ -536,6 +539,7 @@ impl Membership {
                     Ok(()),
                     Assembled {
                         member,
+                        location,
                         replaced,
                         state,
                     },
@@ -556,6 +560,7 @@ impl Membership {
             stored,
             Assembled {
                 member,
+                location,
                 replaced,
                 state,
             },

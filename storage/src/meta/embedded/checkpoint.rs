@@ -154,7 +154,9 @@ impl Embedded {
         let mut positions = self.positions.lock();
         let mut sequencer = self.sequencer.lock();
         sequencer.appended_bytes = 0;
-        for disk in self.present() {
+        let disks = self.pool.disks();
+        positions.retain(|number, _| disks.entry(*number).is_some());
+        for disk in disks.here() {
             if let Ok(address) = disk.next_address(0, sequencer.next) {
                 positions.insert(disk.number(), address);
             }
@@ -202,7 +204,7 @@ impl Embedded {
                 meta: body,
                 shard: &[],
             };
-            for disk in self.present() {
+            for disk in self.pool.disks().here() {
                 append_one(disk, &frame, &wait);
             }
         }

@@ -56,7 +56,7 @@ use super::{
 use crate::{
     disk::{Address, Disk, DiskError, DiskNo, FRAME_HEADER_BYTES, Frame, FrameKind, Health, Seq},
     mutation::{self, Mutation},
-    stripes::{BlobPlacement, InlineBlob, Pool, ShardForm, ShardPlace},
+    stripes::{BlobPlacement, Disks, InlineBlob, Pool, PoolDisk, Role, ShardForm, ShardPlace},
 };
 
 /// Bytes queued for one disk's log above which commits wait, unless set.
@@ -229,9 +229,11 @@ impl Embedded {
     }
 
     /// A disk with more in its queue than it should have.
-    fn overfull(&self) -> Option<&Arc<dyn Disk>> {
+    fn overfull(&self) -> Option<Arc<dyn Disk>> {
         let limit = self.max_pending_bytes.load(Ordering::Relaxed);
-        self.present().find(|disk| disk.pending_bytes() > limit)
+        let disks = self.pool.disks();
+        let mut here = disks.here();
+        here.find(|disk| disk.pending_bytes() > limit).cloned()
     }
 
     /// Refuses a blob for which too few disks have room, before anything is appended: a frame that is appended may be found
@@ -279,9 +281,10 @@ impl Embedded {
             return Err(MetaError::Unavailable("metadata is being rebuilt".into()));
         }
         let seq = sequencer.next;
+        let disks = self.pool.disks();
         let mut planned = match &inline {
             Some(blob) => plan_inline(blob),
-            None => self.plan_copies(seq),
+            None => self.plan_copies(&disks, seq),
         };
         if inline
             .as_ref()
@@ -339,38 +342,26 @@ impl Embedded {
     }
 
     fn good_disks(&self) -> usize {
-        let usable = |disk: &&Arc<dyn Disk>| !matches!(disk.health(), Health::Failed(_));
-        self.present().filter(usable).count()
-    }
-
-    /// The disks that are here, failed or not.
-    fn present(&self) -> impl Iterator<Item = &Arc<dyn Disk>> {
         self.pool
             .disks()
             .iter()
-            .filter_map(|disk| disk.disk.as_ref().ok())
+            .filter(|disk| is_usable(disk))
+            .count()
     }
 
-    /// Disks for the copies of a commit without a blob: a rotation over the good ones.
-    fn plan_copies(&self, seq: Seq) -> Vec<Planned<'_>> {
-        let good: Vec<&Arc<dyn Disk>> = self
-            .present()
-            .filter(|disk| !matches!(disk.health(), Health::Failed(_)))
-            .collect();
-        let start = usize::try_from(seq.0 % good.len().max(1) as u64).unwrap_or(0);
-        let rotated = good
-            .iter()
-            .cycle()
-            .skip(start)
-            .take(good.len().min(self.copies_wanted()));
-        rotated
-            .map(|disk| Planned {
-                disk,
-                address: None,
-                shard: None,
-                copy: false,
-            })
-            .collect()
+    /// Disks for the copies of a commit without a blob: a rotation over the good ones; disks that are being drained only where the
+    /// others are too few.
+    fn plan_copies<'a>(&self, disks: &'a Disks, seq: Seq) -> Vec<Planned<'a>> {
+        let wanted = self.copies_wanted();
+        let mut chosen = rotated(disks, Role::Member, seq, wanted);
+        chosen.extend(rotated(disks, Role::Draining, seq, wanted - chosen.len()));
+        let plan = |disk| Planned {
+            disk,
+            address: None,
+            shard: None,
+            copy: false,
+        };
+        chosen.into_iter().map(plan).collect()
     }
 
     /// Appends further copies of a commit on good disks that have none yet; for when a disk failed under it.
@@ -383,14 +374,15 @@ impl Embedded {
             meta: &body,
             shard: &[],
         };
+        let disks = self.pool.disks();
         let sequencer = self.sequencer.lock();
         let mut left = count;
-        for disk in self.present() {
+        for disk in in_order_of_choice(&disks) {
             let has = pending
                 .copies
                 .iter()
                 .any(|(number, _)| *number == disk.number());
-            if left == 0 || has || matches!(disk.health(), Health::Failed(_)) {
+            if left == 0 || has {
                 continue;
             }
             if let Some(address) = append_one(disk, &frame, &pending.wait) {
@@ -597,6 +589,33 @@ fn check_limits(transaction: &Transaction) -> Result<(), MetaError> {
         ));
     }
     Ok(())
+}
+
+/// Whether this disk takes records.
+fn is_usable(disk: &PoolDisk) -> bool {
+    !matches!(disk.health(), Health::Failed(_))
+}
+
+/// At most `count` of the usable disks of this role, a different one first each time.
+fn rotated(disks: &Disks, role: Role, seq: Seq, count: usize) -> Vec<&Arc<dyn Disk>> {
+    let usable = disks
+        .iter()
+        .filter(|disk| disk.role == role && is_usable(disk));
+    let usable: Vec<_> = usable.filter_map(PoolDisk::here).collect();
+    let start = usize::try_from(seq.0 % usable.len().max(1) as u64).unwrap_or(0);
+    let count = usable.len().min(count);
+    usable.into_iter().cycle().skip(start).take(count).collect()
+}
+
+/// The usable disks, those that are being drained last.
+fn in_order_of_choice(disks: &Disks) -> impl Iterator<Item = &Arc<dyn Disk>> {
+    let of = |role: Role| {
+        let usable = disks
+            .iter()
+            .filter(move |disk| disk.role == role && is_usable(disk));
+        usable.filter_map(PoolDisk::here)
+    };
+    of(Role::Member).chain(of(Role::Draining))
 }
 
 /// Whether a shard may go to this disk: a place on one that refuses it must not be named.

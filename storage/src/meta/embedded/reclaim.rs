@@ -119,10 +119,9 @@ impl Embedded {
     fn victim(&self) -> Result<Option<Victim>, MetaError> {
         let mut sealed = Vec::new();
         let (mut total, mut dead) = (0, 0);
-        for disk in self
-            .present()
-            .filter(|disk| disk.health() == Health::Good || disk.health() == Health::Full)
-        {
+        let disks = self.pool.disks();
+        let usable = |disk: &&Arc<dyn Disk>| !matches!(disk.health(), Health::Failed(_));
+        for disk in disks.here().filter(usable) {
             for segment in disk
                 .segments()?
                 .into_iter()
@@ -170,7 +169,7 @@ impl Embedded {
     /// Tombstones below this number have nothing left to hide: every remaining segment of every disk is younger.
     fn horizon(&self, victim: DiskNo, segment: u32) -> Result<Seq, MetaError> {
         let mut horizon = Seq(u64::MAX);
-        for disk in self.pool.disks() {
+        for disk in &self.pool.disks() {
             // What a missing disk still holds is not known: keep everything for its return.
             let Ok(disk) = &disk.disk else {
                 return Ok(Seq::default());

@@ -23,6 +23,7 @@ use super::{
     Caller, Embedded, Pending, Sequencer, append_one,
     body::{CheckpointBody, EpochBody, ViewValue, decode_commit},
     checkpoint::CheckpointState,
+    in_order_of_choice,
     locks::{Held, KeyLocks},
     reclaim::stripe_error,
     space::{SegmentSpace, inline_placement},
@@ -354,12 +355,12 @@ impl Embedded {
                 meta,
                 shard: &[],
             };
+            let disks = self.pool.disks();
             let _order = self.sequencer.lock();
             let has =
                 |disk: &Arc<dyn Disk>| commit.copies.iter().any(|(on, _)| *on == disk.number());
-            let lacking = self.present().filter(|disk| !has(disk));
-            for disk in lacking
-                .filter(|disk| !matches!(disk.health(), Health::Failed(_)))
+            for disk in in_order_of_choice(&disks)
+                .filter(|disk| !has(disk))
                 .take(wanted.saturating_sub(commit.copies.len()))
             {
                 append_one(disk, &frame, &wait);
@@ -413,17 +414,17 @@ struct Renewed {
 }
 
 /// The disks that can be read. One that turns out to be unreadable on the way is given up: the rest goes on without it.
-fn present(pool: &Pool) -> impl Iterator<Item = &Arc<dyn Disk>> {
-    let here = pool
-        .disks()
-        .iter()
-        .filter_map(|disk| disk.disk.as_ref().ok());
-    here.filter(|disk| !matches!(disk.health(), Health::Failed(_)))
+fn present(pool: &Pool) -> Vec<Arc<dyn Disk>> {
+    let disks = pool.disks();
+    let readable = disks
+        .here()
+        .filter(|disk| !matches!(disk.health(), Health::Failed(_)));
+    readable.cloned().collect()
 }
 
 /// Whether enough disks are left for reading everything.
 fn check_present(pool: &Pool) -> Result<(), RecoveryError> {
-    let (present, needed) = (present(pool).count(), pool.profile().data());
+    let (present, needed) = (present(pool).len(), pool.profile().data());
     if present < needed {
         return Err(RecoveryError::TooFewDisks { present, needed });
     }
@@ -437,6 +438,7 @@ fn open_view(
     cluster: &Bytes,
 ) -> Result<(Arc<dyn View>, CheckpointState), RecoveryError> {
     let floor = present(pool)
+        .iter()
         .map(|disk| disk.trim_floor())
         .max()
         .unwrap_or_default();
@@ -565,7 +567,7 @@ impl<'a> Replay<'a> {
                         0
                     };
                     parts.push((
-                        disk,
+                        Arc::clone(&disk),
                         segment.number,
                         offset,
                         segment.bytes.saturating_sub(offset.into()),
@@ -731,7 +733,7 @@ impl<'a> Replay<'a> {
                     return None;
                 }
                 // Where no disk is left for a further shard, writing anew gains nothing.
-                good < placement.profile.total().min(present(self.pool).count())
+                good < placement.profile.total().min(present(self.pool).len())
             }
         };
         Some(Adopted {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::{Embedded, RecoveryReport, body::ViewValue};
 use crate::{
-    disk::{DiskOptions, MemoryVolume, OpenOptions, SlotState, Volume, open_volumes},
+    disk::{DiskOptions, MemoryVolume, OpenOptions, Volume, open_volumes},
     meta::{
         Change, Entry, Meta, MetaError, Precondition, Transaction,
         keys::HEAL,
@@ -24,6 +24,7 @@ use crate::{
     stripes::{BlobPlacement, BlobReader, BlobWriter, FinishedBlob, Pool, PoolDisk, PoolOptions},
 };
 
+mod disks;
 mod faults;
 mod records;
 
@@ -99,15 +100,7 @@ impl World {
         views: Arc<dyn ViewSource>,
     ) -> Running {
         let opened = open_volumes(volumes, &self.options, &self.rng).unwrap();
-        let disks = opened.disks.into_iter().map(|slot| PoolDisk {
-            slot: slot.slot,
-            number: slot.number,
-            location: slot.slot.to_string(),
-            disk: match slot.state {
-                SlotState::Present(disk) => Ok(disk),
-                SlotState::Missing { reason } => Err(reason),
-            },
-        });
+        let disks = opened.disks.into_iter().map(PoolDisk::from);
         let options = PoolOptions {
             profile: Profile::new(2, 2).unwrap(),
             blocking_threads: true,
@@ -146,7 +139,7 @@ impl World {
 
 impl Running {
     fn close(self) {
-        for disk in self.pool.disks() {
+        for disk in &self.pool.disks() {
             disk.disk.as_ref().unwrap().close();
         }
     }

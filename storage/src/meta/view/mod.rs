@@ -32,7 +32,7 @@ pub use self::{
     fjall::FjallView,
     memory::MemoryView,
     sled::SledView,
-    source::{ViewDir, ViewPlaces},
+    source::{Places, ViewDir, ViewPlaces},
     switch::SwitchView,
 };
 

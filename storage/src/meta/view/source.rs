@@ -1,6 +1,10 @@
 //! Where views are kept: a directory for the real ones, memory for tests.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 
@@ -32,51 +36,63 @@ impl ViewSource for ViewDir {
     }
 }
 
-/// Whether a place may be used now.
-type IsUsable = dyn Fn(usize) -> bool + Send + Sync;
+/// The directories for a view, in order of preference, and whether one may be used now.
+pub trait Places: Send + Sync {
+    /// All of them. They may be others each time.
+    fn dirs(&self) -> Vec<PathBuf>;
+    /// Whether this one may be used. May block.
+    fn is_usable(&self, dir: &Path) -> bool;
+}
+
+/// A single place.
+impl Places for PathBuf {
+    fn dirs(&self) -> Vec<PathBuf> {
+        vec![self.clone()]
+    }
+
+    fn is_usable(&self, _dir: &Path) -> bool {
+        true
+    }
+}
 
 /// A view in the first of several directories that can be used; a place that failed is not tried again.
 pub struct ViewPlaces {
     engine: Engine,
     settings: ViewSettings,
-    /// In order of preference.
-    dirs: Vec<PathBuf>,
-    is_usable: Box<IsUsable>,
-    failed: Mutex<BTreeSet<usize>>,
+    places: Box<dyn Places>,
+    failed: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl std::fmt::Debug for ViewPlaces {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let failed = &*self.failed.lock();
         f.debug_struct("ViewPlaces")
-            .field("dirs", &self.dirs)
+            .field("dirs", &self.places.dirs())
             .field("failed", failed)
             .finish_non_exhaustive()
     }
 }
 
 impl ViewPlaces {
-    /// Views of `engine` in one of `dirs`, whose n-th may be used while `is_usable(n)`.
-    pub fn new(
-        engine: Engine,
-        settings: ViewSettings,
-        dirs: Vec<PathBuf>,
-        is_usable: impl Fn(usize) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    /// Views of `engine` in one of `places`.
+    pub fn new(engine: Engine, settings: ViewSettings, places: impl Places + 'static) -> Self {
         Self {
             engine,
             settings,
-            dirs,
-            is_usable: Box::new(is_usable),
+            places: Box::new(places),
             failed: Mutex::default(),
         }
+    }
+
+    fn may_use(&self, dir: &Path) -> bool {
+        !self.failed.lock().contains(dir) && self.places.is_usable(dir)
     }
 
     /// Does `work` at the first place where it succeeds.
     fn first<T>(&self, work: impl Fn(&ViewDir) -> Result<T, ViewError>) -> Result<T, ViewError> {
         let mut last = ViewError("no disk is left for the metadata view".to_owned());
-        for (number, dir) in self.dirs.iter().enumerate() {
-            if self.failed.lock().contains(&number) || !(self.is_usable)(number) {
+        for dir in self.places.dirs() {
+            if !self.may_use(&dir) {
                 continue;
             }
             let place = ViewDir {
@@ -89,7 +105,7 @@ impl ViewPlaces {
                 Err(error) => last = error,
             }
             tracing::warn!(error = %last, dir = %dir.display(), "no place for the metadata view");
-            self.failed.lock().insert(number);
+            self.failed.lock().insert(dir);
         }
         // The next try may find that one of them is well again.
         self.failed.lock().clear();
@@ -100,11 +116,10 @@ impl ViewPlaces {
 impl ViewSource for ViewPlaces {
     /// What can't be opened where it is can perhaps be wiped: the first usable place alone is tried.
     fn open(&self) -> Result<Arc<dyn View>, ViewError> {
-        let usable =
-            |number: &usize| !self.failed.lock().contains(number) && (self.is_usable)(*number);
-        let number = (0..self.dirs.len()).find(usable);
-        let number = number.ok_or_else(|| ViewError("no disk is left for it".to_owned()))?;
-        open(self.engine, &self.dirs[number], self.settings)
+        let dirs = self.places.dirs();
+        let dir = dirs.iter().find(|dir| self.may_use(dir));
+        let dir = dir.ok_or_else(|| ViewError("no disk is left for it".to_owned()))?;
+        open(self.engine, dir, self.settings)
     }
 
     fn wipe(&self) -> Result<(), ViewError> {

@@ -43,12 +43,8 @@ impl Faulty {
                 .await
                 .unwrap();
         }
-        let others = self
-            .world
-            .pool
-            .disks()
-            .iter()
-            .filter(|disk| !slots.contains(&disk.slot));
+        let disks = self.world.pool.disks();
+        let others = disks.iter().filter(|disk| !slots.contains(&disk.slot));
         for disk in others {
             while disk.disk.as_ref().unwrap().stalled_for().is_some() {
                 tokio::task::yield_now().await;
@@ -169,8 +165,10 @@ async fn removals_and_closing_end_when_the_disk_is_given_up() {
 /// Gives up whatever hangs until `task` has ended: it meets one hanging disk only after it has left the other behind.
 async fn give_up_until<T>(faulty: &Faulty, hanging: &[usize], task: &tokio::task::JoinHandle<T>) {
     while !task.is_finished() {
-        let disks = faulty.world.pool.disks().iter();
-        let busy = disks.filter(|disk| disk.disk.as_ref().unwrap().stalled_for().is_some());
+        let disks = faulty.world.pool.disks();
+        let busy = disks
+            .iter()
+            .filter(|disk| disk.disk.as_ref().unwrap().stalled_for().is_some());
         let busy: Vec<usize> = busy.map(|disk| disk.slot).collect();
         if busy.iter().all(|slot| hanging.contains(slot)) {
             faulty.world.pool.look_after(Duration::ZERO);

@@ -253,7 +253,7 @@ async fn a_disk_that_turns_full_gets_no_shard_and_none_is_claimed_to_be_there() 
     assert_eq!(running.read_blob("kafter").await, Some(body(2)));
     running.delete("kbefore").await;
     faulty.world.volumes[3].set_total_bytes(1 << 20);
-    let disk = running.pool.disks()[3].disk.as_ref().unwrap();
+    let disk = running.pool.disks()[3].clone().disk.unwrap();
     // The free space is looked at once a second.
     clock.advance(Duration::from_secs(2));
     disk.space();
