@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use larder_storage::{clock::Clock, objects::Store, rng::Rng};
+use larder_storage::{clock::Clock, objects::Store, open::Storage, rng::Rng};
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
-    admin::StatusSource,
     credentials::Root,
     error::{S3Code, S3Error, S3Result},
     hash::Md5Lanes,
@@ -17,6 +17,9 @@ use crate::{
     route, sigv2,
     sigv4::{Request, Secret, Verified, Verifier},
 };
+
+/// Administrators and Prometheuses that are served at a time.
+const MAX_ADMIN_REQUESTS: usize = 32;
 
 /// What an [`App`] is made of.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct AppParts {
     pub md5: Md5Lanes,
     /// Requests in progress at most.
     pub max_requests: usize,
+    /// What a Prometheus shows instead of a signature, if it may.
+    pub metrics_token: Option<Secret>,
 }
 
 /// Shared by all requests. Serves health checks from the start, S3 once [`App::open`] was called.
@@ -42,20 +47,24 @@ pub struct App {
     pub(crate) domains: Vec<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) request_ids: RequestIds,
-    pub(crate) requests: Arc<tokio::sync::Semaphore>,
-    pub(crate) metrics: Metrics,
+    pub(crate) requests: Arc<Semaphore>,
+    /// As `requests`, for administrators: they are served under overload as well.
+    pub(crate) admin_requests: Arc<Semaphore>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics_token: Option<Secret>,
     pub(crate) md5: Md5Lanes,
+    max_requests: usize,
     started: Duration,
+    stop: watch::Sender<bool>,
     verifier: Verifier,
     opened: OnceLock<Opened>,
 }
 
 #[derive(Debug)]
 struct Opened {
-    store: Store,
+    storage: Arc<Storage>,
     access_key: String,
     secret: Secret,
-    status: Arc<dyn StatusSource>,
 }
 
 impl App {
@@ -63,8 +72,12 @@ impl App {
     pub fn new(parts: AppParts) -> Self {
         Self {
             request_ids: RequestIds::new(&*parts.rng),
-            requests: Arc::new(tokio::sync::Semaphore::new(parts.max_requests)),
-            metrics: Metrics::default(),
+            requests: Arc::new(Semaphore::new(parts.max_requests)),
+            admin_requests: Arc::new(Semaphore::new(MAX_ADMIN_REQUESTS)),
+            metrics: Arc::default(),
+            metrics_token: parts.metrics_token,
+            max_requests: parts.max_requests,
+            stop: watch::Sender::new(false),
             md5: parts.md5,
             verifier: Verifier::new(parts.region.clone()),
             region: parts.region,
@@ -81,14 +94,13 @@ impl App {
     }
 
     /// Starts serving S3 from `store`. Only the first call counts.
-    pub fn open(&self, store: Store, root: &Root, status: Arc<dyn StatusSource>) {
+    pub fn open(&self, storage: Arc<Storage>, root: &Root) {
         let secret = Secret::new(root.secret_key.as_str());
         let access_key = root.access_key.clone();
         drop(self.opened.set(Opened {
-            store,
+            storage,
             access_key,
             secret,
-            status,
         }));
     }
 
@@ -97,15 +109,32 @@ impl App {
     /// # Errors
     /// [`S3Code::ServiceUnavailable`] while it is not open yet.
     pub fn store(&self) -> S3Result<&Store> {
-        self.opened().map(|opened| &opened.store)
+        self.storage().map(|storage| storage.store())
     }
 
-    /// The state of the disks.
+    /// What the store is a part of: disks, upkeep.
     ///
     /// # Errors
     /// As [`App::store`].
-    pub fn status(&self) -> S3Result<&dyn StatusSource> {
-        self.opened().map(|opened| &*opened.status)
+    pub fn storage(&self) -> S3Result<&Arc<Storage>> {
+        self.opened().map(|opened| &opened.storage)
+    }
+
+    /// S3 requests in progress.
+    pub fn requests_in_progress(&self) -> usize {
+        self.max_requests
+            .saturating_sub(self.requests.available_permits())
+    }
+
+    /// Ends answers that have no end of their own.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Ready once [`App::stop`] was called.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stop = self.stop.subscribe();
+        async move { drop(stop.wait_for(|stop| *stop).await) }
     }
 
     /// Who sent this request.

@@ -3,8 +3,10 @@
 //! Invariant: the only place that prints. Results go to stdout; an error is one line on stderr and
 //! a non-zero exit.
 
+pub(crate) mod admin_client;
 mod server;
 mod status;
+mod table;
 
 use std::{error::Error, io::Write as _, process::ExitCode};
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 /// The file that holds made-up credentials, in each data directory.
 pub const FILE_NAME: &str = "credentials.json";
 const ACCESS_KEY: &str = "LARDER_ROOT_ACCESS_KEY";
+const METRICS_TOKEN: &str = "LARDER_METRICS_TOKEN";
 const SECRET_KEY: &str = "LARDER_ROOT_SECRET_KEY";
 /// As AWS: 20 characters and 40.
 const ACCESS_KEY_CHARS: usize = 20;
@@ -103,6 +104,24 @@ pub fn from_environment(
             }))
         }
     }
+}
+
+/// What a Prometheus shows to read the metrics, where the environment sets it.
+///
+/// # Errors
+/// As [`from_environment`].
+pub fn metrics_token(
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<String>, CredentialsError> {
+    let token = value_or_file(&variable, METRICS_TOKEN)?;
+    let is_good = |token: &String| {
+        token.len() >= MIN_SECRET_CHARS && token.bytes().all(|b| b.is_ascii_graphic())
+    };
+    if token.as_ref().is_none_or(is_good) {
+        return Ok(token);
+    }
+    let reason = "must be at least 8 printable characters without spaces";
+    Err(CredentialsError::Invalid(METRICS_TOKEN, reason))
 }
 
 /// The newest pair kept in `directories`, and where it is.
@@ -287,6 +306,18 @@ mod tests {
         assert!(
             from_environment(environment(&[(ACCESS_KEY, "admin"), (SECRET_KEY, "123")])).is_err()
         );
+    }
+
+    #[test]
+    fn a_token_for_metrics_is_taken_or_refused_never_ignored() {
+        let token =
+            |value| metrics_token(move |name| (name == METRICS_TOKEN).then(|| String::from(value)));
+        assert_eq!(
+            token("t0ken-of-prometheus").unwrap().unwrap(),
+            "t0ken-of-prometheus"
+        );
+        assert!(token("").is_err() && token("short").is_err() && token("with a space").is_err());
+        assert_eq!(metrics_token(|_| None).unwrap(), None);
     }
 
     #[test]

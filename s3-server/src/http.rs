@@ -16,7 +16,7 @@ mod watched;
 
 use std::time::Duration;
 
-pub use body::{Body, BodyError};
+pub use body::{Body, BodyError, Passage};
 pub use incoming::{Incoming, IncomingError};
 pub use listener::{Limits, Listener, Stopper, stopper};
 pub use request_id::{RequestId, RequestIds};

@@ -43,6 +43,7 @@ mod upload_part_copy;
 use larder_storage::objects::{BucketName, ObjectKey};
 
 pub use call::Call;
+pub(crate) use small_body::read as read_small_body;
 
 use crate::{
     error::{S3Code, S3Error, S3Result},

@@ -27,6 +27,7 @@ use crate::{
     credentials::{self, CredentialsError, FILE_NAME, Origin, Root},
     hash::Md5Lanes,
     http::{Deadlines, Limits, Listener, Service, stopper},
+    sigv4::Secret,
 };
 
 /// How long tasks that are left may take to end.
@@ -82,7 +83,8 @@ pub fn run(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), Serve
 async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), ServerError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let rng: Arc<dyn Rng> = Arc::new(SystemRng);
-    let given = credentials::from_environment(|name| std::env::var(name).ok())?;
+    let given = credentials::from_environment(variable)?;
+    let metrics_token = credentials::metrics_token(variable)?.map(Secret::new);
     let app = Arc::new(App::new(AppParts {
         region: settings.region.clone(),
         domains: settings.domains.clone(),
@@ -90,6 +92,7 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
         rng: Arc::clone(&rng),
         md5: Md5Lanes::new()?,
         max_requests: settings.max_requests,
+        metrics_token,
     }));
     let listener = bind(&settings, &app).await?;
     let address = listener.address()?;
@@ -103,11 +106,16 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     announce(&settings, address, &opened, out)?;
     signalled().await?;
     tracing::info!("stopping: requests in progress may finish");
+    app.stop();
     stopper.stop();
     let cut = serving.await.unwrap_or(0);
     tracing::info!(connections_cut = cut, "stopped");
     opened.disks.close().await;
     Ok(())
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 async fn bind(settings: &Settings, app: &Arc<App>) -> Result<Listener, ServerError> {
@@ -141,7 +149,7 @@ async fn open(
 ) -> Result<Opened, ServerError> {
     let disks = storage::open(settings, Arc::clone(&clock), Arc::clone(&rng)).await?;
     let (root, origin) = root_credentials(settings, given, &*clock, &*rng)?;
-    app.open(disks.store.clone(), &root, disks.status());
+    app.open(Arc::clone(&disks.storage), &root);
     Ok(Opened { disks, origin })
 }
 

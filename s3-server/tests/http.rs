@@ -37,6 +37,7 @@ async fn start_with(max_requests: usize, connections: usize, deadlines: Deadline
         rng: Arc::new(SeededRng::new(1)),
         md5: Md5Lanes::new().unwrap(),
         max_requests,
+        metrics_token: None,
     });
     let limits = Limits {
         connections,

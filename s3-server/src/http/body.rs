@@ -21,6 +21,7 @@ use larder_storage::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::watched::Watched;
+use crate::{admin::LineBody, metrics::Metrics};
 
 /// Why a body ends early. The connection is cut, so that the client cannot take it for whole.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +40,7 @@ pub enum BodyError {
     Stalled,
 }
 
-/// The body of an answer; its exact length is always known.
+/// The body of an answer; its exact length is known, but for lines.
 #[derive(Debug, Default)]
 pub enum Body {
     /// No bytes.
@@ -51,6 +52,17 @@ pub enum Body {
     Stream(Box<ReadBody>),
     /// The same, given up when the client does not take it.
     Watched(Watched),
+    /// Lines for an administrator, as they come.
+    Lines(LineBody),
+}
+
+/// What a request holds until its answer has gone out.
+#[derive(Debug)]
+pub struct Passage {
+    /// Its place among the requests in progress.
+    pub permit: OwnedSemaphorePermit,
+    /// Where the bytes are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 type Step = (ObjectReader, Option<Result<Bytes, StoreError>>);
@@ -63,7 +75,7 @@ pub struct ReadBody {
     /// The next chunk, when reading ahead had it at once.
     ahead: Option<Step>,
     remaining_bytes: u64,
-    permit: Option<OwnedSemaphorePermit>,
+    passage: Option<Passage>,
     is_waiting: bool,
 }
 
@@ -78,17 +90,18 @@ impl Body {
             reading: Some(step(rest)),
             ahead: None,
             remaining_bytes: size,
-            permit: None,
+            passage: None,
             is_waiting: false,
         };
         body.read_ahead();
         Self::Stream(Box::new(body))
     }
 
-    /// Keeps `permit` until a streamed body has gone out; other bodies are as good as sent.
-    pub fn hold(&mut self, permit: OwnedSemaphorePermit) {
-        if let Self::Stream(body) = self {
-            body.permit = Some(permit);
+    /// Keeps `passage` until a streamed body has gone out; other bodies are as good as sent.
+    pub fn hold(&mut self, passage: Passage) {
+        match self {
+            Self::Stream(body) => body.passage = Some(passage),
+            other => passage.metrics.sent(other.len().unwrap_or_default()),
         }
     }
 
@@ -101,19 +114,20 @@ impl Body {
         };
     }
 
-    /// Bytes still to be sent.
-    pub fn len(&self) -> u64 {
+    /// Bytes still to be sent, where that is known.
+    pub fn len(&self) -> Option<u64> {
         match self {
-            Self::Watched(body) => body.remaining_bytes(),
-            Self::Empty => 0,
-            Self::Full(bytes) => bytes.len() as u64,
-            Self::Stream(body) => body.remaining_bytes,
+            Self::Watched(body) => Some(body.remaining_bytes()),
+            Self::Empty => Some(0),
+            Self::Full(bytes) => Some(bytes.len() as u64),
+            Self::Stream(body) => Some(body.remaining_bytes),
+            Self::Lines(_) => None,
         }
     }
 
     /// Whether nothing is to be sent.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == Some(0)
     }
 }
 
@@ -204,7 +218,11 @@ impl ReadBody {
     fn count(&mut self, mut chunk: Bytes) -> Bytes {
         let rest = usize::try_from(self.remaining_bytes).unwrap_or(usize::MAX);
         chunk.truncate(rest);
-        self.remaining_bytes -= chunk.len() as u64;
+        let count = chunk.len() as u64;
+        self.remaining_bytes -= count;
+        if let Some(passage) = &self.passage {
+            passage.metrics.sent(count);
+        }
         chunk
     }
 }
@@ -240,6 +258,7 @@ impl http_body::Body for Body {
             },
             Self::Stream(body) => body.poll_next(cx).map_ok(Frame::data),
             Self::Watched(body) => body.poll_next(cx).map_ok(Frame::data),
+            Self::Lines(body) => body.poll_next(cx).map(|line| line.map(Frame::data).map(Ok)),
         }
     }
 
@@ -248,6 +267,6 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.len())
+        self.len().map_or_else(SizeHint::new, SizeHint::with_exact)
     }
 }

@@ -32,6 +32,7 @@ pub struct Incoming {
     guard: StallGuard,
     /// Whether a body that has bytes was asked for: then hyper has sent `100 Continue` if one was expected.
     asked: bool,
+    received_bytes: u64,
 }
 
 impl Incoming {
@@ -41,12 +42,18 @@ impl Incoming {
             body,
             guard: StallGuard::new(clock, timeout),
             asked: false,
+            received_bytes: 0,
         }
     }
 
     /// Whether a client that waits for `100 Continue` got it: bytes were asked for, and there are some.
     pub fn has_continued(&self) -> bool {
         self.asked
+    }
+
+    /// Bytes that came so far.
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes
     }
 
     /// Whether there is no body at all, or all of it was read.
@@ -77,6 +84,7 @@ impl Incoming {
                 Some(Ok(frame)) => {
                     if let Ok(bytes) = frame.into_data() {
                         self.guard.moved(bytes.len());
+                        self.received_bytes += bytes.len() as u64;
                         return Poll::Ready(Some(Ok(bytes)));
                     }
                 }

@@ -7,11 +7,12 @@ use larder_storage::clock::Clock;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
-use super::{Body, Deadlines, Incoming, MAX_HEADER_BYTES, RequestId, Response};
+use super::{Body, Deadlines, Incoming, MAX_HEADER_BYTES, Passage, RequestId, Response};
 use crate::{
-    admin,
+    admin::{self, AdminError, AdminResult},
     app::App,
     error::{S3Code, S3Error, S3Result},
+    metrics::Answer,
     op::{self, Call},
     reply,
     route::{self, Query, Target, counts_in_version_4},
@@ -70,15 +71,10 @@ impl Service {
     }
 
     async fn answer(&self, parts: &Parts, body: &mut Incoming, id: RequestId) -> Response {
-        let mut response = match self.admitted(parts, body).await {
-            Ok(response) => response,
-            Err(error) => {
-                log(&error, id);
-                if !expects_continue(&parts.headers) {
-                    self.drain(body).await;
-                }
-                self.refusal(parts, &error, id)
-            }
+        let mut response = if admin::is_admin(&self.app, parts) {
+            self.answer_admin(parts, body, id).await
+        } else {
+            self.answer_s3(parts, body, id).await
         };
         if parts.version == http::Version::HTTP_2 {
             let clock = Arc::clone(&self.app.clock);
@@ -96,15 +92,64 @@ impl Service {
         head.insert(reply::X_AMZ_REQUEST_ID, id.header());
         head.insert(reply::X_AMZ_ID_2, id.header());
         head.insert(header::SERVER, HeaderValue::from_static("Larder"));
-        self.app.metrics.answered(response.status());
         tracing::debug!(status = response.status().as_u16(), "answered");
         response
     }
 
-    async fn admitted(&self, parts: &Parts, body: &mut Incoming) -> S3Result<Response> {
+    async fn answer_s3(&self, parts: &Parts, body: &mut Incoming, id: RequestId) -> Response {
+        let mut operation = "unknown";
+        let (code, response) = match self.admitted(parts, body, &mut operation).await {
+            Ok(response) => ("OK", response),
+            Err(error) => {
+                log(&error, id);
+                self.drain_unless_expecting(parts, body).await;
+                (error.code().as_str(), self.refusal(parts, &error, id))
+            }
+        };
+        let metrics = &self.app.metrics;
+        metrics.received(body.received_bytes());
+        metrics.answered(Answer { operation, code }, response.status());
+        response
+    }
+
+    async fn answer_admin(&self, parts: &Parts, body: &mut Incoming, id: RequestId) -> Response {
+        let mut response = match self.admitted_admin(parts, body).await {
+            Ok(response) => response,
+            Err(error) => {
+                log_admin(&error, id);
+                self.drain_unless_expecting(parts, body).await;
+                error.answer()
+            }
+        };
+        if parts.method == Method::HEAD {
+            *response.body_mut() = Body::Empty;
+        }
+        response
+    }
+
+    async fn admitted(
+        &self,
+        parts: &Parts,
+        body: &mut Incoming,
+        operation: &mut &'static str,
+    ) -> S3Result<Response> {
         let permit = self.permit()?;
-        let mut response = self.dispatch(parts, body).await?;
-        response.body_mut().hold(permit);
+        let mut response = self.dispatch(parts, body, operation).await?;
+        let metrics = Arc::clone(&self.app.metrics);
+        response.body_mut().hold(Passage { permit, metrics });
+        Ok(response)
+    }
+
+    async fn admitted_admin(&self, parts: &Parts, body: &mut Incoming) -> AdminResult<Response> {
+        check_header_size(parts)?;
+        let permit = Arc::clone(&self.app.admin_requests).try_acquire_owned();
+        let permit = permit.map_err(|_| {
+            AdminError::unavailable("too many administrators at a time: end a watch, or try again")
+        })?;
+        let mut response = admin::answer(&self.app, parts, body, self.deadlines.stall).await?;
+        if let Body::Lines(lines) = response.body_mut() {
+            lines.hold(permit);
+        }
         Ok(response)
     }
 
@@ -117,7 +162,12 @@ impl Service {
             })
     }
 
-    async fn dispatch(&self, parts: &Parts, body: &mut Incoming) -> S3Result<Response> {
+    async fn dispatch(
+        &self,
+        parts: &Parts,
+        body: &mut Incoming,
+        name: &mut &'static str,
+    ) -> S3Result<Response> {
         let app = &*self.app;
         check_header_size(parts)?;
         let query = Query::parse(parts.uri.query())?;
@@ -127,16 +177,14 @@ impl Service {
             Cow::Borrowed(parts)
         };
         let verified = app.authenticate(parts)?;
-        if admin::is_admin(&parts.uri) {
-            return admin::answer(app, parts).await;
-        }
         let target = route::target(&parts.uri, &parts.headers, &app.domains)?;
         let parts = &*match verified.carrier {
             Carrier::Query => route::with_hoisted_headers(parts, &query, counts_in_version_4),
             Carrier::Header => Cow::Borrowed(parts),
         };
         let operation = route::operation(&parts.method, &target, &query, &parts.headers)?;
-        tracing::debug!(operation = operation.name(), "dispatched");
+        *name = operation.name();
+        tracing::debug!(operation = *name, "dispatched");
         let store = app.store()?;
         op::run(
             operation,
@@ -151,6 +199,12 @@ impl Service {
             },
         )
         .await
+    }
+
+    async fn drain_unless_expecting(&self, parts: &Parts, body: &mut Incoming) {
+        if !expects_continue(&parts.headers) {
+            self.drain(body).await;
+        }
     }
 
     /// Reads on for a little, since a client that is still sending would lose the answer otherwise.
@@ -211,6 +265,15 @@ fn check_header_size(parts: &Parts) -> S3Result<()> {
     }
     Err(S3Error::new(S3Code::RequestHeaderSectionTooLarge)
         .element("MaxSizeAllowed", MAX_HEADER_BYTES.to_string()))
+}
+
+fn log_admin(error: &AdminError, id: RequestId) {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    if error.status() == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(%id, %error, source, "an administrator's request failed");
+    } else {
+        tracing::debug!(%id, %error, source, "an administrator's request is refused");
+    }
 }
 
 /// Faults of the server are for the operator, those of clients only for whoever looks closely.

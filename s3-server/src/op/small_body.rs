@@ -10,7 +10,7 @@ use crate::error::{S3Code, S3Error, S3Result};
 ///
 /// # Errors
 /// [`S3Code::MaxMessageLengthExceeded`], and those of the body.
-pub(super) async fn read(call: &mut Call<'_>, max_bytes: usize) -> S3Result<Vec<u8>> {
+pub(crate) async fn read(call: &mut Call<'_>, max_bytes: usize) -> S3Result<Vec<u8>> {
     let plan = Plan::of(call)?;
     read_planned(call, plan, max_bytes).await
 }

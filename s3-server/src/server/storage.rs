@@ -8,16 +8,14 @@ use std::{
     },
 };
 
-use async_trait::async_trait;
 use indicatif::{ProgressBar, ProgressStyle};
 use larder_storage::{
     clock::Clock,
-    disk::{DiskOptions, Health, OpenOptions},
+    disk::{DiskOptions, OpenOptions},
     meta::{
         embedded::{Progress, ProgressStage},
         view::Engine,
     },
-    objects::Store,
     open::{OpenSettings, Storage},
     rng::Rng,
     upkeep::UpkeepSettings,
@@ -25,7 +23,6 @@ use larder_storage::{
 
 use super::ServerError;
 use crate::{
-    admin::{DiskStatus, StatusSource, StorageStatus},
     config::{MetaEngine, ProfileSetting, Settings},
     hash::Md5,
 };
@@ -33,11 +30,10 @@ use crate::{
 /// An open store and what runs beside it.
 #[derive(Debug)]
 pub(super) struct Disks {
-    /// The store.
-    pub(super) store: Store,
+    /// The storage.
+    pub(super) storage: Arc<Storage>,
     /// The profile of new objects.
     pub(super) profile: ProfileSetting,
-    storage: Arc<Storage>,
     upkeep: tokio::task::JoinHandle<()>,
 }
 
@@ -86,7 +82,6 @@ pub(super) async fn open(
     let (data, parity) = (storage.profile().data(), storage.profile().parity());
     let byte = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
     Ok(Disks {
-        store: storage.store().clone(),
         profile: ProfileSetting {
             data: byte(data),
             parity: byte(parity),
@@ -160,11 +155,6 @@ fn progress_log() -> Arc<dyn Fn(Progress) + Send + Sync> {
 }
 
 impl Disks {
-    /// What `larder status` asks.
-    pub(super) fn status(&self) -> Arc<dyn StatusSource> {
-        Arc::new(Status(Arc::clone(&self.storage)))
-    }
-
     /// Writes out what a faster start needs.
     pub(super) async fn close(self) {
         self.storage.close().await;
@@ -175,45 +165,5 @@ impl Disks {
         {
             tracing::error!(%error, "upkeep ended badly");
         }
-    }
-}
-
-#[derive(Debug)]
-struct Status(Arc<Storage>);
-
-#[async_trait]
-impl StatusSource for Status {
-    async fn status(&self) -> StorageStatus {
-        match self.0.status().await {
-            Ok(status) => StorageStatus {
-                profile: status.profile.to_string(),
-                disks: status.disks.iter().map(disk).collect(),
-                degraded_objects: status.degraded_objects,
-            },
-            Err(error) => {
-                tracing::warn!(%error, "status is not known");
-                StorageStatus::default()
-            }
-        }
-    }
-
-    fn is_writable(&self) -> bool {
-        self.0.is_writable()
-    }
-}
-
-fn disk(disk: &larder_storage::open::DiskStatus) -> DiskStatus {
-    let space = disk.space.unwrap_or_default();
-    DiskStatus {
-        directory: disk.location.clone(),
-        id: disk.number.0.to_string(),
-        state: match &disk.health {
-            Health::Good => "ok".to_owned(),
-            Health::Full => "full".to_owned(),
-            Health::Failed(reason) => format!("failed: {reason}"),
-        },
-        total_bytes: space.total_bytes,
-        available_bytes: space.free_bytes,
-        used_bytes: space.total_bytes.saturating_sub(space.free_bytes),
     }
 }

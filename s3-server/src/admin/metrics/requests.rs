@@ -1,0 +1,60 @@
+//! What was served.
+
+use crate::{
+    app::App,
+    metrics::{Exposition, Kind},
+};
+
+pub(super) fn write(app: &App, out: &mut Exposition) {
+    let version = env!("CARGO_PKG_VERSION");
+    out.family(
+        "larder_build_info",
+        Kind::Gauge,
+        "Always 1; the version is a label.",
+    )
+    .sample(&[("version", version)], 1);
+    out.family(
+        "larder_uptime_seconds",
+        Kind::Gauge,
+        "Time since the start.",
+    )
+    .sample(&[], app.uptime().as_secs());
+    write_answers(app, out);
+    let counts = app.metrics.counts();
+    out.family(
+        "larder_slow_downs_total",
+        Kind::Counter,
+        "Requests refused because too many were in progress.",
+    )
+    .sample(&[], counts.slow_downs);
+    out.family(
+        "larder_requests_in_progress",
+        Kind::Gauge,
+        "S3 requests whose answer has not gone out yet.",
+    )
+    .sample(&[], app.requests_in_progress());
+    out.family(
+        "larder_received_bytes_total",
+        Kind::Counter,
+        "Bytes of the bodies of S3 requests, framing included.",
+    )
+    .sample(&[], app.metrics.received_bytes());
+    out.family(
+        "larder_sent_bytes_total",
+        Kind::Counter,
+        "Bytes of the bodies of answers to S3 requests.",
+    )
+    .sample(&[], app.metrics.sent_bytes());
+}
+
+fn write_answers(app: &App, out: &mut Exposition) {
+    let mut requests = out.family(
+        "larder_requests_total",
+        Kind::Counter,
+        "S3 requests answered, by operation and by code of the error (OK: none).",
+    );
+    for (answer, count) in app.metrics.answers() {
+        let labels = [("operation", answer.operation), ("code", answer.code)];
+        requests.sample(&labels, count);
+    }
+}

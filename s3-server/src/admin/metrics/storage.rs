@@ -1,0 +1,87 @@
+//! What the storage knows of itself. A new figure of the storage crate is a line in [`SOURCES`] and a function.
+
+use larder_storage::{
+    disk::Health,
+    open::{DiskStatus, Status, Storage},
+};
+
+use crate::metrics::{Exposition, Kind};
+
+/// What a source may look at.
+pub(super) struct Seen<'a> {
+    /// The storage, for whatever is cheap to ask.
+    #[expect(dead_code, reason = "for the sources to come")]
+    pub(super) storage: &'a Storage,
+    /// Disks and degraded objects; `None` where they can't be found out.
+    pub(super) status: Option<&'a Status>,
+}
+
+/// Writes a few families.
+type Source = fn(&Seen<'_>, &mut Exposition);
+
+/// All sources, in the order of the answer.
+const SOURCES: &[Source] = &[disks, redundancy];
+
+pub(super) async fn write(storage: &Storage, out: &mut Exposition) {
+    let status = storage.status().await;
+    if let Err(error) = &status {
+        tracing::warn!(%error, "the status of the disks is not known");
+    }
+    let seen = Seen {
+        storage,
+        status: status.as_ref().ok(),
+    };
+    for source in SOURCES {
+        source(&seen, out);
+    }
+}
+
+fn disks(seen: &Seen<'_>, out: &mut Exposition) {
+    let Some(status) = seen.status else { return };
+    let mut each = |name: &str, help: &str, value: fn(&DiskStatus) -> u64| {
+        let mut family = out.family(name, Kind::Gauge, help);
+        for disk in &status.disks {
+            family.sample(&[("disk", &disk.location)], value(disk));
+        }
+    };
+    each(
+        "larder_disk_good",
+        "1 for a disk that takes reads and writes.",
+        |disk| u64::from(disk.health == Health::Good),
+    );
+    each(
+        "larder_disk_full",
+        "1 for a disk that takes reads and deletes only.",
+        |disk| u64::from(disk.health == Health::Full),
+    );
+    each(
+        "larder_disk_size_bytes",
+        "Size of the file system.",
+        |disk| disk.space.unwrap_or_default().total_bytes,
+    );
+    each("larder_disk_free_bytes", "Free for Larder.", |disk| {
+        disk.space.unwrap_or_default().free_bytes
+    });
+}
+
+fn redundancy(seen: &Seen<'_>, out: &mut Exposition) {
+    let Some(status) = seen.status else { return };
+    out.family(
+        "larder_writable",
+        Kind::Gauge,
+        "1 while enough disks are good for writes.",
+    )
+    .sample(&[], u64::from(status.writable));
+    out.family(
+        "larder_degraded_objects",
+        Kind::Gauge,
+        "Objects and parts that miss shards.",
+    )
+    .sample(&[], status.degraded_objects);
+    out.family(
+        "larder_damaged_reads_total",
+        Kind::Counter,
+        "Blocks that were missing or rotten when a reader wanted them.",
+    )
+    .sample(&[], status.damaged_reads);
+}
