@@ -130,6 +130,8 @@ pub struct Settings {
     pub log_level: String,
     /// The engine of the metadata view.
     pub meta_engine: MetaEngine,
+    /// Where the metadata view is kept; `None`: in the directory of the first good disk.
+    pub view_dir: Option<PathBuf>,
     /// Open connections; one more is answered `503 SlowDown` and closed.
     pub max_connections: usize,
     /// Requests in progress; one more is answered `503 SlowDown`.

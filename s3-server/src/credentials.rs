@@ -8,6 +8,8 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::mpsc,
+    time::Duration,
 };
 
 use larder_storage::rng::Rng;
@@ -124,15 +126,24 @@ pub fn metrics_token(
     Err(CredentialsError::Invalid(METRICS_TOKEN, reason))
 }
 
-/// The newest pair kept in `directories`, and where it is.
+/// The newest pair kept in `directories`, and where it is. A directory that does not answer for so long is passed over.
 ///
 /// # Errors
 /// [`CredentialsError::File`], [`CredentialsError::Damaged`] when no directory has a readable pair
 /// and one has an unreadable one.
-pub fn kept(directories: &[PathBuf]) -> Result<Option<(Root, PathBuf)>, CredentialsError> {
+pub fn kept(
+    directories: &[PathBuf],
+    patience: Duration,
+) -> Result<Option<(Root, PathBuf)>, CredentialsError> {
     let (mut newest, mut failed) = (None::<(Root, PathBuf)>, None);
     for path in directories.iter().map(|d| d.join(FILE_NAME)) {
-        match read(&path) {
+        let file = path.clone();
+        let found = within(patience, move || read(&file));
+        let late = |source| {
+            let path = path.clone();
+            Err(CredentialsError::File { path, source })
+        };
+        match found.unwrap_or_else(late) {
             Ok(Some(root)) if newest.as_ref().is_none_or(|(n, _)| is_newer(&root, n)) => {
                 newest = Some((root, path));
             }
@@ -157,14 +168,21 @@ pub fn make_up(rng: &dyn Rng, now_unix_millis: u64) -> Root {
     }
 }
 
-/// Writes `root` to every directory that has no copy of it. On `Ok` each copy survives power loss.
+/// Writes `root` to every directory that has no copy of it. On `Ok` each copy survives power loss. A directory that does not
+/// answer for so long is passed over.
 ///
 /// # Errors
 /// [`CredentialsError::File`] when not one directory has a copy.
-pub fn keep(root: &Root, directories: &[PathBuf]) -> Result<(), CredentialsError> {
+pub fn keep(
+    root: &Root,
+    directories: &[PathBuf],
+    patience: Duration,
+) -> Result<(), CredentialsError> {
     let (mut copies, mut failed) = (0_usize, None);
     for directory in directories {
-        match keep_one(root, directory) {
+        let (copy, to) = (root.clone(), directory.clone());
+        let kept = within(patience, move || keep_one(&copy, &to));
+        match kept.and_then(|kept| kept) {
             Ok(()) => copies += 1,
             Err(source) => {
                 let path = directory.join(FILE_NAME);
@@ -174,6 +192,22 @@ pub fn keep(root: &Root, directories: &[PathBuf]) -> Result<(), CredentialsError
         }
     }
     failed.filter(|_| copies == 0).map_or(Ok(()), Err)
+}
+
+/// What `work` returns, unless it takes longer than `patience`: a thread that hangs on a dead disk is left to itself.
+fn within<T: Send + 'static>(
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let (told, result) = mpsc::channel();
+    std::thread::Builder::new().spawn(move || drop(told.send(work())))?;
+    let late = |_| {
+        io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer for {patience:?}"),
+        )
+    };
+    result.recv_timeout(patience).map_err(late)
 }
 
 fn keep_one(root: &Root, directory: &Path) -> io::Result<()> {
@@ -271,6 +305,23 @@ mod tests {
 
     use super::*;
 
+    const LONG: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn a_directory_that_does_not_answer_is_passed_over() {
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let paths: Vec<_> = dirs.iter().map(|d| d.path().to_owned()).collect();
+        let root = make_up(&SeededRng::new(1), 1);
+        keep(&root, &paths[1..], LONG).unwrap();
+        // Opening a pipe waits for who writes into it: for ever.
+        let pipe = paths[0].join(FILE_NAME);
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let found = kept(&paths, Duration::from_millis(50)).unwrap().unwrap();
+        assert_eq!(found, (root.clone(), paths[1].join(FILE_NAME)));
+        keep(&root, &paths, Duration::from_secs(1)).unwrap();
+    }
+
     fn environment(
         pairs: &'static [(&'static str, &'static str)],
     ) -> impl Fn(&str) -> Option<String> {
@@ -326,9 +377,9 @@ mod tests {
         let paths: Vec<_> = dirs.iter().map(|d| d.path().to_owned()).collect();
         let old = make_up(&SeededRng::new(1), 1);
         let new = make_up(&SeededRng::new(2), 2);
-        keep(&old, &paths).unwrap();
-        keep(&new, &paths[1..]).unwrap();
-        let (root, path) = kept(&paths).unwrap().unwrap();
+        keep(&old, &paths, LONG).unwrap();
+        keep(&new, &paths[1..], LONG).unwrap();
+        let (root, path) = kept(&paths, LONG).unwrap().unwrap();
         assert_eq!(
             (root, path.as_path()),
             (new.clone(), paths[1].join(FILE_NAME).as_path())
@@ -338,8 +389,8 @@ mod tests {
             0o600
         );
         fs::write(&path, b"{").unwrap();
-        assert_eq!(kept(&paths).unwrap().unwrap().0, old);
-        assert!(kept(&paths[1..]).is_err());
+        assert_eq!(kept(&paths, LONG).unwrap().unwrap().0, old);
+        assert!(kept(&paths[1..], LONG).is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::{
 
 use larder_storage::{
     clock::{Clock, SystemClock},
+    meta::view::READS_IN_PLACE,
     rng::{Rng, SystemRng},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -72,7 +73,10 @@ pub enum ServerError {
 /// [`ServerError`]: the server could not start; the operator corrects what it names.
 pub fn run(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), ServerError> {
     logs::start(&settings).map_err(ServerError::LogLevel)?;
+    // A metadata view that hangs may catch some threads: so many more are there than are needed.
+    let cores = std::thread::available_parallelism()?.get();
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores + READS_IN_PLACE)
         .enable_all()
         .build()?;
     let ran = runtime.block_on(serve(settings, out));
@@ -148,7 +152,8 @@ async fn open(
     rng: Arc<dyn Rng>,
 ) -> Result<Opened, ServerError> {
     let disks = storage::open(settings, Arc::clone(&clock), Arc::clone(&rng)).await?;
-    let (root, origin) = root_credentials(settings, given, &*clock, &*rng)?;
+    let good = disks.good_directories(&settings.data);
+    let (root, origin) = root_credentials(settings, &good, given, &*clock, &*rng)?;
     app.open(Arc::clone(&disks.storage), &root);
     Ok(Opened { disks, origin })
 }
@@ -156,6 +161,7 @@ async fn open(
 /// Kept only once the disks are open: a directory that is empty until then may be a new disk.
 fn root_credentials(
     settings: &Settings,
+    good: &[PathBuf],
     given: Option<Root>,
     clock: &dyn Clock,
     rng: &dyn Rng,
@@ -163,14 +169,15 @@ fn root_credentials(
     if let Some(root) = given {
         return Ok((root, Origin::Environment));
     }
-    let (root, origin) = match credentials::kept(&settings.data)? {
+    let patience = settings.disk_timeout.duration();
+    let (root, origin) = match credentials::kept(good, patience)? {
         Some((root, path)) => (root, Origin::Kept(path)),
         None => (
             credentials::make_up(rng, clock.unix_millis()),
             Origin::MadeUp,
         ),
     };
-    credentials::keep(&root, &settings.data)?;
+    credentials::keep(&root, good, patience)?;
     Ok((root, origin))
 }
 

@@ -87,6 +87,7 @@ async fn start(dir: &Path) -> Storage {
         engine: Engine::Fjall,
         view_dir: Some(dir.join("view")),
         disks: OpenOptions::default(),
+        disk_timeout: larder_storage::open::DEFAULT_DISK_TIMEOUT,
         md5: |_| [0; 16],
     };
     let (clock, rng) = (Arc::new(SystemClock), Arc::new(SystemRng));

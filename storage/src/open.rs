@@ -12,23 +12,26 @@ use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
-    disk::{self, DiskNo, Health, IdentityError, Space},
+    disk::{self, DiskNo, Health, IdentityError, Opened, Space},
     meta::{
         Meta,
         embedded::{Embedded, Progress, RecoveryError, RecoveryReport},
         keys::HEAL,
-        view::{Engine, Places, ViewPlaces, ViewSettings, ViewSource},
+        view::{Engine, Places, ViewPlaces, ViewSettings, ViewSource, in_background},
     },
     objects::{Store, pages::Pages},
     rng::Rng,
     stripes::{Pool, PoolDisk, PoolOptions},
-    upkeep::{self, UpkeepSettings},
+    upkeep::{self, UpkeepSettings, Watchdog},
 };
 
 /// How long a disk may take for an operation while the store is closed.
 const CLOSING_DISK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long closing may take.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a disk may take for an operation unless set.
+pub const DEFAULT_DISK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What to open.
 #[derive(Clone, Debug)]
@@ -43,6 +46,10 @@ pub struct OpenSettings {
     pub view_dir: Option<PathBuf>,
     /// How disks are opened.
     pub disks: disk::OpenOptions,
+    /// A disk with an operation that takes longer is given up until the next start, at the start as later; a view is then built elsewhere.
+    /// [`DEFAULT_DISK_TIMEOUT`]: shorter lets those who wait for a hanging disk go on sooner, longer forgives devices that pause
+    /// (sleeping disks, a fail-over behind them).
+    pub disk_timeout: Duration,
     /// MD5, for the `ETag` of multipart objects: this crate hashes nothing but its own checksums.
     pub md5: fn(&[u8]) -> [u8; 16],
 }
@@ -67,6 +74,9 @@ pub enum OpenError {
     /// No directory at all.
     #[error("no data directory is given")]
     NoDisks,
+    /// The system gives no thread.
+    #[error("no thread to watch the disks: {0}")]
+    Thread(#[from] std::io::Error),
 }
 
 /// An open store and what runs beside it.
@@ -79,6 +89,7 @@ pub struct Storage {
     reports: Vec<String>,
     recovery: RecoveryReport,
     views: Arc<dyn ViewSource>,
+    watchdog: Watchdog,
     stop: watch::Sender<bool>,
 }
 
@@ -153,7 +164,7 @@ pub async fn open(
             disks: count,
         });
     }
-    let opened = disk::open_local(&settings.data, &settings.disks, &*rng)?;
+    let opened = open_disks(&settings, &rng).await?;
     let dirs = opened.disks.iter().zip(&settings.data);
     let dirs = dirs.map(|(slot, dir)| (slot.number, dir.clone())).collect();
     let pool = Pool::new(
@@ -164,6 +175,7 @@ pub async fn open(
         },
     );
     let views = view_places(&pool, &settings, dirs);
+    let watchdog = Watchdog::start(&pool, &views, settings.disk_timeout)?;
     let (engine, recovery) = Embedded::open(
         Arc::clone(&pool),
         Arc::clone(&views),
@@ -188,8 +200,23 @@ pub async fn open(
         reports: opened.reports,
         recovery,
         views,
+        watchdog,
         stop,
     })
+}
+
+/// Off the async threads: it blocks, for as long as a disk may take.
+async fn open_disks(settings: &OpenSettings, rng: &Arc<dyn Rng>) -> Result<Opened, OpenError> {
+    let (data, rng) = (settings.data.clone(), Arc::clone(rng));
+    let options = disk::OpenOptions {
+        patience: Some(settings.disk_timeout),
+        ..settings.disks.clone()
+    };
+    let work = move || disk::open_local(&data, &options, &*rng);
+    match tokio::task::spawn_blocking(work).await {
+        Ok(opened) => Ok(opened?),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// Where the view may be: at the place that is set, or on the first disk that is good.
@@ -199,12 +226,13 @@ fn view_places(
     dirs: HashMap<DiskNo, PathBuf>,
 ) -> Arc<dyn ViewSource> {
     let view = ViewSettings::default();
+    let clock = Arc::clone(&settings.disks.clock);
     if let Some(dir) = &settings.view_dir {
-        return Arc::new(ViewPlaces::new(settings.engine, view, dir.clone()));
+        return Arc::new(ViewPlaces::new(settings.engine, view, dir.clone(), clock));
     }
     let pool = Arc::clone(pool);
     let places = DiskPlaces { pool, dirs };
-    Arc::new(ViewPlaces::new(settings.engine, view, places))
+    Arc::new(ViewPlaces::new(settings.engine, view, places, clock))
 }
 
 /// A view on a disk, in `view` of its directory.
@@ -271,23 +299,17 @@ impl Storage {
             }
             upkeep::run(engine, store, clock, settings, stop).await;
         };
-        let watch = upkeep::watch(
-            Arc::clone(&self.pool),
-            Arc::clone(&self.clock),
-            settings.disk_timeout,
-        );
         let keep_view = upkeep::keep_view(
             Arc::clone(&self.engine),
             Arc::clone(&self.views),
             Arc::clone(&self.clock),
         );
-        async move {
+        in_background(async move {
             tokio::select! {
                 () = work => {}
-                () = watch => {}
                 () = keep_view => {}
             }
-        }
+        })
     }
 
     /// Disks, space and degraded objects. Counts the latter by scanning their queue.
@@ -312,6 +334,15 @@ impl Storage {
         })
     }
 
+    /// Where the disks are that can be used.
+    pub fn good_locations(&self) -> Vec<String> {
+        let disks = self.pool.disks();
+        let good = disks
+            .iter()
+            .filter(|disk| !matches!(disk.health(), Health::Failed(_)));
+        good.map(|disk| disk.location.clone()).collect()
+    }
+
     /// Whether enough disks are good for commits. Full disks are: they take deletes, and who can't delete can't make room. Cheap.
     pub fn is_writable(&self) -> bool {
         let good = |disk: &&PoolDisk| !matches!(disk.health(), Health::Failed(_));
@@ -334,14 +365,9 @@ impl Storage {
     /// acknowledged is durable without it. A disk that does not answer is given up soon, and after half a minute nothing is waited for.
     pub async fn close(&self) {
         self.stop.send_replace(true);
-        let watch = upkeep::watch(
-            Arc::clone(&self.pool),
-            Arc::clone(&self.clock),
-            CLOSING_DISK_TIMEOUT,
-        );
+        self.watchdog.hurry(CLOSING_DISK_TIMEOUT);
         tokio::select! {
             () = self.close_down() => {}
-            () = watch => {}
             () = self.clock.sleep(CLOSING_TIMEOUT) => {
                 tracing::warn!("closing takes too long: left to the next start");
             }

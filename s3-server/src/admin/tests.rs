@@ -88,6 +88,7 @@ async fn storage(dirs: &[TempDir]) -> Storage {
         engine: Engine::Fjall,
         view_dir: None,
         disks: larder_storage::disk::OpenOptions::default(),
+        disk_timeout: larder_storage::open::DEFAULT_DISK_TIMEOUT,
         md5: Md5::digest,
     };
     let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(1));

@@ -322,7 +322,7 @@ fn root(args: &AdminArgs) -> ClientResult<Root> {
     for pattern in &args.data {
         directories.extend(expand(pattern)?.into_iter().map(PathBuf::from));
     }
-    let kept = credentials::kept(&directories)?;
+    let kept = credentials::kept(&directories, TIMEOUT)?;
     Ok(kept.ok_or(AdminClientError::NoCredentials)?.0)
 }
 

@@ -57,6 +57,9 @@ pub(super) struct ServerArgs {
     /// The engine of the metadata view, which is a cache of what the disks hold [default: fjall].
     #[arg(long, env = "LARDER_META_ENGINE", value_enum)]
     meta_engine: Option<MetaEngine>,
+    /// Where the metadata view is kept, a cache of what the disks hold [default: on the first good disk].
+    #[arg(long, env = "LARDER_VIEW_DIR", value_name = "DIR")]
+    view_dir: Option<PathBuf>,
     /// Open connections at most; one more gets 503 SlowDown [default: 1024].
     #[arg(long, env = "LARDER_MAX_CONNECTIONS", value_name = "COUNT")]
     max_connections: Option<usize>,
@@ -105,6 +108,7 @@ impl From<ServerArgs> for FileSettings {
             log_format: args.log_format,
             log_level: args.log_level,
             meta_engine: args.meta_engine,
+            view_dir: args.view_dir,
             max_connections: args.max_connections,
             max_requests: args.max_requests,
             client_timeout: args.client_timeout,

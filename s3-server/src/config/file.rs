@@ -33,6 +33,8 @@ pub struct FileSettings {
     pub log_level: Option<String>,
     /// See [`Settings::meta_engine`].
     pub meta_engine: Option<MetaEngine>,
+    /// See [`Settings::view_dir`].
+    pub view_dir: Option<PathBuf>,
     /// See [`Settings::max_connections`].
     pub max_connections: Option<usize>,
     /// See [`Settings::max_requests`].
@@ -63,6 +65,7 @@ impl FileSettings {
             log_format: self.log_format.or(under.log_format),
             log_level: self.log_level.or(under.log_level),
             meta_engine: self.meta_engine.or(under.meta_engine),
+            view_dir: self.view_dir.or(under.view_dir),
             max_connections: self.max_connections.or(under.max_connections),
             max_requests: self.max_requests.or(under.max_requests),
             client_timeout: self.client_timeout.or(under.client_timeout),
@@ -90,6 +93,7 @@ impl FileSettings {
             log_format: self.log_format.unwrap_or_default(),
             log_level: self.log_level.unwrap_or_else(|| "info".to_owned()),
             meta_engine: self.meta_engine.unwrap_or_default(),
+            view_dir: self.view_dir,
             max_connections: self.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
             max_requests: self.max_requests.unwrap_or(DEFAULT_MAX_REQUESTS),
             client_timeout: self.client_timeout.unwrap_or(DEFAULT_CLIENT_TIMEOUT),

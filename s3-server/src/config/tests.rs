@@ -42,6 +42,7 @@ fn printed_settings_can_be_read_back() {
     let mut over = given(&["a", "b", "c", "d"]);
     over.profile = Some("2+2".parse().unwrap());
     over.domains = Some(vec!["S3.Example".to_owned()]);
+    over.view_dir = Some("/fast/view".into());
     let settings = Settings::resolve(over, None).unwrap();
     assert_eq!(settings.domains, ["s3.example"]);
     let printed = file(&settings.to_toml());

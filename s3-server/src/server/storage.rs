@@ -2,6 +2,7 @@
 
 use std::{
     io::IsTerminal as _,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -57,7 +58,7 @@ pub(super) async fn open(
             MetaEngine::Fjall => Engine::Fjall,
             MetaEngine::Sled => Engine::Sled,
         },
-        view_dir: None,
+        view_dir: settings.view_dir.clone(),
         disks: OpenOptions {
             disk: DiskOptions {
                 segment_bytes: settings.segment_mib << 20,
@@ -66,6 +67,7 @@ pub(super) async fn open(
             clock: Arc::clone(&clock),
             ..OpenOptions::default()
         },
+        disk_timeout: settings.disk_timeout.duration(),
         md5: Md5::digest,
     };
     let opened = larder_storage::open::open(wanted, clock, rng, progress_shown()).await;
@@ -74,11 +76,7 @@ pub(super) async fn open(
         tracing::warn!("{report}");
     }
     report_recovery(&storage);
-    let upkeep = UpkeepSettings {
-        disk_timeout: settings.disk_timeout.duration(),
-        ..UpkeepSettings::default()
-    };
-    let upkeep = tokio::spawn(storage.upkeep(upkeep));
+    let upkeep = tokio::spawn(storage.upkeep(UpkeepSettings::default()));
     let (data, parity) = (storage.profile().data(), storage.profile().parity());
     let byte = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
     Ok(Disks {
@@ -155,6 +153,13 @@ fn progress_log() -> Arc<dyn Fn(Progress) + Send + Sync> {
 }
 
 impl Disks {
+    /// Those of the directories `data` whose disks can be used.
+    pub(super) fn good_directories(&self, data: &[PathBuf]) -> Vec<PathBuf> {
+        let good = self.storage.good_locations();
+        let is_good = |dir: &&PathBuf| good.contains(&dir.display().to_string());
+        data.iter().filter(is_good).cloned().collect()
+    }
+
     /// Writes out what a faster start needs.
     pub(super) async fn close(self) {
         self.storage.close().await;

@@ -71,7 +71,15 @@ impl LogDisk {
     /// # Errors
     /// [`DiskError::Io`]: unreadable, or its segments are of a later format or of another disk.
     pub fn open(config: &LogDiskConfig) -> Result<Self, DiskError> {
-        let disk = Self::manual(config)?;
+        Self::open_in(config, InFlight::new(Arc::clone(&config.clock)))
+    }
+
+    /// As [`LogDisk::open`], entering its operations in `flight` from the first on.
+    pub(super) fn open_in(
+        config: &LogDiskConfig,
+        flight: Arc<InFlight>,
+    ) -> Result<Self, DiskError> {
+        let disk = Self::without_thread(config, flight)?;
         let writer = Arc::clone(&disk.writer);
         let thread = thread::Builder::new()
             .name(format!("disk-{}", disk.number.0))
@@ -87,6 +95,10 @@ impl LogDisk {
     /// # Errors
     /// As [`LogDisk::open`].
     pub fn manual(config: &LogDiskConfig) -> Result<Self, DiskError> {
+        Self::without_thread(config, InFlight::new(Arc::clone(&config.clock)))
+    }
+
+    fn without_thread(config: &LogDiskConfig, flight: Arc<InFlight>) -> Result<Self, DiskError> {
         let LogDiskConfig {
             volume,
             cluster_id,
@@ -100,7 +112,6 @@ impl LogDisk {
             number: *number,
             disk_id: *disk_id,
         };
-        let flight = InFlight::new(Arc::clone(clock));
         let watched = WatchedVolume::new(Arc::clone(volume), Arc::clone(&flight));
         let volume: &Arc<dyn Volume> = &(Arc::new(watched) as Arc<dyn Volume>);
         ensure_dir(&**volume, LOG_DIR)?;

@@ -1,10 +1,19 @@
 //! From a row of directories to a row of disks.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
 use super::{
-    Disk, DiskNo, DiskOptions, IdentityError, LocalVolume, LogDisk, LogDiskConfig, Role, Volume,
+    Disk, DiskError, DiskNo, DiskOptions, IdentityError, LocalVolume, LogDisk, LogDiskConfig, Role,
+    Volume, VolumeLock,
     identity::{Assembled, AssembledState, Assembly, assemble},
+    inflight::InFlight,
+    volume::patient::all_patient,
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -20,6 +29,8 @@ pub struct OpenOptions {
     pub profile: Option<String>,
     /// Paces looks at the free space.
     pub clock: Arc<dyn Clock>,
+    /// A disk with an operation that takes longer is missing, and the others go on. `None`: waits for ever.
+    pub patience: Option<Duration>,
 }
 
 impl Default for OpenOptions {
@@ -28,6 +39,7 @@ impl Default for OpenOptions {
             disk: DiskOptions::default(),
             profile: None,
             clock: Arc::new(SystemClock),
+            patience: None,
         }
     }
 }
@@ -99,8 +111,8 @@ pub fn open_volumes(
     options: &OpenOptions,
     rng: &dyn Rng,
 ) -> Result<Opened, IdentityError> {
-    open_with(volumes, options, rng, &mut |config| {
-        Ok(Arc::new(LogDisk::open(config)?))
+    open_with(volumes, options, rng, &mut |wanted| {
+        open_all(wanted, options.patience)
     })
 }
 
@@ -115,10 +127,17 @@ pub fn open_manual(
     rng: &dyn Rng,
 ) -> Result<(Opened, Vec<Arc<LogDisk>>), IdentityError> {
     let mut disks = Vec::new();
-    let opened = open_with(volumes, options, rng, &mut |config| {
-        let disk = Arc::new(LogDisk::manual(config)?);
-        disks.push(Arc::clone(&disk));
-        Ok(disk)
+    let opened = open_with(volumes, options, rng, &mut |wanted| {
+        let mut open = |config: &LogDiskConfig, lock| {
+            let disk = Arc::new(LogDisk::manual(config)?);
+            disk.hold(lock);
+            disks.push(Arc::clone(&disk));
+            Ok(disk)
+        };
+        let opened = wanted.into_iter();
+        opened
+            .map(|wanted| (wanted.slot, open(&wanted.config, wanted.lock)))
+            .collect()
     })?;
     Ok((opened, disks))
 }
@@ -143,13 +162,22 @@ pub fn memory(
     Ok((volumes, opened))
 }
 
-type OpenDisk<'a> = dyn FnMut(&LogDiskConfig) -> Result<Arc<LogDisk>, super::DiskError> + 'a;
+/// A disk that is to be opened.
+struct Wanted {
+    slot: usize,
+    config: LogDiskConfig,
+    lock: Box<dyn VolumeLock>,
+}
+
+/// What became of the disk in a slot.
+type Opening = (usize, Result<Arc<LogDisk>, DiskError>);
+type OpenAll<'a> = dyn FnMut(Vec<Wanted>) -> Vec<Opening> + 'a;
 
 fn open_with(
     volumes: Vec<Arc<dyn Volume>>,
     options: &OpenOptions,
     rng: &dyn Rng,
-    open: &mut OpenDisk<'_>,
+    open: &mut OpenAll<'_>,
 ) -> Result<Opened, IdentityError> {
     let Assembly {
         cluster_id,
@@ -158,71 +186,138 @@ fn open_with(
         created,
         mut reports,
         ..
-    } = assemble(volumes, options.profile.as_deref(), rng)?;
-    let disks = disks
-        .into_iter()
-        .enumerate()
-        .map(|(slot, disk)| open_slot(slot, disk, cluster_id, options, open, &mut reports))
-        .collect();
+    } = {
+        let patient = match options.patience {
+            Some(patience) => all_patient(&volumes, patience),
+            None => volumes.clone(),
+        };
+        assemble(patient, options.profile.as_deref(), rng)?
+    };
+    let raw = volumes.into_iter();
+    let mut raw: HashMap<_, _> = raw.map(|volume| (volume.location(), volume)).collect();
+    let mut slots = Vec::new();
+    let mut wanted = Vec::new();
+    for (slot, disk) in disks.into_iter().enumerate() {
+        let Assembled {
+            member,
+            location,
+            replaced,
+            state,
+        } = disk;
+        let reason = match state {
+            AssembledState::Missing { reason } => reason,
+            AssembledState::Present { volume, lock } => {
+                // From here on the disk itself watches its operations.
+                let volume = raw.remove(&volume.location()).unwrap_or(volume);
+                let config = LogDiskConfig {
+                    volume,
+                    cluster_id,
+                    number: member.number,
+                    disk_id: member.disk_id,
+                    options: options.disk,
+                    clock: Arc::clone(&options.clock),
+                };
+                wanted.push(Wanted { slot, config, lock });
+                "not open yet".to_owned()
+            }
+        };
+        slots.push(Slot {
+            slot,
+            number: member.number,
+            role: Role::Member,
+            location,
+            state: SlotState::Missing { reason },
+            replaced,
+        });
+    }
+    for (slot, opened) in open(wanted) {
+        let number = slots[slot].number.0;
+        slots[slot].state = match opened {
+            Ok(disk) => SlotState::Present(disk),
+            Err(error) => {
+                let reason = format!("{}: {error}", slots[slot].location);
+                reports.push(format!("disk {number} (place {slot}) is missing: {reason}"));
+                SlotState::Missing { reason }
+            }
+        };
+    }
     Ok(Opened {
         cluster_id,
         profile,
-        disks,
+        disks: slots,
         created,
         reports,
     })
 }
 
-fn open_slot(
-    slot: usize,
-    disk: Assembled,
-    cluster_id: u128,
-    options: &OpenOptions,
-    open: &mut OpenDisk<'_>,
-    reports: &mut Vec<String>,
-) -> Slot {
-    let Assembled {
-        member,
-        location,
-        replaced,
-        state,
-    } = disk;
-    let number = member.number;
-    let state = match state {
-        AssembledState::Missing { reason } => SlotState::Missing { reason },
-        AssembledState::Present { volume, lock } => {
-            let config = LogDiskConfig {
-                volume,
-                cluster_id,
-                number,
-                disk_id: member.disk_id,
-                options: options.disk,
-                clock: Arc::clone(&options.clock),
-            };
-            match open(&config) {
-                Ok(disk) => {
-                    disk.hold(lock);
-                    SlotState::Present(disk)
-                }
-                Err(error) => {
-                    let reason = format!("{location}: {error}");
-                    reports.push(format!(
-                        "disk {} (place {slot}) is missing: {reason}",
-                        number.0
-                    ));
-                    SlotState::Missing { reason }
+/// How often a disk that is being opened is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Opens disks, each on a thread of its own. One with an operation that takes longer than `patience` is given up; its
+/// thread is left to itself, and keeps the disk locked until it comes back.
+fn open_all(wanted: Vec<Wanted>, patience: Option<Duration>) -> Vec<Opening> {
+    let (done, outcomes) = mpsc::channel();
+    let mut pending = BTreeMap::new();
+    for Wanted { slot, config, lock } in wanted {
+        let flight = InFlight::new(Arc::clone(&config.clock));
+        pending.insert(slot, Arc::clone(&flight));
+        let done = done.clone();
+        let work = move || {
+            let opened = LogDisk::open_in(&config, flight);
+            let opened = opened.map(|disk| {
+                disk.hold(lock);
+                Arc::new(disk)
+            });
+            // Nobody listens if it was given up: it is closed then.
+            drop(done.send((slot, opened)));
+        };
+        if let Err(error) = thread::Builder::new().spawn(work) {
+            tracing::error!(%error, slot, "no thread to open a disk");
+        }
+    }
+    drop(done);
+    let mut opened = Vec::new();
+    while !pending.is_empty() {
+        match outcomes.recv_timeout(LOOK_EVERY) {
+            Ok((slot, outcome)) => {
+                if pending.remove(&slot).is_some() {
+                    opened.push((slot, outcome));
                 }
             }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                opened.extend(give_up_stalled(&mut pending, patience));
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let lost = || Err(DiskError::Failed("opening it ended badly".to_owned()));
+                opened.extend(
+                    std::mem::take(&mut pending)
+                        .into_keys()
+                        .map(|slot| (slot, lost())),
+                );
+            }
         }
-    };
-    Slot {
-        slot,
-        number,
-        role: Role::Member,
-        location,
-        state,
-        replaced,
     }
+    opened
+}
+
+fn give_up_stalled(
+    pending: &mut BTreeMap<usize, Arc<InFlight>>,
+    patience: Option<Duration>,
+) -> Vec<Opening> {
+    let Some(patience) = patience else {
+        return Vec::new();
+    };
+    let stalled = pending.iter().filter_map(|(slot, flight)| {
+        let (what, _) = flight.oldest().filter(|(_, age)| *age >= patience)?;
+        let why = format!("no answer for {patience:?} ({what})");
+        flight.give_up(&why);
+        Some((*slot, Err(DiskError::Failed(why))))
+    });
+    let stalled: Vec<Opening> = stalled.collect();
+    for (slot, _) in &stalled {
+        pending.remove(slot);
+    }
+    stalled
 }
 
 #[cfg(test)]

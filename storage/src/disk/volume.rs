@@ -13,6 +13,7 @@ pub mod fault;
 pub(super) mod local;
 #[cfg(any(test, feature = "testing"))]
 pub(super) mod memory;
+pub(super) mod patient;
 pub(super) mod watched;
 
 use std::{fmt::Debug, io, path::Path, sync::Arc};

@@ -2,7 +2,16 @@
 
 mod pace;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
 
 pub use pace::{ClientLoad, Pace, PaceSettings, Serving};
 
@@ -27,9 +36,6 @@ pub struct UpkeepSettings {
     pub checkpoint_age: Duration,
     /// Garbage tasks handled per look. Default 256.
     pub sweep_limit: usize,
-    /// A disk with an operation that takes longer is given up until the next start. Default 30 s: shorter lets those who wait for a
-    /// hanging disk go on sooner, longer forgives devices that pause (sleeping disks, a fail-over behind them).
-    pub disk_timeout: Duration,
 }
 
 impl Default for UpkeepSettings {
@@ -39,7 +45,6 @@ impl Default for UpkeepSettings {
             checkpoint_bytes: 64 << 20,
             checkpoint_age: Duration::from_mins(1),
             sweep_limit: 256,
-            disk_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -47,13 +52,62 @@ impl Default for UpkeepSettings {
 /// Segments rewritten per look at most, so that checkpoints and sweeps get their turn.
 const RECLAIMS_PER_LOOK: usize = 8;
 
-/// Looks whether the disks answer, for ever, a few times per `patience`. See [`Pool::look_after`].
-pub async fn watch(pool: Arc<Pool>, clock: Arc<dyn Clock>, patience: Duration) {
-    let pause = (patience / 8).clamp(Duration::from_millis(10), Duration::from_millis(500));
-    loop {
-        pool.look_after(patience);
-        clock.sleep(pause).await;
+/// Looks whether disks and view answer, on a thread of its own: it works also where all others hang. Stops when it is dropped.
+#[derive(Debug)]
+pub struct Watchdog {
+    patience_millis: Arc<AtomicU64>,
+    _stop: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    /// Gives up disks of `pool` and views of `views` with an operation that takes longer than `patience`. See [`Pool::look_after`].
+    ///
+    /// # Errors
+    /// The system's, which has no thread left.
+    pub fn start(
+        pool: &Arc<Pool>,
+        views: &Arc<dyn ViewSource>,
+        patience: Duration,
+    ) -> io::Result<Self> {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let patience_millis = Arc::new(AtomicU64::new(millis(patience)));
+        let (pool, views) = (Arc::downgrade(pool), Arc::downgrade(views));
+        let asked = Arc::clone(&patience_millis);
+        let watch = move || loop {
+            let patience = Duration::from_millis(asked.load(Ordering::Relaxed));
+            let pause = (patience / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+            if stopped.recv_timeout(pause) != Err(mpsc::RecvTimeoutError::Timeout) {
+                return;
+            }
+            let (Some(pool), Some(views)) = (pool.upgrade(), views.upgrade()) else {
+                return;
+            };
+            pool.look_after(patience);
+            if let Some(watch) = views.watch() {
+                watch.look_after(patience);
+            }
+        };
+        thread::Builder::new()
+            .name("watchdog".into())
+            .spawn(watch)?;
+        Ok(Self {
+            patience_millis,
+            _stop: stop,
+        })
     }
+
+    /// From now on has no more patience than this.
+    pub fn hurry(&self, patience: Duration) {
+        self.patience_millis
+            .fetch_min(millis(patience), Ordering::Relaxed);
+    }
+}
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How long to wait before a view that could not be rebuilt is tried again.

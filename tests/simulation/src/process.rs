@@ -67,6 +67,7 @@ pub fn boot(
         },
         profile: None,
         clock: Arc::new(clock.clone()),
+        patience: None,
     };
     let (opened, disks) = open_manual(volumes, &options, &**rng)?;
     let cluster = format!("{:032x}", opened.cluster_id);

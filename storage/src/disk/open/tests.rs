@@ -1,6 +1,9 @@
 use super::*;
 use crate::{
-    disk::{Frame, FrameKind, Health, Seq},
+    disk::{
+        Frame, FrameKind, Health, MemoryVolume, Seq,
+        fault::{Effect, Fault, FaultVolume, Hang, Operation},
+    },
     rng::SeededRng,
 };
 
@@ -104,4 +107,67 @@ fn a_disk_whose_directory_was_emptied_in_use_is_given_up() {
     assert!(why.contains("disk.json is gone"), "{why}");
     disk(&opened.disks[1]).look();
     assert_eq!(disk(&opened.disks[1]).health(), Health::Good);
+}
+
+/// What hangs: everything from the identity on, or only what is written to the log's directory.
+#[test]
+fn disks_that_hang_at_the_start_are_missing_by_name_and_the_others_open() {
+    for path in ["", "log"] {
+        let rng = SeededRng::new(3);
+        let volume = |slot| MemoryVolume::new(format!("memory-{slot}"), 1 << 30);
+        let volumes: Vec<_> = (0..4).map(|n| FaultVolume::new(volume(n))).collect();
+        let options = OpenOptions {
+            patience: Some(Duration::from_millis(500)),
+            ..OpenOptions::default()
+        };
+        let open = || {
+            let shared = volumes.iter().cloned();
+            let shared = shared.map(|volume| Arc::new(volume) as Arc<dyn Volume>);
+            open_volumes(shared.collect(), &options, &rng).unwrap()
+        };
+        open().disks.iter().for_each(append);
+        let hang = Hang::default();
+        for volume in &volumes[1..3] {
+            for operation in [Operation::Open, Operation::List] {
+                volume.inject(Fault {
+                    operation,
+                    path,
+                    after: 0,
+                    times: u64::MAX,
+                    effect: Effect::Hang(hang.clone()),
+                });
+            }
+        }
+        let opened = open();
+        for slot in [0, 3] {
+            assert_eq!(disk(&opened.disks[slot]).segments().unwrap().len(), 1);
+        }
+        for (slot, name) in [(1, "memory-1"), (2, "memory-2")] {
+            let SlotState::Missing { reason } = &opened.disks[slot].state else {
+                panic!("disk {slot} does not hang");
+            };
+            assert!(reason.contains(name), "{reason}");
+            assert!(reason.contains("no answer for 500ms"), "{reason}");
+            let told = opened.reports.iter().filter(|line| line.contains(name));
+            assert_eq!(told.count(), 1, "{:?}", opened.reports);
+        }
+        drop(opened);
+        if path == "log" {
+            assert!(volumes[1].lock().is_err(), "something may still be written");
+        }
+        hang.release();
+        volumes.iter().for_each(FaultVolume::heal);
+        for volume in &volumes {
+            while volume.lock().is_err() {
+                thread::yield_now();
+            }
+        }
+        let opened = open();
+        assert!(
+            opened
+                .disks
+                .iter()
+                .all(|slot| disk(slot).segments().unwrap().len() == 1)
+        );
+    }
 }

@@ -103,7 +103,8 @@ impl Hang {
         self.0.changed.notify_all();
     }
 
-    fn hold(&self) {
+    /// Hangs until it is released.
+    pub fn hold(&self) {
         let mut held = self.0.held.lock();
         held.count += 1;
         self.0.changed.notify_all();

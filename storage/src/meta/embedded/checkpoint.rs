@@ -121,8 +121,7 @@ impl Embedded {
         let mark = self.mark();
         self.wait_until_settled(mark.settled).await;
         let void = self.take_void(mark.settled);
-        let engine = Arc::clone(self);
-        self.pool.blocking(move || engine.view.persist()).await?;
+        self.view.off_thread(|view| view.persist()).await?;
         self.append_everywhere(
             FrameKind::Checkpoint,
             &CheckpointBody {
@@ -143,7 +142,9 @@ impl Embedded {
             key: Bytes::from_static(CHECKPOINT_KEY),
             value: Some(state.encode()),
         };
-        self.view.apply(&[change])?;
+        self.view
+            .off_thread(move |view| view.apply(&[change]))
+            .await?;
         Ok(CheckpointOutcome {
             settled: mark.settled,
         })

@@ -1,4 +1,4 @@
-//! When the view fails while the store serves (its disk died, its directory was emptied), another one is built from the logs.
+//! When the view fails or hangs while the store serves (its disk died, its directory was emptied), another one is built from the logs.
 //!
 //! The same as a start: commits are held off, recovery reads the logs, and a new epoch begins. What was acknowledged is in the
 //! logs of the other disks; what failed only because the view did is in doubt, and is decided as after a crash.
@@ -28,11 +28,23 @@ impl Embedded {
     ) -> Result<RecoveryReport, RecoveryError> {
         let _one_at_a_time = self.upkeep.lock().await;
         self.sequencer.lock().is_held = true;
-        self.wait_until_settled(Seq(u64::MAX)).await;
-        let recovered = self.recover(views, progress).await?;
-        let begun = self.begin_epoch(recovered).await;
-        let report = begun.inspect_err(|_| self.view.give_up())?;
-        self.sequencer.lock().is_held = false;
-        Ok(report)
+        loop {
+            self.wait_until_settled(Seq(u64::MAX)).await;
+            let seen = views.watch().map_or(0, |watch| watch.losses());
+            let recovered = self.recover(&views, &progress).await?;
+            match self.begin_epoch(recovered).await {
+                Ok(report) => {
+                    self.view.serve();
+                    self.sequencer.lock().is_held = false;
+                    return Ok(report);
+                }
+                // It hung when it was nearly done. There are only so many places.
+                Err(_) if views.watch().is_some_and(|watch| watch.losses() > seen) => {}
+                Err(error) => {
+                    self.view.give_up_current();
+                    return Err(error);
+                }
+            }
+        }
     }
 }

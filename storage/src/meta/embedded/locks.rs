@@ -17,20 +17,30 @@ const LOCKS: usize = 4096;
 /// The locks of one store.
 #[derive(Debug)]
 pub(super) struct KeyLocks {
+    generation: u64,
     locks: Vec<Arc<RwLock<()>>>,
 }
 
 /// Held locks; dropping releases them.
 #[derive(Debug, Default)]
 pub(super) struct Held {
+    generation: u64,
     exclusive: Vec<OwnedRwLockWriteGuard<()>>,
     shared: Vec<OwnedRwLockReadGuard<()>>,
 }
 
+impl Held {
+    /// Which view the locks are for.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
 impl KeyLocks {
-    pub(super) fn new() -> Self {
+    /// Locks that nobody holds, of a view's `generation`.
+    pub(super) fn new(generation: u64) -> Self {
         let locks = (0..LOCKS).map(|_| Arc::default()).collect();
-        Self { locks }
+        Self { generation, locks }
     }
 
     /// Hashed without a random key, so that a simulated run can be repeated: who finds keys that share a lock slows down
@@ -53,7 +63,10 @@ impl KeyLocks {
         // Exclusive before shared of the same lock, so that dedup keeps the stronger one.
         wanted.sort_unstable_by_key(|(index, exclusive)| (*index, !*exclusive));
         wanted.dedup_by_key(|(index, _)| *index);
-        let mut held = Held::default();
+        let mut held = Held {
+            generation: self.generation,
+            ..Held::default()
+        };
         for (index, exclusive) in wanted {
             let lock = Arc::clone(&self.locks[index]);
             if exclusive {

@@ -51,7 +51,7 @@ use super::{
     Change, Committed, Entry, MAX_COMMIT_BYTES, MAX_COMMIT_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES,
     Meta, MetaError, Precondition, Revision, Transaction, Versioned,
     keys::heal_key,
-    view::{SwitchView, View, ViewChange, ViewError},
+    view::{SwitchView, Turn, View, ViewChange, ViewError},
 };
 use crate::{
     disk::{Address, Disk, DiskError, DiskNo, FRAME_HEADER_BYTES, Frame, FrameKind, Health, Seq},
@@ -69,7 +69,8 @@ pub struct Embedded {
     view: Arc<SwitchView>,
     /// Which cluster's: a view of another is of no use.
     cluster: Bytes,
-    locks: KeyLocks,
+    /// Exchanged with the view: who hangs in the old view may hold some for ever.
+    locks: parking_lot::RwLock<Arc<KeyLocks>>,
     sequencer: Mutex<Sequencer>,
     /// Notified whenever a commit leaves the sequencer's flight list.
     settled: Notify,
@@ -92,6 +93,22 @@ struct Sequencer {
     appended_bytes: u64,
     /// Commits are refused: the view is being rebuilt.
     is_held: bool,
+    /// Grows with each view. Locks of an earlier one count no more.
+    generation: u64,
+}
+
+impl Sequencer {
+    /// Begins an epoch, held. The generation of its locks.
+    fn restart(&mut self, epoch: u32) -> u64 {
+        let generation = self.generation + 1;
+        *self = Self {
+            next: Seq::new(epoch, 1),
+            is_held: true,
+            generation,
+            ..Self::default()
+        };
+        generation
+    }
 }
 
 /// A commit whose frames are on their way. Finishing it is not optional: the locks are released only when the view
@@ -111,6 +128,8 @@ struct Pending {
     /// Shards of the blob in all.
     shards_total: usize,
     wait: Arc<Wait>,
+    /// Once it is on its way into the view.
+    effect: Option<Turn<()>>,
     _held: Held,
 }
 
@@ -138,7 +157,7 @@ struct Planned<'a> {
 #[async_trait]
 impl Meta for Arc<Embedded> {
     async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, MetaError> {
-        let Some(bytes) = self.view.get(key)? else {
+        let Some(bytes) = self.view.get(key).await? else {
             return Ok(None);
         };
         let (seq, value) = ViewValue::peek(&bytes).ok_or_else(|| damaged(key))?;
@@ -149,45 +168,70 @@ impl Meta for Arc<Embedded> {
     }
 
     async fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Entry>, MetaError> {
-        let mut entries = Vec::new();
-        let mut bad = None;
-        self.view.scan(from, to, &mut |key, bytes| {
-            if entries.len() == limit {
-                return false;
-            }
-            let Some((seq, value)) = ViewValue::peek(bytes) else {
-                bad = Some(damaged(key));
-                return false;
-            };
-            entries.push(Entry {
-                key: Bytes::copy_from_slice(key),
-                revision: Revision(seq.0),
-                value: Bytes::copy_from_slice(value),
-            });
-            entries.len() < limit
-        })?;
-        bad.map_or(Ok(entries), Err)
+        let own = || {
+            let (from, to) = (Bytes::copy_from_slice(from), Bytes::copy_from_slice(to));
+            move |view: &dyn View| scan_page(view, &from, &to, limit)
+        };
+        let here = |view: &dyn View| scan_page(view, from, to, limit);
+        self.view.read(here, own).await?
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Committed, MetaError> {
         check_limits(&transaction)?;
         if self.view.is_failed() {
             // What can't be applied should not be begun: its outcome would be open.
-            return Err(MetaError::Unavailable("metadata is being rebuilt".into()));
+            return Err(rebuilding());
         }
         self.wait_for_room().await?;
-        let held = self.locks.lock(&transaction).await;
+        let held = self.lock(&transaction).await?;
         for precondition in &transaction.preconditions {
-            self.check(precondition)?;
+            self.check(precondition).await?;
         }
         let pending = self.append(transaction, held, Caller::Client)?;
         Detachable(Some(pending)).finish().await
     }
 }
 
+/// Up to `limit` entries of `view`.
+fn scan_page(
+    view: &dyn View,
+    from: &[u8],
+    to: &[u8],
+    limit: usize,
+) -> Result<Result<Vec<Entry>, MetaError>, ViewError> {
+    let mut entries = Vec::new();
+    let mut bad = None;
+    view.scan(from, to, &mut |key, bytes| {
+        if entries.len() == limit {
+            return false;
+        }
+        let Some((seq, value)) = ViewValue::peek(bytes) else {
+            bad = Some(damaged(key));
+            return false;
+        };
+        entries.push(Entry {
+            key: Bytes::copy_from_slice(key),
+            revision: Revision(seq.0),
+            value: Bytes::copy_from_slice(value),
+        });
+        entries.len() < limit
+    })?;
+    Ok(bad.map_or(Ok(entries), Err))
+}
+
 impl Embedded {
-    fn check(&self, precondition: &Precondition) -> Result<(), MetaError> {
-        let found = match self.view.get(&precondition.key)? {
+    /// Locks the keys of `transaction`. Who holds a lock may hang in a view that does not answer: nobody waits for that.
+    async fn lock(&self, transaction: &Transaction) -> Result<Held, MetaError> {
+        let locks = Arc::clone(&self.locks.read());
+        tokio::select! {
+            biased;
+            held = locks.lock(transaction) => Ok(held),
+            () = self.view.failed() => Err(rebuilding()),
+        }
+    }
+
+    async fn check(&self, precondition: &Precondition) -> Result<(), MetaError> {
+        let found = match self.view.get(&precondition.key).await? {
             None => None,
             Some(bytes) => {
                 let (seq, _) = ViewValue::peek(&bytes).ok_or_else(|| damaged(&precondition.key))?;
@@ -277,8 +321,10 @@ impl Embedded {
         }
         let wait = Wait::new();
         let mut sequencer = self.sequencer.lock();
-        if sequencer.is_held && caller == Caller::Client {
-            return Err(MetaError::Unavailable("metadata is being rebuilt".into()));
+        if caller == Caller::Client
+            && (sequencer.is_held || held.generation() != sequencer.generation)
+        {
+            return Err(rebuilding());
         }
         let seq = sequencer.next;
         let disks = self.pool.disks();
@@ -337,6 +383,7 @@ impl Embedded {
             },
             shards_total: if inline.is_some() { profile.total() } else { 0 },
             wait,
+            effect: None,
             _held: held,
         })
     }
@@ -406,6 +453,7 @@ impl Embedded {
     /// Applies a durable commit to the view and books the space of what it replaces as dead.
     fn apply_changes(
         &self,
+        view: &dyn View,
         seq: Seq,
         changes: &[Change],
         first_placement_bytes: usize,
@@ -413,7 +461,7 @@ impl Embedded {
     ) -> Result<(), ViewError> {
         let mut applied = Vec::with_capacity(changes.len());
         for (index, change) in changes.iter().enumerate() {
-            if let Some(old) = self.view.get(&change.key)? {
+            if let Some(old) = view.get(&change.key)? {
                 self.space.bury(&change.key, &old);
             }
             let placement_bytes = if index == 0 { first_placement_bytes } else { 0 };
@@ -435,7 +483,7 @@ impl Embedded {
                 value,
             });
         }
-        self.view.apply(&applied)
+        view.apply(&applied)
     }
 }
 
@@ -443,7 +491,7 @@ impl Pending {
     /// Waits, makes up for failed copies, applies. The locks are released when `self` is dropped.
     async fn finish(&mut self) -> Result<Committed, MetaError> {
         let durable = self.make_durable().await?;
-        self.take_effect(&durable)
+        self.take_effect(&durable).await
     }
 
     /// Waits, makes up for failed copies. The disks on which it is durable then.
@@ -474,17 +522,34 @@ impl Pending {
     }
 
     /// Brings the durable commit into the view.
-    fn take_effect(&self, durable: &[DiskNo]) -> Result<Committed, MetaError> {
-        let homes = self.copies.iter().copied();
-        let homes: Vec<_> = homes.filter(|(disk, _)| durable.contains(disk)).collect();
-        let engine = &self.engine;
-        let applied = engine.apply_changes(self.seq, &self.changes, self.placement_bytes, &homes);
+    ///
+    /// # Cancel safety
+    /// Called again after its future was dropped, it waits for what the first call began.
+    async fn take_effect(&mut self, durable: &[DiskNo]) -> Result<Committed, MetaError> {
+        let engine = Arc::clone(&self.engine);
+        if self.effect.is_none() {
+            self.effect = Some(self.begin_effect(durable));
+        }
+        let Some(effect) = &mut self.effect else {
+            return Err(rebuilding());
+        };
+        let applied = engine.view.outcome(effect).await;
         engine.settle(self.seq, applied.is_ok());
         applied?;
         Ok(Committed {
             revision: Revision(self.seq.0),
             degraded: self.shards_on(durable) < self.shards_total,
         })
+    }
+
+    fn begin_effect(&self, durable: &[DiskNo]) -> Turn<()> {
+        let homes = self.copies.iter().copied();
+        let homes: Vec<_> = homes.filter(|(disk, _)| durable.contains(disk)).collect();
+        let (engine, changes) = (Arc::clone(&self.engine), self.changes.clone());
+        let (seq, placement_bytes) = (self.seq, self.placement_bytes);
+        self.engine
+            .view
+            .in_turn(move |view| engine.apply_changes(view, seq, &changes, placement_bytes, &homes))
     }
 
     fn copies_on(&self, durable: &[DiskNo]) -> usize {
@@ -752,6 +817,10 @@ fn bytes_of(frame: &Frame<'_>) -> u32 {
     u32::try_from(parts)
         .unwrap_or(u32::MAX)
         .saturating_add(FRAME_HEADER_BYTES)
+}
+
+fn rebuilding() -> MetaError {
+    MetaError::Unavailable("metadata is being rebuilt".into())
 }
 
 fn unavailable(got: usize, needed: usize) -> MetaError {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     disk::{Disk, DiskNo, Frame, FrameKind, Health, ScannedFrame, SegmentInfo, Seq},
-    meta::{Change, Meta, MetaError, Precondition, Revision, Transaction, view::View},
+    meta::{Change, Meta, MetaError, Precondition, Revision, Transaction},
     mutation::{self, Mutation},
     stripes::{BlobPlacement, BlobReader, BlobWriter, FinishedBlob, InlineBlob, Job, StripeError},
 };
@@ -75,9 +75,12 @@ impl Embedded {
         segment: SegmentInfo,
     ) -> Result<Reclaimed, MetaError> {
         let (engine, victim) = (Arc::clone(self), Arc::clone(disk));
-        let survivors = self
-            .on_disk(disk, move || engine.survivors(&victim, segment.number))
-            .await?;
+        let survivors = self.on_disk(disk, move || engine.survivors(&victim, segment.number));
+        let survivors = tokio::select! {
+            survivors = survivors => survivors?,
+            // The job may hang in it. It changes nothing.
+            () = self.view.failed() => return Err(super::rebuilding()),
+        };
         let moved = self.move_alive(survivors.alive).await?;
         self.append_again(disk, &survivors.kept).await;
         if disk.health() != Health::Good && !survivors.kept.is_empty() {
@@ -88,8 +91,7 @@ impl Embedded {
         }
         let settled = self.checkpoint_alone().await?.settled;
         // The checkpoint's own mark must be durable before older views are declared stale.
-        let engine = Arc::clone(self);
-        self.pool.blocking(move || engine.view.persist()).await?;
+        self.view.off_thread(|view| view.persist()).await?;
         let victim = Arc::clone(disk);
         self.on_disk(disk, move || -> Result<(), MetaError> {
             victim.set_trim_floor(settled)?;
@@ -212,7 +214,9 @@ impl Embedded {
                 for change in body.changes {
                     if change.value.is_some() {
                         self.note_alive(&change.key, frame.seq, survivors)?;
-                    } else if frame.seq >= horizon && self.view.get(&change.key)?.is_none() {
+                    } else if frame.seq >= horizon
+                        && self.view.current()?.get(&change.key)?.is_none()
+                    {
                         tombstones.push(change);
                     }
                 }
@@ -231,7 +235,7 @@ impl Embedded {
         seq: Seq,
         survivors: &mut Survivors,
     ) -> Result<(), MetaError> {
-        if let Some(bytes) = self.view.get(key)?
+        if let Some(bytes) = self.view.current()?.get(key)?
             && ViewValue::peek(&bytes).is_some_and(|(current, _)| current == seq)
         {
             survivors.alive.insert(key.clone(), seq);
@@ -261,7 +265,7 @@ impl Embedded {
     }
 
     async fn move_one(self: Arc<Self>, key: Bytes, seq: Seq) -> Result<(), MetaError> {
-        let Some(bytes) = self.view.get(&key)? else {
+        let Some(bytes) = self.view.get(&key).await? else {
             return Ok(());
         };
         let Some(current) = ViewValue::decode(&bytes).filter(|current| current.seq == seq) else {

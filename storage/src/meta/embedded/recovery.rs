@@ -20,7 +20,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{
-    Caller, Embedded, Pending, Sequencer, append_one,
+    Caller, Embedded, Pending, append_one,
     body::{CheckpointBody, EpochBody, ViewValue, decode_commit},
     checkpoint::CheckpointState,
     in_order_of_choice,
@@ -37,7 +37,7 @@ use crate::{
     meta::{
         Change, MetaError, Transaction,
         keys::heal_key,
-        view::{SwitchView, View, ViewChange, ViewError, ViewSource},
+        view::{View, ViewChange, ViewError, ViewSource},
     },
     mutation::{self, Mutation},
     stripes::{BlobPlacement, Pool, verify_shard},
@@ -196,13 +196,11 @@ impl Embedded {
         cluster: &str,
         progress: Arc<dyn Fn(Progress) + Send + Sync>,
     ) -> Result<(Arc<Self>, RecoveryReport), RecoveryError> {
-        let cluster = Bytes::copy_from_slice(cluster.as_bytes());
-        let recovered = recover_off_thread(&pool, views, &cluster, progress).await?;
         let engine = Arc::new(Self {
             pool,
-            view: Arc::new(SwitchView::new(Arc::clone(&recovered.view))),
-            cluster,
-            locks: KeyLocks::new(),
+            view: Arc::default(),
+            cluster: Bytes::copy_from_slice(cluster.as_bytes()),
+            locks: parking_lot::RwLock::new(Arc::new(KeyLocks::new(0))),
             sequencer: Mutex::default(),
             settled: tokio::sync::Notify::new(),
             positions: Mutex::default(),
@@ -210,20 +208,34 @@ impl Embedded {
             upkeep: tokio::sync::Mutex::new(()),
             max_pending_bytes: super::MAX_PENDING_BYTES.into(),
         });
-        let alone = engine.upkeep.lock().await;
-        let report = engine.begin_epoch(recovered).await?;
-        drop(alone);
-        engine.sequencer.lock().is_held = false;
+        let report = engine.rebuild_view(views, progress).await?;
         Ok((engine, report))
     }
 
-    /// Reads the logs into a view of `views`. To be called while nothing is appended.
+    /// Reads the logs into a view of `views`. To be called while nothing is appended. A place of the view that does not answer
+    /// is left for the next one.
     pub(super) async fn recover(
         &self,
-        views: Arc<dyn ViewSource>,
-        progress: Arc<dyn Fn(Progress) + Send + Sync>,
+        views: &Arc<dyn ViewSource>,
+        progress: &Arc<dyn Fn(Progress) + Send + Sync>,
     ) -> Result<Recovered, RecoveryError> {
-        recover_off_thread(&self.pool, views, &self.cluster, progress).await
+        loop {
+            check_present(&self.pool)?;
+            let seen = views.watch().map_or(0, |watch| watch.losses());
+            let (pool, cluster) = (Arc::clone(&self.pool), self.cluster.clone());
+            let (on, shown) = (Arc::clone(views), Arc::clone(progress));
+            let work = move || recover(&pool, &*on, &cluster, &*shown);
+            let recovered = self.pool.blocking(work);
+            let Some(watch) = views.watch() else {
+                return recovered.await;
+            };
+            tokio::select! {
+                biased;
+                recovered = recovered => return recovered,
+                // Its thread is left to itself.
+                () = watch.until_more_losses(seen) => {}
+            }
+        }
     }
 
     /// Goes on from what recovery found, in a new epoch. To be called with the upkeep lock and while commits are held off.
@@ -240,25 +252,25 @@ impl Embedded {
             adopted,
         } = recovered;
         self.pool.set_epoch(epoch.epoch);
-        *self.sequencer.lock() = Sequencer {
-            next: Seq::new(epoch.epoch, 1),
-            is_held: true,
-            ..Sequencer::default()
-        };
+        let generation = self.sequencer.lock().restart(epoch.epoch);
+        *self.locks.write() = Arc::new(KeyLocks::new(generation));
         *self.positions.lock() = positions;
         self.space.replace(space);
         self.view.replace(view);
         let engine = self;
-        let renewed = engine.renew_blobs(&adopted).await;
+        let mut renewed = engine.renew_blobs(&adopted).await;
         engine.complete_copies(&adopted).await;
         engine
             .append_everywhere(FrameKind::Epoch, &epoch.encode())
             .await;
-        for commit in &adopted {
-            engine.take_effect(commit)?;
-        }
-        for (pending, durable) in &renewed.whole {
-            pending.take_effect(durable)?;
+        let booked = Arc::clone(engine);
+        let take_effect = move |view: &dyn View| {
+            let mut adopted = adopted.iter();
+            adopted.try_for_each(|commit| booked.take_effect(view, commit))
+        };
+        engine.view.off_thread(take_effect).await?;
+        for (pending, durable) in &mut renewed.whole {
+            pending.take_effect(durable).await?;
         }
         engine.checkpoint_alone().await?;
         engine.remember_all_degraded(renewed.degraded).await?;
@@ -278,7 +290,7 @@ impl Embedded {
             };
             let mut pending = self.append(transaction, Held::default(), Caller::Recovery)?;
             let durable = pending.make_durable().await?;
-            pending.take_effect(&durable)?;
+            pending.take_effect(&durable).await?;
         }
         Ok(())
     }
@@ -333,8 +345,9 @@ impl Embedded {
     }
 
     /// Brings an adopted commit's changes into the view. In ascending order of number, after all that is settled.
-    fn take_effect(&self, commit: &Adopted) -> Result<(), ViewError> {
+    fn take_effect(&self, view: &dyn View, commit: &Adopted) -> Result<(), ViewError> {
         self.apply_changes(
+            view,
             commit.seq,
             &commit.changes,
             commit.placement_bytes,
@@ -368,18 +381,6 @@ impl Embedded {
         }
         wait.done().await;
     }
-}
-
-async fn recover_off_thread(
-    pool: &Arc<Pool>,
-    views: Arc<dyn ViewSource>,
-    cluster: &Bytes,
-    progress: Arc<dyn Fn(Progress) + Send + Sync>,
-) -> Result<Recovered, RecoveryError> {
-    check_present(pool)?;
-    let (work_pool, cluster) = (Arc::clone(pool), cluster.clone());
-    let work = move || recover(&work_pool, &*views, &cluster, &*progress);
-    pool.blocking(work).await
 }
 
 /// What [`recover`] hands to the engine.

@@ -477,7 +477,7 @@ async fn reclaim_leaves_the_segments_of_what_it_can_not_read() {
     let world = World::new(5);
     let running = world.open().await;
     running.put_blob("later", &body(1)).await.unwrap();
-    let view = Arc::clone(&running.engine.view);
+    let view = running.engine.view.current().unwrap();
     let stored = view.get(b"later").unwrap().unwrap();
     let mut value = ViewValue::decode(&stored).unwrap();
     let mut record = value.value.take().unwrap().to_vec();

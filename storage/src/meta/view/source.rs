@@ -8,7 +8,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Engine, View, ViewError, ViewSettings, ViewSource, open};
+use super::{
+    Engine, View, ViewError, ViewSettings, ViewSource, open,
+    watch::{Flight, ViewWatch, WatchedView, place_name},
+};
+use crate::clock::Clock;
 
 /// A view in a directory of its own.
 #[derive(Clone, Debug)]
@@ -55,12 +59,13 @@ impl Places for PathBuf {
     }
 }
 
-/// A view in the first of several directories that can be used; a place that failed is not tried again.
+/// A view in the first of several directories that can be used; a place that failed or hung is not tried again.
 pub struct ViewPlaces {
     engine: Engine,
     settings: ViewSettings,
     places: Box<dyn Places>,
-    failed: Mutex<BTreeSet<PathBuf>>,
+    failed: Arc<Mutex<BTreeSet<PathBuf>>>,
+    watch: Arc<ViewWatch>,
 }
 
 impl std::fmt::Debug for ViewPlaces {
@@ -74,34 +79,68 @@ impl std::fmt::Debug for ViewPlaces {
 }
 
 impl ViewPlaces {
-    /// Views of `engine` in one of `places`.
-    pub fn new(engine: Engine, settings: ViewSettings, places: impl Places + 'static) -> Self {
+    /// Views of `engine` in one of `places`. They are watched by `clock`.
+    pub fn new(
+        engine: Engine,
+        settings: ViewSettings,
+        places: impl Places + 'static,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             engine,
             settings,
             places: Box::new(places),
-            failed: Mutex::default(),
+            failed: Arc::default(),
+            watch: ViewWatch::new(clock),
         }
     }
 
-    fn may_use(&self, dir: &Path) -> bool {
-        !self.failed.lock().contains(dir) && self.places.is_usable(dir)
+    fn place(&self, dir: PathBuf) -> ViewDir {
+        ViewDir {
+            engine: self.engine,
+            dir,
+            settings: self.settings,
+        }
     }
 
-    /// Does `work` at the first place where it succeeds.
-    fn first<T>(&self, work: impl Fn(&ViewDir) -> Result<T, ViewError>) -> Result<T, ViewError> {
+    /// The watched calls of a place, if it can be used. Even looking at it may hang.
+    fn begin(&self, dir: &Path) -> Option<Arc<Flight>> {
+        if self.failed.lock().contains(dir) {
+            return None;
+        }
+        let (failed, place) = (Arc::clone(&self.failed), dir.to_owned());
+        let flight = self.watch.begin(place_name(dir), move || {
+            failed.lock().insert(place.clone());
+        });
+        let usable = flight.run("look", || Ok(self.places.is_usable(dir)));
+        usable.unwrap_or(false).then_some(flight)
+    }
+}
+
+impl ViewSource for ViewPlaces {
+    /// What can't be opened where it is can perhaps be wiped: the first usable place alone is tried.
+    fn open(&self) -> Result<Arc<dyn View>, ViewError> {
+        let dirs = self.places.dirs().into_iter();
+        let mut usable = dirs.filter_map(|dir| Some((self.begin(&dir)?, dir)));
+        let none = || ViewError("no disk is left for it".to_owned());
+        let (flight, dir) = usable.next().ok_or_else(none)?;
+        let view = flight.run("open", || self.place(dir).open())?;
+        Ok(Arc::new(WatchedView::new(view, flight)))
+    }
+
+    /// A place is empty and can be written, or it is not taken.
+    fn wipe(&self) -> Result<(), ViewError> {
         let mut last = ViewError("no disk is left for the metadata view".to_owned());
         for dir in self.places.dirs() {
-            if !self.may_use(&dir) {
+            let Some(flight) = self.begin(&dir) else {
                 continue;
-            }
-            let place = ViewDir {
-                engine: self.engine,
-                dir: dir.clone(),
-                settings: self.settings,
             };
-            match work(&place) {
-                Ok(value) => return Ok(value),
+            let place = self.place(dir.clone());
+            let wiped = flight
+                .run("remove", || place.wipe())
+                .and_then(|()| flight.run("open", || place.open().map(drop)));
+            match wiped {
+                Ok(()) => return Ok(()),
                 Err(error) => last = error,
             }
             tracing::warn!(error = %last, dir = %dir.display(), "no place for the metadata view");
@@ -111,22 +150,8 @@ impl ViewPlaces {
         self.failed.lock().clear();
         Err(last)
     }
-}
 
-impl ViewSource for ViewPlaces {
-    /// What can't be opened where it is can perhaps be wiped: the first usable place alone is tried.
-    fn open(&self) -> Result<Arc<dyn View>, ViewError> {
-        let dirs = self.places.dirs();
-        let dir = dirs.iter().find(|dir| self.may_use(dir));
-        let dir = dir.ok_or_else(|| ViewError("no disk is left for it".to_owned()))?;
-        open(self.engine, dir, self.settings)
-    }
-
-    fn wipe(&self) -> Result<(), ViewError> {
-        // A place is empty and can be written, or it is not taken.
-        self.first(|place| {
-            place.wipe()?;
-            place.open().map(drop)
-        })
+    fn watch(&self) -> Option<&Arc<ViewWatch>> {
+        Some(&self.watch)
     }
 }

@@ -14,7 +14,14 @@ fn set_role(running: &Running, number: u16, role: Role) {
 
 /// The disks that have copies of the record of `key`.
 fn homes(running: &Running, key: &str) -> BTreeSet<u16> {
-    let bytes = running.engine.view.get(key.as_bytes()).unwrap().unwrap();
+    let bytes = running
+        .engine
+        .view
+        .current()
+        .unwrap()
+        .get(key.as_bytes())
+        .unwrap()
+        .unwrap();
     let homes = ViewValue::decode(&bytes).unwrap().homes;
     homes.iter().map(|(disk, _)| disk.0).collect()
 }
