@@ -60,6 +60,7 @@ const OWNER_NAME: &str = "larder";
 /// # Errors
 /// Those of the operation.
 pub async fn run(operation: Operation, target: &Target, call: Call<'_>) -> S3Result<Response> {
+    call::check_readable(call.headers())?;
     match target {
         Target::Service => list_buckets::run(call).await,
         Target::Bucket(bucket) => Box::pin(on_bucket(operation, bucket, call)).await,

@@ -74,8 +74,18 @@ def test_creating_ones_own_bucket_again_in_us_east_1_succeeds(s3, bucket):
 
 
 def test_creating_with_a_location_constraint_of_another_region_is_refused(s3):
-    with refused("IllegalLocationConstraintException", "InvalidLocationConstraint", status=400):
+    with refused("IllegalLocationConstraintException", status=400):
         s3.create_bucket(Bucket=unique_bucket(), CreateBucketConfiguration={"LocationConstraint": "eu-west-3"})
+
+
+def test_creating_with_a_location_constraint_that_is_no_region_is_refused(s3):
+    with refused("InvalidLocationConstraint", status=400):
+        s3.create_bucket(Bucket=unique_bucket(), CreateBucketConfiguration={"LocationConstraint": "mars-1"})
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "10001", "many"])
+def test_a_page_of_buckets_out_of_range_is_refused(raw, size):
+    answered(raw.request("GET", "/", [("max-buckets", size)]), "InvalidArgument")
 
 
 def test_creating_with_what_is_not_implemented_is_refused_rather_than_ignored(s3, raw):
@@ -84,8 +94,9 @@ def test_creating_with_what_is_not_implemented_is_refused_rather_than_ignored(s3
     for options in ({"ObjectOwnership": "ObjectWriter"}, {"ObjectLockEnabledForBucket": True}):
         with refused("NotImplemented"):
             s3.create_bucket(Bucket=name, **options)
-    with refused("AccessControlListNotSupported", status=400):
-        s3.create_bucket(Bucket=name, ACL="public-read")
+    for open_to_others in ({"ACL": "public-read"}, {"ACL": "authenticated-read"}, {"GrantRead": "id=somebody"}):
+        with refused("InvalidBucketAclWithObjectOwnership", status=400):
+            s3.create_bucket(Bucket=name, **open_to_others)
     answered(raw.request("PUT", f"/{name}", headers={"x-amz-object-ownership": "Nobody"}), "InvalidArgument")
     with status(404):
         s3.head_bucket(Bucket=name)

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from larderlib.checksums import etag
 from larderlib.clients import boto
 from larderlib.connection import connected, read_head, signed_head
-from larderlib.expect import refused, status
+from larderlib.expect import answered, refused, status
 
 OTHER = '"00000000000000000000000000000000"'
 THREADS = 16
@@ -49,7 +49,7 @@ def test_if_none_match(s3, object_):
 def test_a_304_has_the_etag_and_no_body(raw, object_):
     answer = raw.request("GET", f"/{object_['Bucket']}/k", headers={"If-None-Match": etag(b"body")})
     assert answer.status == 304 and answer.body == b"" and answer.headers["etag"] == etag(b"body")
-    assert "last-modified" in answer.headers
+    assert "last-modified" in answer.headers and "content-type" not in answer.headers
 
 
 def test_if_modified_since(s3, object_):
@@ -157,6 +157,15 @@ def test_a_condition_is_decided_again_at_the_end_of_the_body(server, raw, s3, bu
         sock.sendall(b"late")
         assert read_head(stream)[0] == 412
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"first"
+
+
+@pytest.mark.parametrize("name", ["If-Match", "If-None-Match", "If-Unmodified-Since", "x-amz-tagging", "x-amz-acl", "Content-MD5", "Range"])
+def test_a_header_that_decides_is_never_ignored_for_being_no_ascii(raw, object_, name):
+    """A condition that nobody can read would otherwise be none at all."""
+    headers = {name: "\xe9"}
+    for method in ("PUT", "DELETE", "GET"):
+        answered(raw.request(method, f"/{object_['Bucket']}/k", headers=headers), "InvalidArgument")
+    assert raw.request("GET", f"/{object_['Bucket']}/k").body == b"body"
 
 
 def test_delete_if_match(s3, object_):

@@ -195,6 +195,13 @@ def test_the_copy_source_is_url_decoded(raw, s3, bucket, form, key, escaped):
     assert s3.get_object(Bucket=bucket, Key="target")["Body"].read() == b"odd"
 
 
+def test_a_copy_source_in_plain_utf_8_means_itself(raw, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="d/é ü", Body=b"plain")
+    source = f"/{bucket}/d/é ü"
+    assert raw.request("PUT", f"/{bucket}/t", headers={"x-amz-copy-source": source}).status == 200
+    assert raw.request("GET", f"/{bucket}/t").body == b"plain"
+
+
 @pytest.mark.parametrize("value", ["", "/", "nokey", "bucket-only/"])
 def test_an_unreadable_copy_source_is_refused(raw, bucket, value):
     answer = raw.request("PUT", f"/{bucket}/k", headers={"x-amz-copy-source": value or " "})

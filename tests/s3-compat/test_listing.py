@@ -237,6 +237,16 @@ def test_the_request_is_echoed(s3, fixed):
     assert (page["Name"], page["Prefix"], page["Delimiter"], page["Marker"], page["MaxKeys"]) == (fixed, "a", "/", "a", 7)
 
 
+def test_an_empty_token_and_an_empty_start_come_back_and_start_at_the_beginning(raw, fixed):
+    everything = raw.request("GET", f"/{fixed}", [("list-type", "2")])
+    query = [("list-type", "2"), ("continuation-token", ""), ("start-after", "")]
+    answer = raw.request("GET", f"/{fixed}", query)
+    assert answer.status == 200, answer
+    assert (answer.text("ContinuationToken") or "", answer.text("StartAfter") or "") == ("", "")
+    assert b"<ContinuationToken>" in answer.body and b"<StartAfter>" in answer.body
+    assert answer.text("KeyCount") == everything.text("KeyCount")
+
+
 def test_encoding_type_url(raw, s3, bucket):
     keys = ["a b/c+d", "ü&<é>", "x\ny", "100%", "ctrl\x01char"]
     for key in keys:

@@ -133,6 +133,16 @@ def test_etags_in_complete_may_come_without_quotes(s3, bucket):
     upload.complete([{"PartNumber": 1, "ETag": upload.done[1].strip('"')}])
 
 
+@pytest.mark.parametrize("begun, said", [("FULL_OBJECT", "COMPOSITE"), ("COMPOSITE", "FULL_OBJECT")])
+def test_a_checksum_type_in_complete_other_than_begun_with_is_refused(s3, bucket, begun, said):
+    upload = Upload(s3, bucket, ChecksumAlgorithm="CRC32", ChecksumType=begun)
+    part = upload.part(1, b"data", ChecksumAlgorithm="CRC32")
+    parts = [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}]
+    with refused("BadDigest"):
+        upload.complete(parts, ChecksumType=said)
+    assert upload.complete(parts, ChecksumType=begun)["ChecksumType"] == begun
+
+
 def test_complete_is_idempotent(s3, bucket):
     upload = Upload(s3, bucket)
     upload.part(1, b"x")

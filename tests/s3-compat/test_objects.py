@@ -73,6 +73,41 @@ def test_system_metadata_comes_back(s3, bucket):
         assert answer["Expires"] == expires
 
 
+def test_an_empty_header_is_none(raw, bucket):
+    headers = {"Content-Type": "", "Cache-Control": "", "Content-Encoding": ""}
+    assert raw.request("PUT", f"/{bucket}/k", headers=headers, body=b"x").status == 200
+    answer = raw.request("GET", f"/{bucket}/k")
+    assert answer.headers["content-type"] == "binary/octet-stream"
+    assert "cache-control" not in answer.headers and "content-encoding" not in answer.headers
+
+
+@pytest.mark.parametrize("target", ["other", "ftp://x/"])
+def test_a_redirect_to_nowhere_is_refused(raw, bucket, target):
+    answer = raw.request("PUT", f"/{bucket}/k", headers={"x-amz-website-redirect-location": target}, body=b"x")
+    assert (answer.status, answer.code) == (400, "InvalidRedirectLocation")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_key_for_an_object_that_is_not_encrypted_is_refused(raw, bucket, method):
+    raw.request("PUT", f"/{bucket}/k", body=b"x")
+    answer = raw.request(method, f"/{bucket}/k", headers={"x-amz-server-side-encryption-customer-algorithm": "AES256"})
+    assert answer.status == 400
+
+
+VERSIONS = {"": "InvalidArgument", "bogus": "InvalidArgument", "3HL4kqtJlcpXroDTDmJ-rmSpXd3dIbrH": "NoSuchVersion"}
+
+
+@pytest.mark.parametrize("version, code", VERSIONS.items())
+@pytest.mark.parametrize("method, more", [("GET", []), ("DELETE", []), ("GET", [("tagging", "")])])
+def test_a_version_that_is_not_there_or_cannot_be(raw, bucket, version, code, method, more):
+    raw.request("PUT", f"/{bucket}/k", body=b"x")
+    answer = raw.request(method, f"/{bucket}/k", [*more, ("versionId", version)])
+    assert (answer.status, answer.code) == ({"InvalidArgument": 400, "NoSuchVersion": 404}[code], code)
+    answer = raw.request("PUT", f"/{bucket}/t", headers={"x-amz-copy-source": f"/{bucket}/k?versionId={version}"})
+    assert answer.code == code
+    assert raw.request("GET", f"/{bucket}/k", [("versionId", "null")]).body == b"x"
+
+
 def test_user_metadata_comes_back(s3, bucket):
     metadata = {"one": "1", "with-dash": "a, b; c=d", "empty": "", "long": "v" * 1500}
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", Metadata=metadata)

@@ -57,6 +57,7 @@ codes! {
     InternalError = "InternalError", 500, "We encountered an internal error. Please try again.";
     InvalidAccessKeyId = "InvalidAccessKeyId", 403, "The AWS Access Key Id you provided does not exist in our records.";
     InvalidArgument = "InvalidArgument", 400, "Invalid Argument";
+    InvalidBucketAclWithObjectOwnership = "InvalidBucketAclWithObjectOwnership", 400, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting";
     InvalidBucketName = "InvalidBucketName", 400, "The specified bucket is not valid.";
     InvalidBucketState = "InvalidBucketState", 409, "The request is not valid for the current state of the bucket.";
     InvalidChunkSize = "InvalidChunkSizeError", 400, "Only the last chunk is allowed to have a size less than 8192 bytes";
@@ -68,6 +69,7 @@ codes! {
     InvalidPartNumber = "InvalidPartNumber", 416, "The requested partnumber is not satisfiable";
     InvalidPartOrder = "InvalidPartOrder", 400, "The list of parts was not in ascending order. Parts must be ordered by part number.";
     InvalidRange = "InvalidRange", 416, "The requested range is not satisfiable";
+    InvalidRedirectLocation = "InvalidRedirectLocation", 400, "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
     InvalidRequest = "InvalidRequest", 400, "Invalid Request";
     InvalidSecurity = "InvalidSecurity", 403, "The provided security credentials are not valid.";
     InvalidStorageClass = "InvalidStorageClass", 400, "The storage class you specified is not valid";

@@ -236,8 +236,13 @@ impl Service {
                 .headers_mut()
                 .insert(reply::X_AMZ_BUCKET_REGION, region);
         }
-        if parts.method == Method::HEAD || response.status() == StatusCode::NOT_MODIFIED {
+        let is_unchanged = response.status() == StatusCode::NOT_MODIFIED;
+        if parts.method == Method::HEAD || is_unchanged {
             *response.body_mut() = Body::Empty;
+        }
+        if is_unchanged {
+            // It would speak of the client's copy, which is no XML.
+            response.headers_mut().remove(header::CONTENT_TYPE);
         }
         response
     }

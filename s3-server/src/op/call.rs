@@ -17,6 +17,12 @@ use crate::{
     sigv4::Verified,
 };
 
+/// The length of AWS's version ids.
+const VERSION_ID_CHARS: usize = 32;
+
+/// Headers that may hold other text than ASCII: what is kept of them is shown again, and nothing is decided by it.
+const FREE_TEXT: [&str; 2] = ["x-amz-meta-", "x-amz-website-redirect-location"];
+
 /// A request whose signature is right, with all that an operation needs.
 #[derive(Debug)]
 pub struct Call<'a> {
@@ -78,11 +84,30 @@ impl Call<'_> {
     /// Refuses a `versionId` that an unversioned bucket cannot have.
     ///
     /// # Errors
-    /// [`S3Code::NoSuchVersion`].
+    /// As [`check_version`].
     pub fn check_version_id(&self) -> S3Result<()> {
-        match self.query.filled("versionId") {
-            None | Some("null") => Ok(()),
-            Some(other) => Err(S3Error::new(S3Code::NoSuchVersion).element("VersionId", other)),
+        self.query.get("versionId").map_or(Ok(()), check_version)
+    }
+}
+
+/// Refuses the name of a version that an unversioned bucket cannot have.
+///
+/// # Errors
+/// [`S3Code::NoSuchVersion`]; [`S3Code::InvalidArgument`] for what no version could be called.
+pub(super) fn check_version(version: &str) -> S3Result<()> {
+    let could_be = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    match version {
+        "null" => Ok(()),
+        "" => {
+            let message = "Version id cannot be the empty string";
+            Err(invalid_argument("versionId", version, message))
+        }
+        _ if version.len() == VERSION_ID_CHARS && version.bytes().all(could_be) => {
+            Err(S3Error::new(S3Code::NoSuchVersion).element("VersionId", version))
+        }
+        _ => {
+            let message = "Invalid version id specified";
+            Err(invalid_argument("versionId", version, message))
         }
     }
 }
@@ -90,6 +115,32 @@ impl Call<'_> {
 /// A header's value, trimmed.
 pub(super) fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+/// Refuses headers that say what is to be done in bytes that are no ASCII: [`text`] would take them for missing, and a condition
+/// or a checksum that nobody reads is worse than one that fails.
+///
+/// # Errors
+/// [`S3Code::InvalidArgument`].
+pub(super) fn check_readable(headers: &HeaderMap) -> S3Result<()> {
+    let decides = |name: &str| {
+        name.starts_with("if-")
+            || ["range", "content-md5"].contains(&name)
+            || name.starts_with("x-amz-") && !FREE_TEXT.iter().any(|free| name.starts_with(free))
+    };
+    let unreadable = headers
+        .iter()
+        .find(|(name, value)| value.to_str().is_err() && decides(name.as_str()));
+    let Some((name, value)) = unreadable else {
+        return Ok(());
+    };
+    // A copy's source is to be URL-encoded; where it is plain UTF-8 it means itself.
+    if name == "x-amz-copy-source" && std::str::from_utf8(value.as_bytes()).is_ok() {
+        return Ok(());
+    }
+    let shown = String::from_utf8_lossy(value.as_bytes());
+    let message = "Header values must be ASCII";
+    Err(invalid_argument(name.as_str(), &shown, message))
 }
 
 /// `InvalidArgument` with what was wrong.

@@ -38,6 +38,7 @@ pub(super) async fn run(
         Err(StoreError::NoSuchUpload) => None,
         Err(error) => return Err(error.into()),
     };
+    check_type(call.headers(), info.as_ref())?;
     let checksum = expected_checksum(call.headers(), info.as_ref())?;
     let body = small_body::read_unchecked(&mut call, MAX_COMPLETE_BYTES).await?;
     let parts = complete_multipart_upload(&body)?;
@@ -88,6 +89,24 @@ fn expected_size(headers: &HeaderMap) -> S3Result<Option<u64>> {
         .parse()
         .map(Some)
         .map_err(|_| invalid_argument(NAME, value, message))
+}
+
+/// A type that is named here must be the one that the upload was begun with.
+fn check_type(headers: &HeaderMap, info: Option<&UploadInfo>) -> S3Result<()> {
+    let Some(sent) = text(headers, reply::X_AMZ_CHECKSUM_TYPE) else {
+        return Ok(());
+    };
+    let sent = ChecksumType::parse(sent)?;
+    match info.and_then(|info| checksums::listed(info.checksum)) {
+        Some((_, begun)) if begun != sent => {
+            let (begun, sent) = (begun.as_str(), sent.as_str());
+            let message = format!(
+                "The upload was created using the {begun} checksum mode. The complete request says {sent}."
+            );
+            Err(S3Error::with_message(S3Code::BadDigest, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The checksum that the whole must have; a composite one may carry its number of parts.

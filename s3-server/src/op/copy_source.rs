@@ -2,13 +2,18 @@
 
 use std::ops::Range;
 
+use http::HeaderValue;
 use larder_storage::{
     objects::{BucketName, ObjectHandle, ObjectKey, StoreError},
     stripes::{BlobWriter, FinishedBlob},
 };
 use percent_encoding::percent_decode_str;
 
-use super::{Call, call::invalid_argument, conditions, get_object};
+use super::{
+    Call,
+    call::{check_version, invalid_argument},
+    conditions, get_object,
+};
 use crate::{
     checksum::{Algorithm, Checksum, Hasher},
     error::{S3Code, S3Error, S3Result},
@@ -52,8 +57,9 @@ impl Source {
     /// [`S3Code::InvalidArgument`], [`S3Code::NoSuchBucket`], [`S3Code::NoSuchKey`],
     /// [`S3Code::PreconditionFailed`].
     pub(super) async fn find(call: &Call<'_>) -> S3Result<Self> {
-        let value = call.header(HEADER).unwrap_or_default();
-        let (bucket, key) = parse(value)?;
+        let value = call.headers().get(HEADER).map(HeaderValue::as_bytes);
+        let value = std::str::from_utf8(value.unwrap_or_default()).unwrap_or_default();
+        let (bucket, key) = parse(value.trim())?;
         let handle = call.store.object(&bucket, &key).await;
         let handle = handle.map_err(|error| get_object::missing(error, &key))?;
         conditions::check_copy(call.headers(), handle.info())?;
@@ -149,10 +155,10 @@ fn parse(value: &str) -> S3Result<(BucketName, ObjectKey)> {
     if key.is_empty() {
         return Err(bad());
     }
-    match query.strip_prefix("versionId=") {
-        None | Some("" | "null") => Ok((bucket, route::parse_key(key)?)),
-        Some(version) => Err(S3Error::new(S3Code::NoSuchVersion).element("VersionId", version)),
+    if let Some(version) = query.strip_prefix("versionId=") {
+        check_version(version)?;
     }
+    Ok((bucket, route::parse_key(key)?))
 }
 
 #[cfg(test)]

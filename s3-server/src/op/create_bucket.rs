@@ -1,6 +1,6 @@
 //! `CreateBucket`.
 
-use http::header;
+use http::{HeaderMap, header};
 use larder_storage::objects::{BucketName, CreateBucket, StoreError};
 
 use super::{
@@ -17,6 +17,7 @@ use crate::{
 };
 
 pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Response> {
+    check_bucket_acl(call.headers())?;
     check_unbuilt_headers(call.headers())?;
     if text(call.headers(), "x-amz-bucket-object-lock-enabled") == Some("true") {
         let message = "Larder does not implement object lock yet.";
@@ -52,6 +53,21 @@ fn answer(bucket: &BucketName) -> Response {
     response
 }
 
+/// A bucket whose owner owns all that is in it takes no list that lets others in.
+fn check_bucket_acl(headers: &HeaderMap) -> S3Result<()> {
+    let canned = text(headers, "x-amz-acl");
+    let is_open = canned.is_some_and(|acl| {
+        ["public-read", "public-read-write", "authenticated-read"].contains(&acl)
+    });
+    let grants = headers
+        .keys()
+        .any(|name| name.as_str().starts_with("x-amz-grant-"));
+    if is_open || grants {
+        return Err(S3Error::new(S3Code::InvalidBucketAclWithObjectOwnership));
+    }
+    Ok(())
+}
+
 /// There are no access control lists, so the bucket's owner owns all that is in it.
 fn check_ownership(asked: Option<&str>) -> S3Result<()> {
     match asked {
@@ -73,12 +89,33 @@ fn check_location(constraint: Option<&str>, region: &str) -> S3Result<()> {
         None => Ok(()),
         Some("EU") if region == "eu-west-1" => Ok(()),
         Some(constraint) if constraint == region => Ok(()),
+        Some(constraint) if !could_be_a_region(constraint) => {
+            Err(S3Error::new(S3Code::InvalidLocationConstraint)
+                .element("LocationConstraint", constraint))
+        }
         Some(constraint) => Err(S3Error::with_message(
             S3Code::IllegalLocationConstraintException,
             format!(
                 "The {constraint} location constraint is incompatible for the region specific endpoint this request was sent to."
             ),
         )),
+    }
+}
+
+/// `eu-west-1`, `us-gov-east-1`, `EU`: AWS knows its regions by name, and more of them every year.
+fn could_be_a_region(name: &str) -> bool {
+    let pieces: Vec<_> = name.split('-').collect();
+    let letters = |piece: &&str| !piece.is_empty() && piece.bytes().all(|b| b.is_ascii_lowercase());
+    match pieces.as_slice() {
+        ["EU"] => true,
+        [area, middle @ .., number] => {
+            area.len() == 2
+                && !middle.is_empty()
+                && pieces[..pieces.len() - 1].iter().all(letters)
+                && number.len() == 1
+                && number.bytes().all(|b| b.is_ascii_digit())
+        }
+        _ => false,
     }
 }
 
@@ -93,5 +130,19 @@ mod tests {
         assert!(check_location(Some("EU"), "eu-west-1").is_ok());
         let error = check_location(Some("eu-west-1"), "us-east-1").unwrap_err();
         assert_eq!(error.code(), S3Code::IllegalLocationConstraintException);
+        let error = check_location(Some("us-gov-east-1"), "us-east-1").unwrap_err();
+        assert_eq!(error.code(), S3Code::IllegalLocationConstraintException);
+        for nowhere in [
+            "mars-1",
+            "eu-1",
+            "eu-west",
+            "EUX",
+            "eu-west-11",
+            "eu--1",
+            "-",
+        ] {
+            let error = check_location(Some(nowhere), "us-east-1").unwrap_err();
+            assert_eq!(error.code(), S3Code::InvalidLocationConstraint, "{nowhere}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use larder_storage::objects::{BucketName, DeleteItem, StoreError};
 
-use super::{Call, ingest::Plan, small_body};
+use super::{Call, call::check_version, ingest::Plan, small_body};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http::Response,
@@ -49,9 +49,8 @@ fn check_integrity(plan: &Plan) -> S3Result<()> {
 }
 
 fn item(object: &DeleteObject) -> S3Result<DeleteItem> {
-    match object.version_id.as_deref() {
-        None | Some("null") => {}
-        Some(_) => return Err(S3Error::new(S3Code::NoSuchVersion)),
+    if let Some(version) = object.version_id.as_deref().filter(|v| !v.is_empty()) {
+        check_version(version)?;
     }
     // To ignore a condition would delete what the client meant to keep.
     if object.last_modified_time.is_some() || object.size.is_some() {

@@ -82,9 +82,21 @@ pub(super) async fn select(
         .object(bucket, key)
         .await
         .map_err(|error| missing(error, key))?;
+    check_unencrypted(call.headers())?;
     conditions::check_read(call.headers(), handle.info())?;
     let selection = Selection::of(call, handle.info())?;
     Ok((handle, selection))
+}
+
+/// Who sends a key to decrypt with believes that the object is encrypted.
+fn check_unencrypted(headers: &HeaderMap) -> S3Result<()> {
+    let customer = "x-amz-server-side-encryption-customer-";
+    let mut names = headers.keys().map(HeaderName::as_str);
+    if !names.any(|name| name.starts_with(customer)) {
+        return Ok(());
+    }
+    let message = "The encryption parameters are not applicable to this object.";
+    Err(S3Error::with_message(S3Code::InvalidRequest, message))
 }
 
 /// A missing key names itself, as AWS's answer does.

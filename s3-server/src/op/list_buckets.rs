@@ -2,14 +2,14 @@
 
 use larder_storage::objects::Bucket;
 
-use super::{Call, listing};
-use crate::{error::S3Result, http::Response, reply, xml::write};
+use super::{Call, call::invalid_argument, listing};
+use crate::{error::S3Result, http::Response, reply, route::Query, xml::write};
 
 /// What AWS gives where no page size is asked for, and the most that may be asked for.
 const MAX_BUCKETS: u32 = 10_000;
 
 pub(super) async fn run(call: Call<'_>) -> S3Result<Response> {
-    let limit = listing::page_size(&call.query, "max-buckets", MAX_BUCKETS)?.max(1) as usize;
+    let limit = page_size(&call.query)? as usize;
     let prefix = call.query.get("prefix");
     let after = call
         .query
@@ -48,6 +48,20 @@ pub(super) async fn run(call: Call<'_>) -> S3Result<Response> {
         prefix,
     };
     Ok(reply::xml(document.to_xml()))
+}
+
+/// AWS has a range for it, where the pages of other listings are only cut.
+fn page_size(query: &Query) -> S3Result<u32> {
+    const NAME: &str = "max-buckets";
+    let Some(asked) = query.filled(NAME) else {
+        return Ok(MAX_BUCKETS);
+    };
+    let size = listing::page_size_of(NAME, Some(asked), u32::MAX)?;
+    if (1..=MAX_BUCKETS).contains(&size) {
+        return Ok(size);
+    }
+    let message = format!("Argument {NAME} must be an integer between 1 and {MAX_BUCKETS}");
+    Err(invalid_argument(NAME, asked, message))
 }
 
 fn show(bucket: &Bucket, with_region: bool) -> write::Bucket<'_> {

@@ -11,9 +11,10 @@ use crate::{error::S3Result, http::Response, reply, xml::write};
 pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Response> {
     let query = &call.query;
     let asked = Asked::of(query)?;
-    let token = query.filled("continuation-token");
-    let start_after = query.filled("start-after");
-    let after = match token {
+    // Both come back as they were sent, empty ones too.
+    let token = query.get("continuation-token");
+    let start_after = query.get("start-after");
+    let after = match token.filter(|token| !token.is_empty()) {
         Some(token) => listing::decode_token(token)?,
         None => start_after.unwrap_or_default().to_owned(),
     };

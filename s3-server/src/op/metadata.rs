@@ -34,11 +34,12 @@ const KEPT: [&str; 6] = [
 /// [`S3Code::MetadataTooLarge`], [`S3Code::InvalidStorageClass`].
 pub(super) fn from_request(headers: &HeaderMap) -> S3Result<Headers> {
     check_storage_class(headers)?;
+    check_redirect(headers)?;
     let mut system = Vec::new();
     for name in KEPT {
-        if let Some(value) = headers.get(name) {
-            system.push((name.to_owned(), readable(value)));
-        }
+        // An empty value is none: the object has its default then.
+        let value = headers.get(name).filter(|value| !value.is_empty());
+        system.extend(value.map(|value| (name.to_owned(), readable(value))));
     }
     if let Some(encoding) = content_encoding(headers) {
         system.push((header::CONTENT_ENCODING.as_str().to_owned(), encoding));
@@ -99,6 +100,20 @@ fn check_storage_class(headers: &HeaderMap) -> S3Result<()> {
         Some(other) => {
             Err(S3Error::new(S3Code::InvalidStorageClass).element("StorageClassRequested", other))
         }
+    }
+}
+
+fn check_redirect(headers: &HeaderMap) -> S3Result<()> {
+    let starts = ["/", "http://", "https://"];
+    match headers.get("x-amz-website-redirect-location") {
+        Some(to)
+            if !starts
+                .iter()
+                .any(|start| to.as_bytes().starts_with(start.as_bytes())) =>
+        {
+            Err(S3Error::new(S3Code::InvalidRedirectLocation))
+        }
+        _ => Ok(()),
     }
 }
 
