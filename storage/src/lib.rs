@@ -16,6 +16,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod disk_set;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzzing;
 pub mod meta;

@@ -8,11 +8,13 @@ use std::{
 };
 
 use larder_erasure::Profile;
+use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
-    disk::{self, DiskNo, Health, IdentityError, Opened, Space},
+    disk::{self, DiskNo, Health, IdentityError, LocalVolume, Opened, Role, Space},
+    disk_set::{ChangeError, DiskSet, DiskSetParts},
     meta::{
         Meta,
         embedded::{Embedded, Progress, RecoveryError, RecoveryReport},
@@ -90,8 +92,13 @@ pub struct Storage {
     recovery: RecoveryReport,
     views: Arc<dyn ViewSource>,
     watchdog: Watchdog,
+    disk_set: Arc<DiskSet>,
+    dirs: DataDirs,
     stop: watch::Sender<bool>,
 }
+
+/// Where the disks' directories are.
+type DataDirs = Arc<RwLock<HashMap<DiskNo, PathBuf>>>;
 
 /// One disk, for people.
 #[derive(Clone, Debug)]
@@ -100,6 +107,8 @@ pub struct DiskStatus {
     pub slot: usize,
     /// Its number.
     pub number: DiskNo,
+    /// What it is there for.
+    pub role: Role,
     /// Its directory.
     pub location: String,
     /// Whether it can be used, or why not.
@@ -154,19 +163,26 @@ pub async fn open(
     progress: Arc<dyn Fn(Progress) + Send + Sync>,
 ) -> Result<Storage, OpenError> {
     let count = settings.data.len();
-    let profile = settings
-        .profile
-        .or_else(|| default_profile(count))
-        .ok_or(OpenError::NoDisks)?;
-    if profile.total() > count {
+    let too_wide = |profile: Profile| profile.total() > count;
+    if count == 0 {
+        return Err(OpenError::NoDisks);
+    }
+    if let Some(profile) = settings.profile.filter(|profile| too_wide(*profile)) {
         return Err(OpenError::ProfileTooWide {
             profile,
             disks: count,
         });
     }
     let opened = open_disks(&settings, &rng).await?;
+    // A disk that is on its way out should not widen what is written until it is.
+    let staying = opened.disks.iter().filter(|disk| disk.role == Role::Member);
+    let profile = settings
+        .profile
+        .or_else(|| default_profile(staying.count()))
+        .ok_or(OpenError::NoDisks)?;
     let dirs = opened.disks.iter().zip(&settings.data);
-    let dirs = dirs.map(|(slot, dir)| (slot.number, dir.clone())).collect();
+    let dirs: HashMap<_, _> = dirs.map(|(slot, dir)| (slot.number, dir.clone())).collect();
+    let dirs = Arc::new(RwLock::new(dirs));
     let pool = Pool::new(
         opened.disks.into_iter().map(PoolDisk::from).collect(),
         PoolOptions {
@@ -174,7 +190,7 @@ pub async fn open(
             blocking_threads: true,
         },
     );
-    let views = view_places(&pool, &settings, dirs);
+    let views = view_places(&pool, &settings, Arc::clone(&dirs));
     let watchdog = Watchdog::start(&pool, &views, settings.disk_timeout)?;
     let (engine, recovery) = Embedded::open(
         Arc::clone(&pool),
@@ -183,6 +199,13 @@ pub async fn open(
         progress,
     )
     .await?;
+    let parts = DiskSetParts::new(
+        &pool,
+        &engine,
+        opened.roster,
+        settings.disks,
+        Arc::clone(&rng),
+    );
     let meta: Arc<dyn Meta> = Arc::new(Arc::clone(&engine));
     let store = Store::new(
         meta,
@@ -201,6 +224,8 @@ pub async fn open(
         recovery,
         views,
         watchdog,
+        disk_set: DiskSet::new(parts),
+        dirs,
         stop,
     })
 }
@@ -220,11 +245,7 @@ async fn open_disks(settings: &OpenSettings, rng: &Arc<dyn Rng>) -> Result<Opene
 }
 
 /// Where the view may be: at the place that is set, or on the first disk that is good.
-fn view_places(
-    pool: &Arc<Pool>,
-    settings: &OpenSettings,
-    dirs: HashMap<DiskNo, PathBuf>,
-) -> Arc<dyn ViewSource> {
+fn view_places(pool: &Arc<Pool>, settings: &OpenSettings, dirs: DataDirs) -> Arc<dyn ViewSource> {
     let view = ViewSettings::default();
     let clock = Arc::clone(&settings.disks.clock);
     if let Some(dir) = &settings.view_dir {
@@ -238,12 +259,12 @@ fn view_places(
 /// A view on a disk, in `view` of its directory.
 struct DiskPlaces {
     pool: Arc<Pool>,
-    dirs: HashMap<DiskNo, PathBuf>,
+    dirs: DataDirs,
 }
 
 impl DiskPlaces {
     fn dir_of(&self, disk: &PoolDisk) -> Option<PathBuf> {
-        Some(self.dirs.get(&disk.number)?.join("view"))
+        Some(self.dirs.read().get(&disk.number)?.join("view"))
     }
 }
 
@@ -284,6 +305,32 @@ impl Storage {
     /// What opening found in the logs.
     pub fn recovery(&self) -> &RecoveryReport {
         &self.recovery
+    }
+
+    /// Makes an empty directory a further disk. When it returns, new objects go there too.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: it is no disk; the same directory may be handed in again.
+    pub async fn add_disk(&self, dir: &Path) -> Result<DiskNo, ChangeError> {
+        let number = self.disk_set.add(Arc::new(LocalVolume::new(dir))).await?;
+        self.dirs.write().insert(number, dir.to_owned());
+        Ok(number)
+    }
+
+    /// Puts an empty directory in the place of a disk that failed or is missing.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: the old one keeps its place; the same directory may be handed in again.
+    pub async fn replace_disk(&self, number: DiskNo, dir: &Path) -> Result<DiskNo, ChangeError> {
+        let volume = Arc::new(LocalVolume::new(dir));
+        let new = self.disk_set.replace(number, volume).await?;
+        self.dirs.write().insert(new, dir.to_owned());
+        Ok(new)
+    }
+
+    /// Draining disks and taking it back.
+    pub fn disk_set(&self) -> &Arc<DiskSet> {
+        &self.disk_set
     }
 
     /// Runs upkeep until [`Storage::close`]. To be spawned.
@@ -386,6 +433,7 @@ fn disk_status(disk: &PoolDisk, space: Option<Space>) -> DiskStatus {
     DiskStatus {
         slot: disk.slot,
         number: disk.number,
+        role: disk.role,
         location: disk.location.clone(),
         health: disk.health(),
         space,

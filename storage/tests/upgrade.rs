@@ -23,7 +23,7 @@ use std::{
 use fixture::{churn_until_reclaimed, data_dirs, dump, fill, open_store};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use larder_storage::{
-    disk::identity::IDENTITY_FORMAT,
+    disk::identity::{IDENTITY_FORMAT, MOVING_FORMAT},
     objects::{Headers, Tags},
 };
 use serde_json::Value;
@@ -142,7 +142,7 @@ fn patch(file: &Path, header: usize, at: usize, value: u32, checked: usize) {
 fn newer_identity(root: &Path) {
     let file = root.join("disk2/disk.json");
     let text = fs::read_to_string(&file).unwrap();
-    fs::write(file, text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+    fs::write(file, text.replace("\"format\": 1", "\"format\": 3")).unwrap();
 }
 
 fn newer_segment(root: &Path) {
@@ -171,12 +171,12 @@ fn newer_floor(root: &Path) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_later_format_is_refused_without_touching_a_byte() {
     let (_, archive, _) = all_fixtures().pop().unwrap();
-    let changes: [(&str, Change); 3] = [
-        ("disk2", newer_identity),
-        ("disk1/log/", newer_segment),
-        ("log/floor", newer_floor),
+    let changes: [(&str, Change, u64); 3] = [
+        ("disk2", newer_identity, MOVING_FORMAT + 1),
+        ("disk1/log/", newer_segment, IDENTITY_FORMAT + 1),
+        ("log/floor", newer_floor, IDENTITY_FORMAT + 1),
     ];
-    for (place, change) in changes {
+    for (place, change, found) in changes {
         let dir = unpack(&archive);
         change(dir.path());
         // A disk that is to be replaced would have every membership rewritten.
@@ -189,7 +189,7 @@ async fn a_later_format_is_refused_without_touching_a_byte() {
         };
         assert!(
             error.contains(place)
-                && error.contains("format 2")
+                && error.contains(&format!("format {found}"))
                 && error.contains("run the later version"),
             "{error}"
         );

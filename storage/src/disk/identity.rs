@@ -20,15 +20,18 @@
 //! - A directory that has anything in it but no `disk.json` is never used.
 
 mod assemble;
+mod change;
 mod document;
 
 #[cfg(any(test, feature = "testing"))]
 pub(in crate::disk) use self::document::rewrite;
 use super::{DiskError, DiskNo};
 
+pub(crate) use self::change::Write;
 pub use self::{
     assemble::{Assembled, AssembledState, Assembly, assemble},
-    document::{DISK_FILE, IDENTITY_FORMAT},
+    change::{Newcomer, Place, Proposal, Roster},
+    document::{DISK_FILE, IDENTITY_FORMAT, MOVING_FORMAT},
 };
 
 /// Why the disks can't be put together. Nothing was written, unless the variant says otherwise.
@@ -39,14 +42,62 @@ pub enum IdentityError {
     NoDirectories,
     /// Fewer directories than the cluster has disks.
     #[error(
-        "the cluster has {expected} disks but only {got} data directories are given: list all of them, in their order; for a disk \
-         that is lost, list an empty directory in its place"
+        "the cluster has {expected} disks but only {got} data directories are given; not among them: {missing}. List all of them, in their \
+         order; for a disk that is lost, list an empty directory in its place"
     )]
     TooFewDirectories {
         /// Disks of the cluster.
         expected: usize,
         /// Directories given.
         got: usize,
+        /// The disks that are not among them.
+        missing: String,
+    },
+    /// A directory too many, among those of the cluster's disks.
+    #[error(
+        "{path} stands in place {given} of the data directories (places count from 0), where disk {expected} belongs, and is no disk of the \
+         cluster: if a disk was removed, take its directory out of the data directories"
+    )]
+    Surplus {
+        /// The directory.
+        path: String,
+        /// Where it is given.
+        given: usize,
+        /// The disk that belongs there.
+        expected: u16,
+    },
+    /// A disk that was put in elsewhere while the server ran.
+    #[error(
+        "{path} is empty, but disk {expected}, which belongs in place {given} of the data directories (places count from 0), was put in at \
+         {joined_at} while the server ran: give that directory in this place"
+    )]
+    PutInElsewhere {
+        /// The empty directory.
+        path: String,
+        /// Where it is given.
+        given: usize,
+        /// The disk that belongs there.
+        expected: u16,
+        /// Where that disk was put in.
+        joined_at: String,
+    },
+    /// A directory that is to be a new disk holds what another one left.
+    #[error(
+        "{path} is not empty: it holds data of disk {found}, which is no member of the cluster any more; empty it to use it again"
+    )]
+    HoldsData {
+        /// The directory.
+        path: String,
+        /// The disk's number.
+        found: u16,
+    },
+    /// A directory that is to be a new disk is one of the cluster's already.
+    #[error("{path} is disk {found} of this cluster already")]
+    IsMember {
+        /// The directory.
+        path: String,
+        /// The disk's number.
+        found: u16,
     },
     /// More than half of the known disks would be replaced at once.
     #[error(
@@ -111,8 +162,8 @@ pub enum IdentityError {
     },
     /// A disk that is no member any more.
     #[error(
-        "{path} is disk {found}, which is no member of the cluster any more: another disk took its place (place {given} expects {expected}); \
-         what it holds is out of date: empty the directory to use it again"
+        "{path} is disk {found}, which is no member of the cluster any more: it was removed, or another disk took its place (place {given} \
+         expects {expected}); what it holds is out of date: take it out of the data directories, or empty it to use it again"
     )]
     ReplacedSince {
         /// The directory.

@@ -38,16 +38,16 @@ use bytes::Bytes;
 pub use self::{
     extents::extent_path,
     frame::FRAME_TRAILER_BYTES,
-    identity::IdentityError,
+    identity::{IdentityError, Place, Roster},
     log::{LogDisk, LogDiskConfig},
-    open::{OpenOptions, Opened, Slot, SlotState, open_local, open_volumes},
+    open::{OpenOptions, Opened, Slot, SlotState, open_local, open_newcomer, open_volumes},
     options::DiskOptions,
     segment::{SEGMENT_HEADER_BYTES, segment_path},
     volume::{Listed, Volume, VolumeFile, VolumeLock, durable_rename, local::LocalVolume},
 };
 #[cfg(any(test, feature = "testing"))]
 pub use self::{
-    open::{memory, open_manual},
+    open::{memory, open_manual, open_newcomer_manual},
     volume::{fault, memory::MemoryVolume},
 };
 

@@ -11,7 +11,7 @@ use std::{
 use super::{
     Disk, DiskError, DiskNo, DiskOptions, IdentityError, LocalVolume, LogDisk, LogDiskConfig, Role,
     Volume, VolumeLock,
-    identity::{Assembled, AssembledState, Assembly, assemble},
+    identity::{Assembled, AssembledState, Newcomer, Roster, assemble},
     inflight::InFlight,
     volume::patient::all_patient,
 };
@@ -57,6 +57,8 @@ pub struct Opened {
     pub created: bool,
     /// What people should know, a line each.
     pub reports: Vec<String>,
+    /// For changing which disks there are.
+    pub roster: Roster,
 }
 
 /// One of the data directories.
@@ -179,27 +181,21 @@ fn open_with(
     rng: &dyn Rng,
     open: &mut OpenAll<'_>,
 ) -> Result<Opened, IdentityError> {
-    let Assembly {
-        cluster_id,
-        profile,
-        disks,
-        created,
-        mut reports,
-        ..
-    } = {
-        let patient = match options.patience {
-            Some(patience) => all_patient(&volumes, patience),
-            None => volumes.clone(),
-        };
-        assemble(patient, options.profile.as_deref(), rng)?
+    let patient = match options.patience {
+        Some(patience) => all_patient(&volumes, patience),
+        None => volumes.clone(),
     };
+    let assembly = assemble(patient, options.profile.as_deref(), rng)?;
+    let roster = assembly.roster(volumes.clone());
+    let (cluster_id, mut reports) = (assembly.cluster_id, assembly.reports);
     let raw = volumes.into_iter();
     let mut raw: HashMap<_, _> = raw.map(|volume| (volume.location(), volume)).collect();
     let mut slots = Vec::new();
     let mut wanted = Vec::new();
-    for (slot, disk) in disks.into_iter().enumerate() {
+    for (slot, disk) in assembly.disks.into_iter().enumerate() {
         let Assembled {
             member,
+            role,
             location,
             replaced,
             state,
@@ -224,7 +220,7 @@ fn open_with(
         slots.push(Slot {
             slot,
             number: member.number,
-            role: Role::Member,
+            role,
             location,
             state: SlotState::Missing { reason },
             replaced,
@@ -243,11 +239,56 @@ fn open_with(
     }
     Ok(Opened {
         cluster_id,
-        profile,
+        profile: assembly.profile,
         disks: slots,
-        created,
+        created: assembly.created,
         reports,
+        roster,
     })
+}
+
+/// Opens a disk that has just got its identity.
+///
+/// # Errors
+/// [`DiskError`]: the directory can't be used.
+pub fn open_newcomer(newcomer: Newcomer, options: &OpenOptions) -> Result<Arc<LogDisk>, DiskError> {
+    open_newcomer_with(newcomer, options, &LogDisk::open)
+}
+
+/// As [`open_newcomer`], without a thread: see [`LogDisk::flush_once`].
+///
+/// # Errors
+/// As [`open_newcomer`].
+#[cfg(any(test, feature = "testing"))]
+pub fn open_newcomer_manual(
+    newcomer: Newcomer,
+    options: &OpenOptions,
+) -> Result<Arc<LogDisk>, DiskError> {
+    open_newcomer_with(newcomer, options, &LogDisk::manual)
+}
+
+fn open_newcomer_with(
+    newcomer: Newcomer,
+    options: &OpenOptions,
+    open: &dyn Fn(&LogDiskConfig) -> Result<LogDisk, DiskError>,
+) -> Result<Arc<LogDisk>, DiskError> {
+    let Newcomer {
+        member,
+        cluster_id,
+        volume,
+        lock,
+        ..
+    } = newcomer;
+    let disk = open(&LogDiskConfig {
+        volume,
+        cluster_id,
+        number: member.number,
+        disk_id: member.disk_id,
+        options: options.disk,
+        clock: Arc::clone(&options.clock),
+    })?;
+    disk.hold(lock);
+    Ok(Arc::new(disk))
 }
 
 /// How often a disk that is being opened is looked at.

@@ -157,6 +157,16 @@ impl Table {
 
 /// The first format among a volume's segments that is later than what this code reads, with its file. Writes nothing; whatever
 /// else is wrong with the segments is for [`Segments::open`] to say.
+/// Whether the volume has any segment; also where that can't be told.
+pub(super) fn are_there(volume: &dyn Volume) -> bool {
+    match volume.list(LOG_DIR) {
+        Ok(entries) => entries
+            .iter()
+            .any(|entry| parse_segment_name(&entry.name).is_some()),
+        Err(error) => error != DiskError::NotFound,
+    }
+}
+
 pub(super) fn newer_format(volume: &dyn Volume) -> Option<(String, u64)> {
     let entries = volume.list(LOG_DIR).ok()?;
     let mut numbers = entries

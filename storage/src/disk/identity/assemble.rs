@@ -1,14 +1,17 @@
 //! The decision at start-up, slot by slot.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
-    DISK_FILE, IDENTITY_FORMAT, IdentityError, Member,
+    DISK_FILE, IDENTITY_FORMAT, IdentityError, MOVING_FORMAT, Member, Roster,
     document::{Document, Loaded, Membership, hex},
 };
 use crate::{
     disk::{
-        DiskError, DiskNo,
+        DiskError, DiskNo, Role,
         floor::{FLOOR_PATH, Floor},
         segments,
         volume::{Volume, VolumeLock},
@@ -34,6 +37,14 @@ pub struct Assembly {
     pub created: bool,
     /// What people should know: replacements, additions, disks that are missing.
     pub reports: Vec<String>,
+    membership: Membership,
+}
+
+impl Assembly {
+    /// For changing the membership while the disks are open; `volumes` in order of slot.
+    pub(in crate::disk) fn roster(&self, volumes: Vec<Arc<dyn Volume>>) -> Roster {
+        Roster::new(self.membership.clone(), volumes)
+    }
 }
 
 /// One slot.
@@ -41,6 +52,8 @@ pub struct Assembly {
 pub struct Assembled {
     /// Which disk is in it.
     pub member: Member,
+    /// What it is there for.
+    pub role: Role,
     /// Where it is, or should be, for people.
     pub location: String,
     /// Whether the disk took another one's place, or was added, at this start: it holds nothing yet. Not set in a new cluster.
@@ -90,12 +103,12 @@ pub fn assemble(
 }
 
 /// A directory as found.
-struct Found {
+pub(super) struct Found {
     volume: Arc<dyn Volume>,
-    content: Content,
+    pub(super) content: Content,
 }
 
-enum Content {
+pub(super) enum Content {
     Empty(Box<dyn VolumeLock>),
     /// Generation 0: a formatting that may not have come to its end. Holds nothing.
     Forming(Box<Document>, Box<dyn VolumeLock>),
@@ -131,7 +144,7 @@ impl Found {
     }
 }
 
-fn inspect(volume: Arc<dyn Volume>) -> Result<Found, IdentityError> {
+pub(super) fn inspect(volume: Arc<dyn Volume>) -> Result<Found, IdentityError> {
     let content = match volume.lock() {
         Ok(lock) => content(&*volume, lock)?,
         Err(DiskError::Io {
@@ -174,7 +187,7 @@ fn content(volume: &dyn Volume, lock: Box<dyn VolumeLock>) -> Result<Content, Id
         Ok(Loaded::Newer(found)) => Err(IdentityError::NewerFormat {
             path,
             found,
-            supported: IDENTITY_FORMAT,
+            supported: MOVING_FORMAT,
         }),
         Ok(Loaded::Damaged(why)) => Ok(Content::Unusable(format!("{DISK_FILE} is damaged: {why}"))),
         Err(DiskError::NotFound) => content_without_document(volume, lock),
@@ -301,11 +314,14 @@ fn join(
         .map(|(slot, found)| found.resolve_forming(slot, &membership))
         .collect();
     membership.check_count(&slots)?;
+    membership.check_surplus(&slots)?;
     for (slot, found) in slots.iter().enumerate() {
         membership.check_place(slot, found)?;
     }
     let mut reports = Vec::new();
     let fresh = membership.take_in(&slots, rng, &mut reports)?;
+    let found = membership.confirm_places(&slots);
+    membership.generation += u64::from(found || !fresh.is_empty());
     let mut assembly = Assembly::of(&membership);
     assembly.reports = reports;
     for (slot, found) in slots.into_iter().enumerate() {
@@ -349,6 +365,7 @@ impl Assembly {
             disks: Vec::new(),
             created: false,
             reports: Vec::new(),
+            membership: membership.clone(),
         }
     }
 
@@ -381,6 +398,8 @@ impl Membership {
             members: Vec::new(),
             next_number: 0,
             profile: profile.map(str::to_owned),
+            draining: BTreeSet::new(),
+            joined_at: BTreeMap::new(),
         };
         for _ in 0..count {
             let member = membership.draw_member(rng)?;
@@ -425,7 +444,7 @@ impl Membership {
     }
 
     /// What `disk.json` of a slot is to say.
-    fn document(&self, slot: usize) -> Document {
+    pub(super) fn document(&self, slot: usize) -> Document {
         Document {
             own: self.members[slot],
             slot,
@@ -440,6 +459,7 @@ impl Membership {
             return Err(IdentityError::TooFewDirectories {
                 expected,
                 got: slots.len(),
+                missing: self.not_among(slots),
             });
         }
         let is_empty = |slot: &&Found| matches!(slot.content, Content::Empty(_));
@@ -450,7 +470,72 @@ impl Membership {
         Ok(())
     }
 
-    fn draw_member(&mut self, rng: &dyn Rng) -> Result<Member, IdentityError> {
+    /// The members that are none of these directories, for people.
+    fn not_among(&self, slots: &[Found]) -> String {
+        let is_here = |member: &Member| {
+            let own = |found: &Found| found.document().is_some_and(|d| d.own == *member);
+            slots.iter().any(own)
+        };
+        let missing = self.members.iter().enumerate();
+        let missing = missing.filter(|(_, member)| !is_here(member));
+        let name = |(slot, member): (usize, &Member)| {
+            let at = self.joined_at.get(&member.number);
+            let at = at.map_or_else(String::new, |path| format!(", put in at {path}"));
+            format!(
+                "disk {} (place {slot}, counted from 0{at})",
+                member.number.0
+            )
+        };
+        missing.map(name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Refuses a directory that is no disk and has pushed disks of the cluster out of their places: a removed one, most likely; and an
+    /// empty one in the place of a disk that was put in elsewhere.
+    fn check_surplus(&self, slots: &[Found]) -> Result<(), IdentityError> {
+        let belongs = |found: &Found| {
+            let own = found.document()?.own;
+            self.members.iter().position(|member| *member == own)
+        };
+        let is_pushed = |given: usize| {
+            let mut behind = slots.iter().skip(given + 1);
+            behind.any(|found| belongs(found) == Some(given))
+        };
+        for (given, (found, member)) in slots.iter().zip(&self.members).enumerate() {
+            if found.document().is_some() {
+                continue;
+            }
+            let (path, DiskNo(expected)) = (found.path(), member.number);
+            if is_pushed(given) {
+                return Err(IdentityError::Surplus {
+                    path,
+                    given,
+                    expected,
+                });
+            }
+            let joined_at = self.joined_at.get(&member.number);
+            if let Some(joined_at) = joined_at.filter(|joined_at| **joined_at != path)
+                && matches!(found.content, Content::Empty(_))
+            {
+                return Err(IdentityError::PutInElsewhere {
+                    path,
+                    given,
+                    expected,
+                    joined_at: joined_at.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn role(&self, number: DiskNo) -> Role {
+        if self.draining.contains(&number) {
+            Role::Draining
+        } else {
+            Role::Member
+        }
+    }
+
+    pub(super) fn draw_member(&mut self, rng: &dyn Rng) -> Result<Member, IdentityError> {
         let number = u16::try_from(self.next_number).map_err(|_| IdentityError::NoNumberLeft)?;
         self.next_number += 1;
         Ok(Member {
@@ -490,7 +575,7 @@ impl Membership {
     fn expected_in(&self, slot: usize) -> String {
         match self.members.get(slot) {
             Some(member) => format!("disk {}", member.number.0),
-            None => "an empty directory".to_owned(),
+            None => "none, or an empty directory".to_owned(),
         }
     }
 
@@ -517,8 +602,19 @@ impl Membership {
             }
             fresh.push(slot);
         }
-        self.generation += u64::from(!fresh.is_empty());
+        self.forget_strangers();
         Ok(fresh)
+    }
+
+    /// Forgets where disks were put in while the cluster served that are found in their places now. True if there were any.
+    fn confirm_places(&mut self, slots: &[Found]) -> bool {
+        let before = self.joined_at.len();
+        for (slot, found) in slots.iter().enumerate() {
+            if found.document().is_some() {
+                self.joined_at.remove(&self.members[slot].number);
+            }
+        }
+        self.joined_at.len() < before
     }
 
     /// Writes the document of a slot where it is not the one that is there.
@@ -529,6 +625,7 @@ impl Membership {
         replaced: bool,
     ) -> (Result<(), DiskError>, Assembled) {
         let member = self.members[slot];
+        let role = self.role(member.number);
         let document = self.document(slot);
         let Found { volume, content } = found;
         let location = volume.location();
@@ -539,6 +636,7 @@ impl Membership {
                     Ok(()),
                     Assembled {
                         member,
+                        role,
                         location,
                         replaced,
                         state,
@@ -560,6 +658,7 @@ impl Membership {
             stored,
             Assembled {
                 member,
+                role,
                 location,
                 replaced,
                 state,

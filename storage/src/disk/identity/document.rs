@@ -1,5 +1,7 @@
 //! `disk.json`: reading and writing it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use super::Member;
@@ -11,8 +13,13 @@ use crate::disk::{
 
 /// The file, in the root of the volume.
 pub const DISK_FILE: &str = "disk.json";
-/// Format of the disk that this code writes, and the highest that it reads. Covers everything below the directory.
+/// Format of the directory, and of everything below it, that this code writes where nothing needs a later one.
 pub const IDENTITY_FORMAT: u64 = 1;
+/// The highest format of `disk.json` that this code reads, and the one that it writes while a disk is being drained, or was put in
+/// while the cluster served. An older version would use the one like any other, and take the place of the other for that of a
+/// disk that is to be replaced: it has to refuse.
+pub const MOVING_FORMAT: u64 = 2;
+const DRAINING: &str = "draining";
 const LIMIT_BYTES: u64 = 1 << 20;
 
 /// What `disk.json` says: this disk, and the cluster.
@@ -33,6 +40,20 @@ pub(super) struct Membership {
     /// No number from here on was ever given.
     pub(super) next_number: u32,
     pub(super) profile: Option<String>,
+    /// Members that get nothing new.
+    pub(super) draining: BTreeSet<DiskNo>,
+    /// Members that were put in while the cluster served, and where, until a start has found them there.
+    pub(super) joined_at: BTreeMap<DiskNo, String>,
+}
+
+impl Membership {
+    fn needed_format(&self) -> u64 {
+        if self.draining.is_empty() && self.joined_at.is_empty() {
+            IDENTITY_FORMAT
+        } else {
+            MOVING_FORMAT
+        }
+    }
 }
 
 /// How reading went.
@@ -63,7 +84,7 @@ impl Document {
     pub(super) fn parse(bytes: &[u8]) -> Loaded {
         // The format alone first: what a later format means by the rest is not ours to judge.
         match serde_json::from_slice::<FormatOnly>(bytes) {
-            Ok(FormatOnly { format }) if format > IDENTITY_FORMAT => Loaded::Newer(format),
+            Ok(FormatOnly { format }) if format > MOVING_FORMAT => Loaded::Newer(format),
             Ok(_) => Self::parse_this_format(bytes)
                 .map_or_else(Loaded::Damaged, |d| Loaded::Document(Box::new(d))),
             Err(error) => Loaded::Damaged(error.to_string()),
@@ -124,6 +145,10 @@ struct MemberJson {
     slot: usize,
     disk_number: u16,
     disk_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    joined_at: Option<String>,
 }
 
 impl Json {
@@ -133,13 +158,16 @@ impl Json {
             slot,
             membership,
         } = document;
+        let draining = |member: &Member| membership.draining.contains(&member.number);
         let member = |(slot, member): (usize, &Member)| MemberJson {
             slot,
             disk_number: member.number.0,
             disk_id: hex(member.disk_id),
+            state: draining(member).then(|| DRAINING.to_owned()),
+            joined_at: membership.joined_at.get(&member.number).cloned(),
         };
         Self {
-            format: IDENTITY_FORMAT,
+            format: membership.needed_format(),
             cluster_id: hex(membership.cluster_id),
             disk_number: own.number.0,
             disk_id: hex(own.disk_id),
@@ -169,13 +197,30 @@ impl Json {
             .iter()
             .map(|m| member(m.disk_number, &m.disk_id))
             .collect();
-        let membership = Membership {
+        let mut membership = Membership {
             cluster_id: from_hex(&self.cluster_id)?,
             generation: self.generation,
             members: members.filter(|members| in_order && !members.is_empty())?,
             next_number: self.next_disk_number,
             profile: self.profile.clone(),
+            draining: BTreeSet::new(),
+            joined_at: BTreeMap::new(),
         };
+        for member in &self.members {
+            let number = DiskNo(member.disk_number);
+            match member.state.as_deref() {
+                Some(DRAINING) => drop(membership.draining.insert(number)),
+                // A state of which nobody here has heard: it may mean anything.
+                Some(_) => return None,
+                None => {}
+            }
+            if let Some(path) = &member.joined_at {
+                membership.joined_at.insert(number, path.clone());
+            }
+        }
+        if membership.needed_format() != self.format {
+            return None;
+        }
         Some(Document {
             own: member(self.disk_number, &self.disk_id)?,
             slot: self.slot,
@@ -229,6 +274,8 @@ mod tests {
             members: vec![other, own],
             next_number: 5,
             profile: Some("1+1".to_owned()),
+            draining: BTreeSet::new(),
+            joined_at: BTreeMap::new(),
         };
         Document {
             own,
@@ -255,9 +302,46 @@ mod tests {
     }
 
     #[test]
+    fn a_document_of_disks_that_come_and_go_never_changes_and_is_refused_by_older_versions() {
+        let mut moving = sample();
+        moving.membership.draining.insert(DiskNo(1));
+        moving
+            .membership
+            .joined_at
+            .insert(DiskNo(4), "/data/new".to_owned());
+        let text = moving.format();
+        assert_eq!(text, include_str!("fixtures/disk-format-2.json"));
+        // All that a version that knows format 1 alone looks at.
+        let FormatOnly { format } = serde_json::from_str(&text).unwrap();
+        assert_eq!(format, 2);
+        let Loaded::Document(read) = Document::parse(text.as_bytes()) else {
+            panic!("refused its own output")
+        };
+        assert_eq!(*read, moving);
+    }
+
+    #[test]
+    fn a_state_that_is_not_known_or_not_of_the_format_is_refused() {
+        let text = |format: u64, state: Option<&str>| {
+            let mut json = Json::of(&sample());
+            json.format = format;
+            json.members[0].state = state.map(str::to_owned);
+            json.check = json.computed_check();
+            json.text()
+        };
+        let is_read = |format, state| {
+            let text = text(format, state);
+            matches!(Document::parse(text.as_bytes()), Loaded::Document(_))
+        };
+        assert!(is_read(1, None) && is_read(2, Some("draining")));
+        assert!(!is_read(2, None) && !is_read(1, Some("draining")));
+        assert!(!is_read(2, Some("dancing")));
+    }
+
+    #[test]
     fn later_format_is_recognised_whatever_else_it_says() {
-        let loaded = Document::parse(br#"{"format": 2, "shape": "round"}"#);
-        assert!(matches!(loaded, Loaded::Newer(2)), "{loaded:?}");
+        let loaded = Document::parse(br#"{"format": 3, "shape": "round"}"#);
+        assert!(matches!(loaded, Loaded::Newer(3)), "{loaded:?}");
     }
 
     proptest! {

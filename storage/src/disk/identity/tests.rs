@@ -1,3 +1,5 @@
+mod change;
+
 use std::sync::Arc;
 
 use super::*;
@@ -279,7 +281,7 @@ fn later_format_is_refused_untouched() {
         IdentityError::NewerFormat {
             path,
             found: 9,
-            supported: 1
+            supported: 2
         }
     );
 }
@@ -292,7 +294,8 @@ fn fewer_directories_are_refused_more_are_added() {
         cluster.refused(),
         IdentityError::TooFewDirectories {
             expected: 3,
-            got: 2
+            got: 2,
+            missing: "disk 2 (place 2, counted from 0)".to_owned()
         }
     );
     cluster.slots.extend([last, empty(3), empty(4)]);

@@ -252,6 +252,11 @@ impl Embedded {
         self.max_pending_bytes.store(bytes, Ordering::Relaxed);
     }
 
+    /// A disk is no member any more: nothing is expected of its log.
+    pub(crate) fn forget_disk(&self, gone: DiskNo) {
+        self.space.forget_disk(gone);
+    }
+
     /// Waits while a disk is too far behind; refuses where it does not even answer.
     async fn wait_for_room(&self) -> Result<(), MetaError> {
         while self.overfull().is_some() {

@@ -70,6 +70,11 @@ impl SegmentSpace {
         self.dead.lock().remove(&(disk, segment));
     }
 
+    /// Drops the books of a disk that is gone.
+    pub(super) fn forget_disk(&self, gone: DiskNo) {
+        self.dead.lock().retain(|(disk, _), _| *disk != gone);
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let dead = self.dead.lock();
         let mut out = Vec::with_capacity(dead.len() * 12);
