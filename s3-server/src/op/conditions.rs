@@ -54,8 +54,16 @@ pub(super) fn check_read(headers: &HeaderMap, info: &ObjectInfo) -> S3Result<()>
 /// [`S3Code::PreconditionFailed`].
 pub(super) fn check_copy(headers: &HeaderMap, info: &ObjectInfo) -> S3Result<()> {
     check(headers, &COPY, info).map_err(|failed| match failed {
-        ConditionFailed::NotModified => precondition("x-amz-copy-source-If-None-Match"),
-        ConditionFailed::PreconditionFailed { which } => precondition(which),
+        ConditionFailed::NotModified if headers.contains_key(COPY.if_none_match) => {
+            precondition("x-amz-copy-source-If-None-Match")
+        }
+        ConditionFailed::NotModified => precondition("x-amz-copy-source-If-Modified-Since"),
+        ConditionFailed::PreconditionFailed { which: "If-Match" } => {
+            precondition("x-amz-copy-source-If-Match")
+        }
+        ConditionFailed::PreconditionFailed { .. } => {
+            precondition("x-amz-copy-source-If-Unmodified-Since")
+        }
     })
 }
 

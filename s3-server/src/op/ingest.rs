@@ -3,7 +3,7 @@
 //! Invariant: bytes that were handed on count for nothing until [`Intake::finish`] said `Ok`.
 
 use bytes::Bytes;
-use http::header;
+use http::{Version, header};
 use larder_storage::{
     objects::Checksum as StoredChecksum,
     stripes::{BlobWriter, FinishedBlob},
@@ -89,6 +89,20 @@ impl Plan {
     pub(super) fn of(call: &Call<'_>) -> S3Result<Self> {
         let expected = Expected::from_headers(call.headers(), call.verified.payload.has_trailer())?;
         Self::with(call, expected)
+    }
+
+    /// As [`Plan::of`], for a body that is stored: in HTTP/1.1 its length is said even where it is 0, or else a client that
+    /// lost its body would leave an empty object in the place of a full one.
+    ///
+    /// # Errors
+    /// As [`Plan::of`].
+    pub(super) fn of_data(call: &Call<'_>) -> S3Result<Self> {
+        let is_said = call.headers().contains_key(header::CONTENT_LENGTH)
+            || call.headers().contains_key(header::TRANSFER_ENCODING);
+        if call.parts.version < Version::HTTP_2 && !is_said {
+            return Err(S3Error::new(S3Code::MissingContentLength));
+        }
+        Self::of(call)
     }
 
     /// As [`Plan::of`], for a body whose request has checksums that are not those of the body.

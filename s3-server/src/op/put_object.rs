@@ -17,7 +17,7 @@ pub(super) async fn run(
     let conditions = conditions::of_write(call.headers())?;
     let headers = metadata::from_request(call.headers())?;
     let tags = metadata::tags_from_request(call.headers())?;
-    let mut plan = ingest::Plan::of(&call)?;
+    let mut plan = ingest::Plan::of_data(&call)?;
     if plan.algorithm().is_none() {
         plan = plan.computing(Algorithm::DEFAULT);
     }

@@ -18,7 +18,7 @@ pub(super) async fn run(
     mut call: Call<'_>,
 ) -> S3Result<Response> {
     let (upload, number) = named(&call)?;
-    let plan = ingest::Plan::of(&call)?;
+    let plan = ingest::Plan::of_data(&call)?;
     let info = find(bucket, key, upload, &call).await?;
     let chosen = algorithm_of(&info, plan.algorithm())?;
     let plan = plan.computing(chosen.unwrap_or(Algorithm::DEFAULT));
