@@ -11,6 +11,7 @@
 mod call;
 mod endpoint;
 mod error;
+pub mod heal;
 mod health;
 mod lines;
 mod metrics;

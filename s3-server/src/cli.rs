@@ -4,6 +4,7 @@
 //! a non-zero exit.
 
 pub(crate) mod admin_client;
+mod heal;
 mod server;
 mod status;
 mod table;
@@ -38,6 +39,8 @@ enum Command {
     Server(Box<server::ServerArgs>),
     /// Show disks, space and degraded objects of a running server.
     Status(status::StatusArgs),
+    /// Show and steer what gives objects back the redundancy that they lost.
+    Heal(heal::HealArgs),
     /// Measure an S3 endpoint: throughput, latency, and what the machine can do at best.
     Bench(Box<crate::bench::BenchArgs>),
 }
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
     let ran = match Cli::parse().command {
         Command::Server(args) => server::run(*args),
         Command::Status(args) => status::run(&args),
+        Command::Heal(args) => heal::run(&args),
         Command::Bench(args) => run_bench(*args),
     };
     match ran {

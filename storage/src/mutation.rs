@@ -24,11 +24,19 @@ pub enum Mutation {
     VoidDoubts,
     /// Reclaim removes segments without moving what is alive.
     SkipMoves,
+    /// Healing writes shards that are not what they should be, with checksums that match.
+    HealWrongShard,
+    /// Healing leaves records on fewer disks than they should be on.
+    SkipCopyHealing,
+    /// Healing does not look after deletions.
+    SkipTombstones,
+    /// Healing commits what it has moved whatever became of the object meanwhile.
+    SkipHealPreconditions,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::SkipLogSync,
         Self::SkipSegmentNameSync,
         Self::SkipExtentSync,
@@ -38,6 +46,10 @@ impl Mutation {
         Self::SkipRenewal,
         Self::VoidDoubts,
         Self::SkipMoves,
+        Self::HealWrongShard,
+        Self::SkipCopyHealing,
+        Self::SkipTombstones,
+        Self::SkipHealPreconditions,
     ];
 }
 

@@ -24,7 +24,7 @@ use crate::{
     objects::{Store, pages::Pages},
     rng::Rng,
     stripes::{Pool, PoolDisk, PoolOptions},
-    upkeep::{self, UpkeepSettings, Watchdog},
+    upkeep::{self, UpkeepSettings, Watchdog, heal::Healer},
 };
 
 /// How long a disk may take for an operation while the store is closed.
@@ -94,6 +94,7 @@ pub struct Storage {
     watchdog: Watchdog,
     disk_set: Arc<DiskSet>,
     dirs: DataDirs,
+    healer: Arc<Healer>,
     stop: watch::Sender<bool>,
 }
 
@@ -214,6 +215,8 @@ pub async fn open(
         rng,
         settings.md5,
     );
+    let healer = Healer::new(Arc::clone(&engine), store.clone(), Arc::clone(&clock));
+    healer.load().await;
     let (stop, _) = watch::channel(false);
     Ok(Storage {
         store,
@@ -226,6 +229,7 @@ pub async fn open(
         watchdog,
         disk_set: DiskSet::new(parts),
         dirs,
+        healer,
         stop,
     })
 }
@@ -302,6 +306,11 @@ impl Storage {
         &self.reports
     }
 
+    /// What heals the store, in [`Storage::upkeep`]: how it stands, and setting its pace.
+    pub fn healer(&self) -> &Arc<Healer> {
+        &self.healer
+    }
+
     /// What opening found in the logs.
     pub fn recovery(&self) -> &RecoveryReport {
         &self.recovery
@@ -346,6 +355,10 @@ impl Storage {
             }
             upkeep::run(engine, store, clock, settings, stop).await;
         };
+        let heal = Arc::clone(&self.healer).run(self.stop.subscribe());
+        let work = async move {
+            tokio::join!(work, heal);
+        };
         let keep_view = upkeep::keep_view(
             Arc::clone(&self.engine),
             Arc::clone(&self.views),
@@ -375,7 +388,7 @@ impl Storage {
         Ok(Status {
             profile: self.pool.profile(),
             disks,
-            degraded_objects: self.count_degraded().await?,
+            degraded_objects: self.count_degraded().await?.max(self.surveyed_degraded()),
             damaged_reads: self.pool.damaged_reads(),
             writable: good >= Pool::write_quorum(self.pool.profile()),
         })
@@ -395,6 +408,11 @@ impl Storage {
         let good = |disk: &&PoolDisk| !matches!(disk.health(), Health::Failed(_));
         let count = self.pool.disks().iter().filter(good).count();
         count >= Pool::write_quorum(self.pool.profile())
+    }
+
+    fn surveyed_degraded(&self) -> u64 {
+        let status = self.healer.status();
+        status.degraded.values().map(|level| level.objects).sum()
     }
 
     async fn count_degraded(&self) -> Result<u64, crate::meta::MetaError> {

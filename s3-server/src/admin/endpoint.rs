@@ -5,7 +5,7 @@ use std::future::ready;
 use futures_util::future::BoxFuture;
 use http::Method;
 
-use super::{AdminCall, AdminError, AdminResult, V1, status};
+use super::{AdminCall, AdminError, AdminResult, V1, heal, status};
 use crate::http::Response;
 
 type Handler = for<'a> fn(AdminCall<'a>) -> BoxFuture<'a, AdminResult<Response>>;
@@ -20,6 +20,11 @@ pub(super) struct Endpoint {
 
 /// All of them, in order of path.
 pub(super) static ENDPOINTS: &[Endpoint] = &[
+    Endpoint::get("heal", |call| Box::pin(ready(heal::answer(&call)))),
+    Endpoint::post("heal/pace", |call| Box::pin(heal::pace(call))),
+    Endpoint::post("heal/pause", |call| Box::pin(heal::pause(call))),
+    Endpoint::post("heal/start", |call| Box::pin(heal::start(call))),
+    Endpoint::get("heal/watch", |call| Box::pin(ready(heal::watch(&call)))),
     Endpoint::get("status", |call| Box::pin(status::answer(call))),
     Endpoint::get("status/watch", |call| Box::pin(ready(status::watch(&call)))),
     #[cfg(test)]
@@ -41,7 +46,6 @@ impl Endpoint {
     }
 
     /// Changes something.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing can be changed yet"))]
     const fn post(path: &'static str, handler: Handler) -> Self {
         Self {
             method: Method::POST,

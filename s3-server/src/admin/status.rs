@@ -77,7 +77,7 @@ pub(super) fn watch(call: &AdminCall<'_>) -> AdminResult<Response> {
     }))
 }
 
-fn interval(given: Option<&str>) -> AdminResult<Duration> {
+pub(super) fn interval(given: Option<&str>) -> AdminResult<Duration> {
     let span = given.map_or(Ok(DEFAULT_INTERVAL), str::parse);
     let interval = span.map_err(|why| AdminError::bad_request(format!("interval: {why}")))?;
     Ok(interval.duration().max(MIN_INTERVAL))

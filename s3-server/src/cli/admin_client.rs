@@ -141,7 +141,6 @@ impl AdminClient {
     }
 
     /// `POST` to an endpoint.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for subcommands to come"))]
     pub(crate) fn post<T: DeserializeOwned>(
         &self,
         path: &str,

@@ -32,6 +32,11 @@ pub fn extent_path(blob: BlobId, shard_index: u8) -> String {
     )
 }
 
+/// Where an extent is written that replaces the one at `path`.
+fn temporary(path: &str) -> String {
+    format!("{path}.tmp")
+}
+
 /// The directory number of a blob's extents.
 fn fan_out(blob: BlobId) -> u8 {
     blob.0.to_le_bytes()[1]
@@ -69,14 +74,38 @@ impl Extents {
         shard_index: u8,
     ) -> Result<Box<dyn ExtentWriter>, DiskError> {
         self.status.check_room()?;
-        let directory = self.directory(fan_out(blob))?;
         let path = extent_path(blob, shard_index);
+        self.start(blob, path, None)
+    }
+
+    /// As [`Self::create`], for an extent that may be there: until the new one is finished it stays what it was, and those who have
+    /// it open keep it.
+    pub(super) fn replace(
+        &self,
+        blob: BlobId,
+        shard_index: u8,
+    ) -> Result<Box<dyn ExtentWriter>, DiskError> {
+        self.status.check_room()?;
+        let path = extent_path(blob, shard_index);
+        let temporary = temporary(&path);
+        self.remove_file(&temporary)?;
+        self.start(blob, temporary, Some(path))
+    }
+
+    fn start(
+        &self,
+        blob: BlobId,
+        path: String,
+        replaces: Option<String>,
+    ) -> Result<Box<dyn ExtentWriter>, DiskError> {
+        let directory = self.directory(fan_out(blob))?;
         let file = self.volume.create(&path)?;
         Ok(Box::new(Writer {
             volume: Arc::clone(&self.volume),
             status: Arc::clone(&self.status),
             directory,
             path,
+            replaces,
             file,
             length_bytes: 0,
             written_back_bytes: 0,
@@ -93,7 +122,14 @@ impl Extents {
 
     pub(super) fn remove(&self, blob: BlobId, shard_index: u8) -> Result<(), DiskError> {
         self.status.check()?;
-        match self.volume.remove(&extent_path(blob, shard_index)) {
+        let path = extent_path(blob, shard_index);
+        self.remove_file(&path)?;
+        // What a crash left of a replacement goes with what it was to replace.
+        self.remove_file(&temporary(&path))
+    }
+
+    fn remove_file(&self, path: &str) -> Result<(), DiskError> {
+        match self.volume.remove(path) {
             Ok(()) | Err(DiskError::NotFound) => Ok(()),
             Err(error) => Err(error),
         }
@@ -139,6 +175,8 @@ struct Writer {
     status: Arc<Status>,
     directory: Arc<SharedSync>,
     path: String,
+    /// The name that the file gets in the end, if it is another one.
+    replaces: Option<String>,
     file: Arc<dyn VolumeFile>,
     length_bytes: u64,
     written_back_bytes: u64,
@@ -155,6 +193,9 @@ impl Writer {
     }
 
     fn sync(&self) -> Result<(), DiskError> {
+        if let Some(path) = &self.replaces {
+            return self.volume.rename_durable(&self.path, path);
+        }
         if !mutation::is_active(Mutation::SkipExtentSync) {
             self.file.sync_data()?;
         }

@@ -306,6 +306,14 @@ impl Disk for LogDisk {
         self.extents.create(blob, shard_index)
     }
 
+    fn replace_extent(
+        &self,
+        blob: BlobId,
+        shard_index: u8,
+    ) -> Result<Box<dyn ExtentWriter>, DiskError> {
+        self.extents.replace(blob, shard_index)
+    }
+
     fn open_extent(&self, blob: BlobId, shard_index: u8) -> Result<Arc<dyn ReadAt>, DiskError> {
         self.extents.open(blob, shard_index)
     }

@@ -261,7 +261,7 @@ pub trait Disk: Send + Sync + Debug {
     fn look(&self) {}
 
     /// The address that the next frame will get if it has at most `max_bytes`; rolls to a new
-    /// segment (with `opened_at = seq`) where it would not fit. Call it and [`Disk::append`] under one lock.
+    /// segment (with `opened_at = seq`) where it would not fit, or `seq` is below the `opened_at` of the one that is written. Call it and [`Disk::append`] under one lock.
     ///
     /// # Errors
     /// [`DiskError::Failed`], or [`DiskError::FrameTooLarge`].
@@ -325,12 +325,22 @@ pub trait Disk: Send + Sync + Debug {
         blob: BlobId,
         shard_index: u8,
     ) -> Result<Box<dyn ExtentWriter>, DiskError>;
+    /// Starts an extent that takes the place of the one of the same name, if there is one, when it is finished: atomically, and
+    /// those who have the old one open keep it. Blocks.
+    ///
+    /// # Errors
+    /// [`DiskError`].
+    fn replace_extent(
+        &self,
+        blob: BlobId,
+        shard_index: u8,
+    ) -> Result<Box<dyn ExtentWriter>, DiskError>;
     /// Opens an extent for reading.
     ///
     /// # Errors
     /// [`DiskError::NotFound`].
     fn open_extent(&self, blob: BlobId, shard_index: u8) -> Result<Arc<dyn ReadAt>, DiskError>;
-    /// Removes an extent; absence is no error.
+    /// Removes an extent, and what a crash left of one that was to replace it; absence is no error.
     ///
     /// # Errors
     /// [`DiskError::Io`].

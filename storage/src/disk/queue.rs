@@ -189,9 +189,18 @@ impl Queue {
         }
     }
 
-    /// Where a frame of `bytes` will start. Rolls to a new segment where it would not fit: nothing is queued by that, a segment
-    /// without frames never gets a file.
+    /// Where a frame of `bytes` will start. Rolls to a new segment where it would not fit, or where the segment says of itself that
+    /// nothing in it is as old as `seq`: nothing is queued by that, a segment without frames never gets a file.
     pub(super) fn place(&mut self, bytes: u32, seq: Seq) -> Result<Address, DiskError> {
+        match &mut self.tail {
+            Some(tail) if tail.is_new() => tail.opened_at = tail.opened_at.min(seq),
+            Some(tail) if tail.opened_at > seq => drop(self.roll(seq)?),
+            _ => {}
+        }
+        self.fit(bytes, seq)
+    }
+
+    fn fit(&mut self, bytes: u32, seq: Seq) -> Result<Address, DiskError> {
         let tail = match self.tail {
             Some(tail) if tail.is_new() || tail.offset + bytes <= self.segment_bytes => tail,
             _ => self.roll(seq)?,
@@ -202,10 +211,11 @@ impl Queue {
         })
     }
 
-    /// Queues a frame and returns its address and size.
+    /// Queues a frame and returns its address and size. Where it goes does not depend on its age: a deletion may be older than its
+    /// segment says.
     pub(super) fn push(&mut self, frame: &Frame<'_>) -> Result<(Address, u32), DiskError> {
         let size = frame_bytes(frame.meta.len(), frame.shard.len())?;
-        let address = self.place(size, frame.seq)?;
+        let address = self.fit(size, frame.seq)?;
         let Some(tail) = &mut self.tail else {
             return Err(no_segment_left());
         };

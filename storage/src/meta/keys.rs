@@ -8,11 +8,18 @@
 //! | `p` | upload id, part number (u16, big endian) | part |
 //! | `g` | id | garbage task |
 //! | `h` | another key | that key's object lacks shards: to heal |
+//! | `s` | a name | what upkeep remembers over restarts |
 
 use bytes::Bytes;
 
 /// First byte of the keys of degraded objects.
 pub const HEAL: u8 = b'h';
+
+/// Value of an entry of damage that the record does not tell of; of others it is empty.
+pub(crate) const UNTOLD: &[u8] = &[1];
+
+/// What healing remembers.
+pub(crate) const HEAL_STATE: &[u8] = b"sheal";
 
 /// The key under which `key`'s object is queued for healing.
 pub fn heal_key(key: &[u8]) -> Bytes {

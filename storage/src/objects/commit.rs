@@ -205,7 +205,7 @@ impl Data {
 }
 
 /// A commit that failed like this may turn out to have happened after the next start.
-fn is_outcome_unknown(error: &StoreError) -> bool {
+pub(super) fn is_outcome_unknown(error: &StoreError) -> bool {
     matches!(
         error,
         StoreError::Unavailable(_) | StoreError::Meta(MetaError::Corrupt(_))

@@ -15,7 +15,10 @@ use super::{
     pages::Pages,
     record::{GarbageRecord, Manifest, PartRecord, RecordError, UploadRecord},
 };
-use crate::{meta::Entry, stripes::BlobPlacement};
+use crate::{
+    meta::{Entry, Revision},
+    stripes::BlobPlacement,
+};
 
 /// Keys deleted in one commit.
 const BATCH: usize = 60;
@@ -110,26 +113,32 @@ impl Store {
         }
         match task {
             GarbageRecord::Blob(placement) => {
+                let Some(_alone) = self.inner.healing.begin(placement.blob) else {
+                    return Ok(false);
+                };
                 self.inner.pool.remove_blob(&placement).await;
                 swept.blobs += 1;
             }
-            GarbageRecord::Parts(upload) => self.sweep_parts(upload, None, swept).await?,
+            GarbageRecord::Parts(upload) => return self.sweep_parts(upload, None, swept).await,
             GarbageRecord::UnusedParts(used) => {
-                self.sweep_parts(used.upload.number, Some(&used), swept)
-                    .await?;
+                let upload = used.upload.number;
+                return self.sweep_parts(upload, Some(&used), swept).await;
             }
             GarbageRecord::Uploads(bucket_id) => self.sweep_uploads(bucket_id, swept).await?,
+            GarbageRecord::Strays(key, placement) => {
+                return self.sweep_strays(&key, &placement).await;
+            }
         }
         Ok(true)
     }
 
-    /// Removes the parts of an upload but for those in `used`.
+    /// Removes the parts of an upload but for those in `used`. False: one of them was moved meanwhile, so it must be done again.
     async fn sweep_parts(
         &self,
         upload: u64,
         used: Option<&Manifest>,
         swept: &mut Swept,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (from, to) = keys::parts(upload, 0);
         let mut pages = Pages::new(&*self.inner.meta, from, to, BATCH);
         let mut batch = Vec::new();
@@ -144,12 +153,23 @@ impl Store {
                 swept.blobs += 1;
             }
             swept.parts += 1;
-            batch.push(entry.key);
-            if batch.len() == BATCH {
-                self.delete_all(std::mem::take(&mut batch)).await?;
+            batch.push((entry.key, entry.revision));
+            if batch.len() == BATCH / 2 && !self.delete_at(std::mem::take(&mut batch)).await? {
+                return Ok(false);
             }
         }
-        self.delete_all(batch).await
+        self.delete_at(batch).await
+    }
+
+    /// Deletes keys that are still at these revisions; false, and none is deleted, if one is not: healing may have given it extents
+    /// that were not removed.
+    async fn delete_at(&self, keys: Vec<(Bytes, Revision)>) -> Result<bool, StoreError> {
+        let mut draft = Draft::default();
+        for (key, revision) in keys {
+            draft.delete(key.clone());
+            draft.expect(key, Some(revision));
+        }
+        Ok(draft.is_empty() || self.try_commit(draft).await?.is_some())
     }
 
     /// Gives up the uploads of a bucket that is gone, so that none can be created.

@@ -144,6 +144,22 @@ pub(super) fn parse_part(key: &[u8]) -> Option<PartNumber> {
     PartNumber::new(u32::from(u16::from_be_bytes(number)))
 }
 
+/// The upload number of a `p` key; `None` if it is none.
+pub(super) fn upload_of_part(key: &[u8]) -> Option<u64> {
+    let number = key.strip_prefix(&[PART])?.first_chunk::<8>()?;
+    Some(u64::from_be_bytes(*number))
+}
+
+/// Whether this is the key of a garbage task.
+pub(super) fn is_garbage(key: &[u8]) -> bool {
+    key.first() == Some(&GARBAGE)
+}
+
+/// Whether the record of this key names a blob that is somebody's data: an object's, or a part's.
+pub(super) fn names_blobs(key: &[u8]) -> bool {
+    matches!(key.first(), Some(&OBJECT | &PART))
+}
+
 /// A garbage task.
 pub(super) fn garbage(id: u64) -> Bytes {
     base(GARBAGE, id).into()

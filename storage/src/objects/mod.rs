@@ -21,6 +21,7 @@ mod conditions;
 mod delete;
 mod error;
 mod garbage;
+mod heal;
 mod keys;
 mod list_uploads;
 mod listing;
@@ -46,6 +47,7 @@ pub use conditions::{ConditionFailed, Existing, IfMatch, ReadConditions, WriteCo
 pub use delete::DeleteItem;
 pub use error::{ErrorKind, StoreError};
 pub use garbage::Swept;
+pub(crate) use heal::{HealingExtents, any_extents_of, extents_of};
 pub use list_uploads::{ListUploads, ListedUpload, UploadEntry, UploadsPage};
 pub use listing::{ListObjects, ListedEntry, ListedObject, Listing};
 pub use names::{
@@ -110,6 +112,8 @@ struct Inner {
     turns: commit::Turns,
     load: Arc<ClientLoad>,
     sweep: garbage::SweepState,
+    healing: Arc<heal::HealingBlobs>,
+    damaged: heal::DamagedObjects,
 }
 
 impl Store {
@@ -134,6 +138,8 @@ impl Store {
             turns: commit::Turns::default(),
             load,
             sweep: garbage::SweepState::default(),
+            healing: Arc::default(),
+            damaged: heal::DamagedObjects::default(),
         };
         Self {
             inner: Arc::new(inner),

@@ -254,6 +254,8 @@ struct Current {
     /// What is still to come.
     left: Range<u64>,
     blob: BlobReader,
+    /// Whether healing was told of its damage.
+    is_noted: bool,
 }
 
 impl Current {
@@ -269,6 +271,7 @@ impl Current {
             placement,
             left,
             blob,
+            is_noted: false,
         })
     }
 
@@ -289,6 +292,19 @@ impl Current {
         }
     }
 
+    /// Has the object healed, the first time that a shard of it is found missing or rotten where it should be.
+    async fn note_damage(&mut self, store: &Store) {
+        if self.is_noted || !self.blob.is_damaged() {
+            return;
+        }
+        self.is_noted = true;
+        // Not if its segment is gone because the blob was moved.
+        let now = self.home.placement(store).await;
+        if now.is_ok_and(|now| now == self.placement) {
+            store.inner.damaged.note(&self.home.key());
+        }
+    }
+
     /// Goes to where the blob is now; false if that is where it was.
     async fn follow(&mut self, store: &Store) -> Result<bool, StoreError> {
         if self.placement.is_extents() {
@@ -304,6 +320,13 @@ impl Current {
 }
 
 impl Home {
+    fn key(&self) -> Bytes {
+        match self {
+            Self::Object { meta_key, .. } => meta_key.clone(),
+            Self::Part { upload, number } => keys::part(*upload, *number),
+        }
+    }
+
     async fn placement(&self, store: &Store) -> Result<BlobPlacement, StoreError> {
         match self {
             Self::Object { meta_key, identity } => {
@@ -341,7 +364,11 @@ impl ObjectReader {
         let _serving = self.store.inner.load.serve();
         loop {
             let step = match &mut self.current {
-                Some(current) => current.next(&self.store).await,
+                Some(current) => {
+                    let step = current.next(&self.store).await;
+                    current.note_damage(&self.store).await;
+                    step
+                }
                 None => return None,
             };
             if step.is_some() {

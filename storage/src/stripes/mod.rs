@@ -17,6 +17,7 @@ pub(crate) mod fuzzing;
 mod placement;
 mod pool;
 mod read;
+mod repair;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -25,9 +26,11 @@ pub use block::{BLOCK_CHECKSUM_BYTES, Layout, UNIT_BYTES};
 pub(crate) use crew::Job;
 pub use disks::{Disks, PoolDisk, Role};
 pub use placement::{BlobPlacement, PlacementError, ShardForm, ShardPlace};
+pub(crate) use pool::ListedExtents;
 pub use pool::{Pool, PoolOptions};
 pub use read::BlobReader;
 pub(crate) use read::verify_shard;
+pub(crate) use repair::{Rebuilt, Rest, ShardCheck, Target, check_extents, rebuild_extents};
 pub use write::{BlobWriter, ExtentBlob, FinishedBlob, INLINE_MAX_BYTES, InlineBlob};
 
 use crate::disk::DiskError;

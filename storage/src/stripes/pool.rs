@@ -14,13 +14,22 @@ use parking_lot::{Mutex, RwLock};
 use super::{
     BlobPlacement, Disks, INLINE_MAX_BYTES, PoolDisk, Role, ShardPlace, StripeError,
     block::mix,
-    crew::{Crew, Job},
+    crew::{Answering, Crew, Job},
     read::Buffers,
 };
 use crate::{
     disk::{BlobId, Disk, DiskNo, Health, Seq, Space},
     placement,
 };
+
+/// What [`Pool::list_extents`] found.
+#[derive(Debug, Default)]
+pub(crate) struct ListedExtents {
+    /// The disks that were listed.
+    pub(crate) disks: BTreeSet<DiskNo>,
+    /// In ascending order.
+    pub(crate) extents: Vec<(BlobId, u8, DiskNo)>,
+}
 
 /// Settings of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +122,26 @@ impl Pool {
     /// A number that no other blob has.
     pub fn new_blob_id(&self) -> BlobId {
         BlobId(self.next_blob.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Per disk, in order of slot, whether a new shard of `blob` may be put there by `is_free`; the disks to take for `count` of them,
+    /// spread as those of new blobs are.
+    pub(crate) fn choose_among(
+        &self,
+        blob: BlobId,
+        count: usize,
+        is_free: impl Fn(DiskNo) -> bool,
+    ) -> Vec<Arc<dyn Disk>> {
+        let disks = self.disks();
+        let is_good = |disk: &PoolDisk| {
+            disk.health() == Health::Good
+                && self.answering(disk.number) == Answering::Promptly
+                && is_free(disk.number)
+        };
+        let good: Vec<bool> = disks.iter().map(is_good).collect();
+        let chosen = placement::choose(&good, count, mix(blob.0));
+        let disk_of = |slot: usize| disks[slot].here().map(Arc::clone);
+        chosen.into_iter().flatten().filter_map(disk_of).collect()
     }
 
     /// Blocks that were missing or rotten when a reader wanted them, since the start.
@@ -260,6 +289,54 @@ impl Pool {
             .here()
             .map(|disk| (disk.number(), job(Arc::clone(disk))))
             .collect()
+    }
+
+    /// Blobs below were begun by earlier processes.
+    pub(crate) fn first_blob(&self) -> BlobId {
+        BlobId(self.first_blob.load(Ordering::Relaxed))
+    }
+
+    /// The extents of all disks that can be listed, of the blobs that `wanted` picks.
+    pub(crate) async fn list_extents(
+        &self,
+        wanted: impl Fn(BlobId) -> bool + Send + Sync + 'static,
+    ) -> ListedExtents {
+        let wanted = Arc::new(wanted);
+        let jobs = self.for_each_disk(|disk| {
+            let wanted = Arc::clone(&wanted);
+            Box::new(move || {
+                let mut extents = disk.extents().ok()?;
+                extents.retain(|(blob, _)| wanted(*blob));
+                Some((disk.number(), extents))
+            })
+        });
+        let mut listed = ListedExtents::default();
+        for (disk, extents) in self
+            .on_disks(jobs.len(), jobs)
+            .await
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            listed.disks.insert(disk);
+            let extents = extents.into_iter();
+            listed
+                .extents
+                .extend(extents.map(|(blob, shard)| (blob, shard, disk)));
+        }
+        listed.extents.sort_unstable();
+        listed
+    }
+
+    /// Removes single extents.
+    pub(crate) async fn remove_extents(&self, extents: Vec<(BlobId, u8, DiskNo)>) {
+        let job = |(blob, shard, number): (BlobId, u8, DiskNo)| {
+            let disk = self.disk(number)?;
+            let job: Job<()> = Box::new(move || remove_extent(&*disk, blob, shard));
+            Some((number, job))
+        };
+        let jobs = extents.into_iter().filter_map(job).collect();
+        self.on_disks(1, jobs).await;
     }
 
     /// Blobs from `from` on that earlier processes began and that have extents somewhere.

@@ -1,6 +1,12 @@
 //! Reading a blob: only the blocks that a range needs, each verified before it is handed out, rebuilt where it is not good.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -29,12 +35,14 @@ pub struct BlobReader {
 
 /// What a step needs, shared with blocking threads.
 #[derive(Debug)]
-struct Source {
-    pool: Arc<Pool>,
-    placement: BlobPlacement,
-    layout: Layout,
+pub(super) struct Source {
+    pub(super) pool: Arc<Pool>,
+    pub(super) placement: BlobPlacement,
+    pub(super) layout: Layout,
     /// Per shard, opened when first wanted: the file and where the shard starts in it, or `None` when it can't be had.
     files: Vec<Mutex<FileState>>,
+    /// Whether a shard was missing or rotten on a disk that answers: what no record tells.
+    is_damaged: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -45,13 +53,14 @@ enum FileState {
 }
 
 /// Blocks of one shard, as read: consecutive stripes from `first`.
-struct Run {
+pub(super) struct Run {
     first: u64,
     bytes: Bytes,
 }
 
 /// What kept a step from giving its bytes.
-enum StepError {
+#[derive(Debug)]
+pub(super) enum StepError {
     /// Something is not in the page cache: go where blocking is allowed.
     WouldBlock,
     Failed(StripeError),
@@ -67,20 +76,9 @@ impl BlobReader {
         placement: BlobPlacement,
         range: Range<u64>,
     ) -> Result<Self, StripeError> {
-        let layout = placement.layout();
         let range = range.start.min(placement.size)..range.end.min(placement.size);
-        let stripes = layout.stripes_of(&range);
-        let files = placement
-            .shards
-            .iter()
-            .map(|_| Mutex::new(FileState::Unopened))
-            .collect();
-        let source = Source {
-            pool: Arc::clone(pool),
-            placement,
-            layout,
-            files,
-        };
+        let source = Source::new(pool, placement);
+        let stripes = source.layout.stripes_of(&range);
         let avoid = source.to_avoid();
         let data = source.placement.profile.data();
         for (shard, avoid) in avoid.into_iter().enumerate().take(data) {
@@ -102,6 +100,12 @@ impl BlobReader {
             .files
             .iter()
             .any(|file| matches!(*file.lock(), FileState::Gone))
+    }
+
+    /// Whether a shard was missing or rotten on a disk that answers, so that it should be healed. What the placement itself tells
+    /// does not count.
+    pub fn is_damaged(&self) -> bool {
+        self.source.is_damaged.load(Ordering::Relaxed)
     }
 
     /// The next bytes, verified; `None` at the end. Awaits a blocking thread only where the page cache lacks the bytes.
@@ -162,6 +166,27 @@ impl BlobReader {
 }
 
 impl Source {
+    pub(super) fn new(pool: &Arc<Pool>, placement: BlobPlacement) -> Self {
+        let files = placement.shards.iter();
+        let files = files.map(|_| Mutex::new(FileState::Unopened)).collect();
+        Self {
+            pool: Arc::clone(pool),
+            layout: placement.layout(),
+            placement,
+            files,
+            is_damaged: AtomicBool::new(false),
+        }
+    }
+
+    /// Counts a block that can't be had; notes it if the placement does not tell.
+    fn count_damage(&self, shard: usize) {
+        self.pool.count_damage();
+        let disk = self.placement.shards[shard].disk();
+        if disk.is_some_and(|disk| self.pool.answering(disk) == Answering::Promptly) {
+            self.is_damaged.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Whether any byte of `range` in `stripes` is in data shard `shard`.
     fn needs(&self, shard: usize, stripes: &Range<u64>, range: &Range<u64>) -> bool {
         !self.wanted_stripes(shard, stripes, range).is_empty()
@@ -181,7 +206,7 @@ impl Source {
     }
 
     /// Per shard whether its disk is better not asked: it is out, or silent while enough others are not.
-    fn to_avoid(&self) -> Vec<bool> {
+    pub(super) fn to_avoid(&self) -> Vec<bool> {
         let answering: Vec<Answering> = self
             .placement
             .shards
@@ -237,7 +262,7 @@ impl Source {
             .ok()
     }
 
-    fn block_bytes(&self, stripe: u64) -> usize {
+    pub(super) fn block_bytes(&self, stripe: u64) -> usize {
         self.layout.unit_bytes(stripe) + BLOCK_CHECKSUM_BYTES
     }
 
@@ -267,7 +292,7 @@ impl Source {
     }
 
     /// The blocks of `stripes` of one shard, unverified; `None` when they can't be read.
-    fn read_run(
+    pub(super) fn read_run(
         &self,
         shard: usize,
         stripes: Range<u64>,
@@ -280,7 +305,7 @@ impl Source {
             _ => self.file(shard, !avoid[shard]),
         };
         let Some((file, base)) = file else {
-            self.pool.count_damage();
+            self.count_damage(shard);
             return Ok(None);
         };
         let start = stripes.start * BLOCK_STRIDE;
@@ -298,14 +323,14 @@ impl Source {
             Err(DiskError::NotCached) => Err(StepError::WouldBlock),
             Err(error) => {
                 tracing::debug!(%error, shard, "shard not read");
-                self.pool.count_damage();
+                self.count_damage(shard);
                 Ok(None)
             }
         }
     }
 
     /// The verified payload of this shard's block of `stripe` in `run`.
-    fn block(&self, run: Option<&Run>, shard: usize, stripe: u64) -> Option<Bytes> {
+    pub(super) fn block(&self, run: Option<&Run>, shard: usize, stripe: u64) -> Option<Bytes> {
         let run = run?;
         let at = to_usize((stripe - run.first) * BLOCK_STRIDE);
         let block = run.bytes.slice(at..at + self.block_bytes(stripe));
@@ -314,7 +339,7 @@ impl Source {
             && !mutation::is_active(Mutation::SkipBlockChecksum)
         {
             tracing::warn!(blob = self.placement.blob.0, shard, stripe, "rotten block");
-            self.pool.count_damage();
+            self.count_damage(shard);
             return None;
         }
         Some(block.slice(..block.len() - BLOCK_CHECKSUM_BYTES))
@@ -378,7 +403,7 @@ impl Source {
             .map_err(|error| StepError::Failed(error.into()))
     }
 
-    fn decode(
+    pub(super) fn decode(
         &self,
         stripe: u64,
         good: &[(u8, Bytes)],
@@ -409,7 +434,7 @@ impl Source {
             .collect())
     }
 
-    fn unreadable(&self, stripe: u64, good: usize) -> StripeError {
+    pub(super) fn unreadable(&self, stripe: u64, good: usize) -> StripeError {
         let shards = self.placement.shards.iter().zip(&self.files);
         let describe = |(place, file): (&ShardPlace, &Mutex<FileState>)| match &*file.lock() {
             FileState::Gone => format!("{place} is gone"),

@@ -59,11 +59,11 @@ struct Batch {
 
 /// The extents of a blob being written, per shard; those that are not taken out are removed, off the async threads.
 #[derive(Debug)]
-struct Writers {
-    pool: Arc<Pool>,
-    open: Vec<Option<(DiskNo, Box<dyn ExtentWriter>)>>,
+pub(super) struct Writers {
+    pub(super) pool: Arc<Pool>,
+    pub(super) open: Vec<Option<(DiskNo, Box<dyn ExtentWriter>)>>,
     /// Whether some disk had no room.
-    ran_full: bool,
+    pub(super) ran_full: bool,
 }
 
 /// A batch on its way to the extents; gives back the extents and the emptied buffers.
@@ -484,7 +484,7 @@ async fn create_all(pool: &Arc<Pool>, disks: &[Option<Arc<dyn Disk>>], blob: Blo
 
 /// Appends what is used of each shard's buffer to its extent; the extent of a disk that fails or hangs is dropped, the
 /// others go on.
-async fn append_all(
+pub(super) async fn append_all(
     pool: Arc<Pool>,
     mut writers: Writers,
     mut buffers: Vec<Vec<u8>>,
@@ -524,7 +524,7 @@ fn append_one(
 }
 
 /// Whether each shard's extent is durable.
-async fn sync_all(mut writers: Writers) -> Vec<bool> {
+pub(super) async fn sync_all(mut writers: Writers) -> Vec<bool> {
     let (mut shards, mut jobs) = (Vec::new(), Vec::new());
     for (shard, open) in writers.open.iter_mut().enumerate() {
         let Some((disk, writer)) = open.take() else {

@@ -1,5 +1,6 @@
 //! What keeps a store in shape while it serves: checkpoints, reclaim, the garbage of deleted objects and uploads.
 
+pub mod heal;
 mod pace;
 
 use std::{

@@ -211,11 +211,25 @@ class Larder(Server):
 
     def status(self):
         """What `larder status` says of the disks."""
-        command = [larder_binary(), "status", "--endpoint", self.endpoint, "--region", self.region, "--json"]
+        return json.loads(self.run("status", "--json"))["storage"]
+
+    def run(self, *arguments):
+        """What a subcommand that asks the server prints."""
+        command = [larder_binary(), *arguments, "--endpoint", self.endpoint, "--region", self.region]
         environment = {**inherited_environment(), **self.environment}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)["storage"]
+        return done.stdout
+
+    def until_healed(self, timeout=120):
+        """Waits until nothing lacks redundancy, as a survey since the start says. The state of healing then."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            heal = json.loads(self.run("heal", "status", "--json"))
+            if heal["state"] == "idle" and heal["surveys"] > 0 and not heal["degraded"]:
+                return heal
+            time.sleep(0.2)
+        raise AssertionError(f"not healed: {heal}")
 
     def empty_disk(self, number):
         """Puts an empty directory in place of a disk, as an operator who replaces it does. Only while it is stopped."""

@@ -110,6 +110,13 @@ impl Faults {
         }
     }
 
+    /// All is whole again: from now on other disks may be hit.
+    pub fn redraw(&mut self, rng: &dyn Rng, slots: usize, most: usize) {
+        let old_view = self.old_view.take();
+        *self = Self::new(rng, slots, most);
+        self.old_view = old_view;
+    }
+
     /// Every disk answers again.
     pub fn forget(&mut self) {
         self.vanished.clear();

@@ -13,6 +13,7 @@ use larder_storage::{
     objects::{Store, StoreOptions},
     rng::{Rng, SeededRng},
     stripes::{Pool, PoolDisk, PoolOptions},
+    upkeep::heal::Healer,
 };
 
 use crate::{
@@ -44,6 +45,8 @@ pub struct Process {
     pub engine: Arc<Embedded>,
     /// The disks.
     pub pool: Arc<Pool>,
+    /// What heals.
+    pub healer: Arc<Healer>,
     /// What recovery found.
     pub report: RecoveryReport,
 }
@@ -109,12 +112,14 @@ impl Machine {
                 min_part_bytes: MIN_PART_BYTES,
                 ..StoreOptions::default()
             };
-            let store =
-                Store::new(meta, Arc::clone(&pool), clock, rng, digest).with_options(options);
+            let store = Store::new(meta, Arc::clone(&pool), Arc::clone(&clock), rng, digest)
+                .with_options(options);
+            let healer = Healer::new(Arc::clone(&engine), store.clone(), clock);
             Ok(Process {
                 store,
                 engine,
                 pool,
+                healer,
                 report,
             })
         }

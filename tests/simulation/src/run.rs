@@ -7,7 +7,9 @@ use larder_storage::{
     disk::{Disk, DiskNo, LogDisk},
     meta::Meta,
     mutation::{self, Mutation},
+    objects::StoreError,
     rng::{Rng, SeededRng},
+    upkeep::heal::Audit,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -22,6 +24,12 @@ use crate::{
 
 /// Shards that may be lost: the simulation runs 2+2.
 const PARITY: usize = 2;
+/// How often all is healed between two lives, in percent.
+const RECOVERY_PERCENT: u64 = 10;
+/// Times that damage may show before all must be whole: first what the records tell, then what only reading shows.
+const HEALINGS: u32 = 3;
+/// Times that any disks are lost in the end.
+const LOSSES: u32 = 3;
 /// Steps without anything to do after which all is taken to wait for ever.
 const STUCK_STEPS: u32 = 20_000;
 
@@ -62,6 +70,8 @@ pub struct Summary {
     pub adopted: u64,
     /// Commits in doubt that recoveries voided.
     pub void: u64,
+    /// Times that all was healed and then looked at on every disk.
+    pub audits: u64,
     /// Of all bytes on all disks at the end: the same for each run of a seed.
     pub fingerprint: u64,
 }
@@ -162,6 +172,125 @@ impl Simulation {
                 self.faults.between_lives(&mut self.world, &*rng);
             }
             self.life()?;
+            if chance(&*rng, RECOVERY_PERCENT) {
+                self.faults.forget();
+                self.become_whole()?;
+                self.faults.redraw(&*rng, DISKS, PARITY);
+            }
+        }
+        Ok(())
+    }
+
+    /// A life without faults in which all is healed. On every disk is then all that should be there, so that any others may be hit.
+    fn become_whole(&mut self) -> Result<Option<Contents>, String> {
+        let Some(machine) = self.boot()? else {
+            return Ok(None);
+        };
+        let runtime = new_runtime()?;
+        let mut driver = self.driver(&machine);
+        let contents = runtime.block_on(self.heal_all(&machine, &mut driver));
+        let end = [End::PowerCut, End::Kill, End::Close][draw(&*self.rng, 3)];
+        self.end(&machine, end);
+        drop(driver);
+        drop(runtime);
+        contents.map(Some)
+    }
+
+    async fn heal_all(
+        &mut self,
+        machine: &Machine,
+        driver: &mut Driver<'_>,
+    ) -> Result<Contents, String> {
+        let mut left = u64::MAX;
+        let Some(process) = self.open(machine, driver, &mut left).await? else {
+            return Err("no bucket although all disks are here".to_owned());
+        };
+        self.settle(&process, driver, &mut left).await?;
+        self.heal_and_audit(&process, driver).await?;
+        let contents = self.contents(&process, driver).await?;
+        self.finish(driver).await?;
+        Ok(contents)
+    }
+
+    /// Heals; has what no record tells queued, as scrub would; heals that; then nothing may be missing anywhere.
+    async fn heal_and_audit(
+        &mut self,
+        process: &Process,
+        driver: &mut Driver<'_>,
+    ) -> Result<(), String> {
+        let mut last = Audit::default();
+        for _ in 0..HEALINGS {
+            self.heal(process, driver).await?;
+            last = process
+                .healer
+                .audit()
+                .await
+                .map_err(|error| error.to_string())?;
+            if last.is_clean() {
+                self.done.audits += 1;
+                return Ok(());
+            }
+            let (healer, audit) = (Arc::clone(&process.healer), last.clone());
+            let queue = async move { healer.queue_found(&audit).await };
+            self.until_done(driver, &mut u64::MAX.clone(), queue)
+                .await?
+                .ok_or("nothing queued")?
+                .map_err(|error| format!("damage not queued: {error}"))?;
+        }
+        Err(format!("after healing: {last:?}"))
+    }
+
+    async fn heal(&mut self, process: &Process, driver: &mut Driver<'_>) -> Result<(), String> {
+        for _ in 0..HEALINGS * 10 {
+            let (healer, store) = (Arc::clone(&process.healer), process.store.clone());
+            let round = async move {
+                let round = healer.round().await?;
+                let swept = store.sweep_once(1000).await?;
+                Ok::<_, StoreError>((round, swept))
+            };
+            let done = self
+                .until_done(driver, &mut u64::MAX.clone(), round)
+                .await?;
+            let (round, swept) = done
+                .ok_or("healing does not end")?
+                .map_err(|error| format!("not healed: {error}"))?;
+            if round.healed + round.failed + round.restored_frames == 0 && swept.tasks == 0 {
+                return Ok(());
+            }
+        }
+        Err("healing finds something to do again and again".to_owned())
+    }
+
+    async fn contents(
+        &mut self,
+        process: &Process,
+        driver: &mut Driver<'_>,
+    ) -> Result<Contents, String> {
+        let engine = Arc::clone(&process.engine);
+        let scan = async move { engine.scan(b"o", b"p", usize::MAX).await };
+        let scanned = self.until_done(driver, &mut u64::MAX.clone(), scan).await?;
+        let entries = scanned
+            .ok_or("the scan did not end")?
+            .map_err(|error| format!("contents not read: {error}"))?;
+        let entry = |entry: larder_storage::meta::Entry| (entry.key.to_vec(), entry.value.to_vec());
+        Ok(entries.into_iter().map(entry).collect())
+    }
+
+    /// Whichever disks are emptied, as long as they are no more than may be lost, healing makes all whole again.
+    fn lose_any_disks(&mut self) -> Result<(), String> {
+        let rng = Arc::clone(&self.rng);
+        for _ in 0..LOSSES {
+            let first = draw(&*rng, DISKS);
+            let distance = 1 + draw(&*rng, DISKS - 1);
+            let slots = [first, (first + distance) % DISKS];
+            tracing::info!(?slots, "emptied");
+            for slot in slots {
+                self.world.images[slot] = self.world.empty_disk();
+            }
+            if chance(&*rng, 50) {
+                self.world.lose_view();
+            }
+            self.become_whole()?;
         }
         Ok(())
     }
@@ -362,7 +491,7 @@ impl Simulation {
             return;
         }
         let (engine, store) = (Arc::clone(&process.engine), process.store.clone());
-        match self.rng.next_u64() % 3 {
+        match self.rng.next_u64() % 4 {
             0 if driver.tasks.count("checkpoint") == 0 => {
                 let work = async move { drop(engine.checkpoint().await) };
                 driver.tasks.add("checkpoint", work);
@@ -374,6 +503,14 @@ impl Simulation {
             2 if driver.tasks.count("sweep") == 0 => {
                 let work = async move { drop(store.sweep_once(5).await) };
                 driver.tasks.add("sweep", work);
+            }
+            3 if driver.tasks.count("heal") == 0 => {
+                let healer = Arc::clone(&process.healer);
+                let work = async move {
+                    healer.queue_damaged().await;
+                    drop(healer.round().await);
+                };
+                driver.tasks.add("heal", work);
             }
             _ => {}
         }
@@ -414,7 +551,11 @@ impl Simulation {
         let mut driver = self.driver(&machine);
         let rebuilt = runtime.block_on(self.check_all(&machine, &mut driver))?;
         self.end(&machine, End::Close);
-        compare_contents(&contents, &rebuilt)
+        compare_contents(&contents, &rebuilt)?;
+        drop(driver);
+        drop(runtime);
+        self.become_whole()?;
+        self.lose_any_disks()
     }
 
     async fn check_all(
@@ -428,15 +569,9 @@ impl Simulation {
         };
         self.settle(&process, driver, &mut left).await?;
         self.check_listing(&process, driver).await?;
-        let engine = Arc::clone(&process.engine);
-        let scan = async move { engine.scan(b"o", b"p", usize::MAX).await };
-        let scanned = self.until_done(driver, &mut left, scan).await?;
-        let entries = scanned
-            .ok_or("the scan did not end")?
-            .map_err(|error| format!("contents not read: {error}"))?;
+        let contents = self.contents(&process, driver).await?;
         self.finish(driver).await?;
-        let entry = |entry: larder_storage::meta::Entry| (entry.key.to_vec(), entry.value.to_vec());
-        Ok(entries.into_iter().map(entry).collect())
+        Ok(contents)
     }
 
     async fn check_listing(

@@ -10,9 +10,13 @@ const REGRESSIONS: &[u64] = &[
     // A disk whose log can't be read stopped the start instead of being given up.
     2, //
     // A commit that recovery adopted with fewer shards than its profile was served before they were made up for.
-    4, 6, 18, 19, 36, 41, 45, 100, //
+    4, 18, 19, 36, 41, 45, 100, //
     // The same, when the process died between the epoch frame and the making up.
-    124,
+    124, //
+    // Extents of objects that were deleted while their disk was away stayed for ever.
+    6, //
+    // A copy of an adopted commit in a segment that claimed to be younger: its tombstone was dropped too early.
+    16, 21, 80, 114,
 ];
 
 fn check(seeds: impl IntoIterator<Item = u64>) {

@@ -3,6 +3,7 @@
 use larder_storage::{
     disk::Health,
     open::{DiskStatus, Status, Storage},
+    upkeep::heal::HealState,
 };
 
 use crate::metrics::{Exposition, Kind};
@@ -10,7 +11,6 @@ use crate::metrics::{Exposition, Kind};
 /// What a source may look at.
 pub(super) struct Seen<'a> {
     /// The storage, for whatever is cheap to ask.
-    #[expect(dead_code, reason = "for the sources to come")]
     pub(super) storage: &'a Storage,
     /// Disks and degraded objects; `None` where they can't be found out.
     pub(super) status: Option<&'a Status>,
@@ -20,7 +20,7 @@ pub(super) struct Seen<'a> {
 type Source = fn(&Seen<'_>, &mut Exposition);
 
 /// All sources, in the order of the answer.
-const SOURCES: &[Source] = &[disks, redundancy];
+const SOURCES: &[Source] = &[disks, redundancy, healing];
 
 pub(super) async fn write(storage: &Storage, out: &mut Exposition) {
     let status = storage.status().await;
@@ -84,4 +84,64 @@ fn redundancy(seen: &Seen<'_>, out: &mut Exposition) {
         "Blocks that were missing or rotten when a reader wanted them.",
     )
     .sample(&[], status.damaged_reads);
+}
+
+fn healing(seen: &Seen<'_>, out: &mut Exposition) {
+    let status = seen.storage.healer().status();
+    let mut each = |name: &str, kind: Kind, help: &str, value: u64| {
+        out.family(name, kind, help).sample(&[], value);
+    };
+    let degraded = |within: fn(i64) -> bool| -> u64 {
+        let levels = status.degraded.iter();
+        let within = levels.filter(|(spare, _)| within(**spare));
+        within.map(|(_, tally)| tally.objects).sum()
+    };
+    each(
+        "larder_heal_no_spare_objects",
+        Kind::Gauge,
+        "Objects and parts that survive no further loss.",
+        degraded(|spare| spare == 0),
+    );
+    each(
+        "larder_heal_unreadable_objects",
+        Kind::Gauge,
+        "Objects and parts that can't be read now.",
+        degraded(|spare| spare < 0),
+    );
+    each(
+        "larder_heal_lost_objects",
+        Kind::Gauge,
+        "Objects and parts of which too few shards are left.",
+        status.lost.objects,
+    );
+    each(
+        "larder_heal_waiting_objects",
+        Kind::Gauge,
+        "Objects and parts that wait for a disk or for room.",
+        status.waiting.objects,
+    );
+    each(
+        "larder_heal_left_bytes",
+        Kind::Gauge,
+        "Bytes that the round under way has still to heal.",
+        status.total.bytes.saturating_sub(status.done.bytes),
+    );
+    each(
+        "larder_heal_paused",
+        Kind::Gauge,
+        "1 while healing is paused.",
+        u64::from(status.state == HealState::Paused),
+    );
+    each(
+        "larder_heal_objects_total",
+        Kind::Counter,
+        "Objects, parts and other records healed.",
+        status.healed_objects,
+    );
+    each(
+        "larder_heal_bytes_total",
+        Kind::Counter,
+        "Bytes of these.",
+        status.healed_bytes,
+    );
 }

@@ -22,12 +22,14 @@ pub fn disk_suite(make: &dyn Fn() -> Box<dyn DiskFixture>) {
     outcomes_come_in_order(&mut *make());
     concurrent_appends_all_arrive(&mut *make());
     segments_roll_in_order(&mut *make());
+    no_segment_holds_what_is_older_than_it_says(&mut *make());
     reopening_starts_a_new_segment(&mut *make());
     removed_segments_stay_readable_and_their_numbers_spent(&mut *make());
     trim_floor_survives(&mut *make());
     frames_of_any_size_up_to_the_limit_pass(&mut *make());
     extents_are_read_back(&mut *make());
     unfinished_extents_vanish(&mut *make());
+    an_extent_is_replaced_when_the_new_one_is_finished(&mut *make());
     concurrent_extents_all_arrive(&mut *make());
     missing_things_are_not_found(&mut *make());
     closing_writes_what_is_queued(&mut *make());
@@ -193,6 +195,24 @@ fn segments_roll_in_order(fixture: &mut dyn DiskFixture) {
     assert!(matches!(refused, Err(DiskError::Io { .. })), "{refused:?}");
 }
 
+fn no_segment_holds_what_is_older_than_it_says(fixture: &mut dyn DiskFixture) {
+    let disk = fixture.open();
+    let place = |seq| {
+        disk.next_address(100, Seq(seq)).unwrap();
+        append(fixture, &*disk, seq, &[]);
+    };
+    for seq in [50, 60, 40, 41, 70] {
+        place(seq);
+    }
+    let opened: Vec<Seq> = disk
+        .segments()
+        .unwrap()
+        .iter()
+        .map(|s| s.opened_at)
+        .collect();
+    assert_eq!(opened, [Seq(50), Seq(40)]);
+}
+
 fn reopening_starts_a_new_segment(fixture: &mut dyn DiskFixture) {
     let disk = fixture.open();
     let first = append(fixture, &*disk, 1, b"one");
@@ -298,6 +318,37 @@ fn extents_are_read_back(fixture: &mut dyn DiskFixture) {
     let past = open.read_exact_at(&mut read, 1, ReadMode::MayBlock);
     assert_eq!(past, Err(DiskError::ShortRead { end_bytes: 100_000 }));
     assert_eq!(disk.extents(), Ok(Vec::new()));
+}
+
+fn an_extent_is_replaced_when_the_new_one_is_finished(fixture: &mut dyn DiskFixture) {
+    let disk = fixture.open();
+    let blob = BlobId(0x0102_0304_0506_0708);
+    let read = |disk: &dyn Disk| {
+        let mut byte = [0];
+        let file = disk.open_extent(blob, 3).unwrap();
+        file.read_exact_at(&mut byte, 0, ReadMode::MayBlock)
+            .unwrap();
+        (byte[0], file)
+    };
+    let write = |value: u8, keep: bool| {
+        let mut writer = disk.replace_extent(blob, 3).unwrap();
+        writer.append(&[value; 10]).unwrap();
+        if keep {
+            writer.finish().unwrap();
+        }
+    };
+    write(1, true);
+    let (first, open) = read(&*disk);
+    write(2, false);
+    assert_eq!((first, read(&*disk).0), (1, 1));
+    write(3, true);
+    assert_eq!(read(&*disk).0, 3);
+    assert_eq!(disk.extents(), Ok(vec![(blob, 3)]));
+    let mut old = [0];
+    open.read_exact_at(&mut old, 9, ReadMode::MayBlock).unwrap();
+    assert_eq!(old, [1], "who has the old one open keeps it");
+    disk.remove_extent(blob, 3).unwrap();
+    assert_eq!(disk.extents(), Ok(vec![]));
 }
 
 fn unfinished_extents_vanish(fixture: &mut dyn DiskFixture) {

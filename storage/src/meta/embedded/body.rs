@@ -152,14 +152,14 @@ impl CheckpointBody {
 /// What the view keeps beside a value: when it was written and where its copies are, so that their space is known to
 /// be dead once the value is replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ViewValue {
-    pub(super) seq: Seq,
+pub(crate) struct ViewValue {
+    pub(crate) seq: Seq,
     /// `None` marks a deletion; only during recovery.
-    pub(super) value: Option<Bytes>,
+    pub(crate) value: Option<Bytes>,
     /// Trailing bytes of the value that are an inline placement.
-    pub(super) placement_bytes: usize,
+    pub(crate) placement_bytes: usize,
     /// Disk and segment of each copy of the record.
-    pub(super) homes: Vec<(DiskNo, u32)>,
+    pub(crate) homes: Vec<(DiskNo, u32)>,
 }
 
 impl ViewValue {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Key of the view under which its checkpoint is; above every key space.
-pub(super) const CHECKPOINT_KEY: &[u8] = b"\xffcheckpoint";
+pub(crate) const CHECKPOINT_KEY: &[u8] = b"\xffcheckpoint";
 
 /// Version of the view's contents. A view of any other, older or newer, is deleted and rebuilt: it is a cache.
 const VIEW_VERSION: u64 = 1;

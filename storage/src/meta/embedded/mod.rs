@@ -11,11 +11,15 @@
 //!
 //! Lock order: key locks, then the sequencer, then a disk's own. No lock but key locks is held across an await.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod audit;
 mod body;
 mod checkpoint;
 mod failover;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod fuzzing;
+mod heal;
+mod knowledge;
 mod locks;
 mod reclaim;
 mod recovery;
@@ -37,9 +41,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+pub(crate) use body::ViewValue as Stored;
 pub use checkpoint::CheckpointOutcome;
 pub use reclaim::Reclaimed;
 pub use recovery::{Progress, ProgressStage, RecoveryError, RecoveryReport};
+pub(crate) use space::inline_placement;
 
 use self::{
     body::ViewValue,
@@ -50,7 +56,7 @@ use self::{
 use super::{
     Change, Committed, Entry, MAX_COMMIT_BYTES, MAX_COMMIT_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES,
     Meta, MetaError, Precondition, Revision, Transaction, Versioned,
-    keys::heal_key,
+    keys::{UNTOLD, heal_key},
     view::{SwitchView, Turn, View, ViewChange, ViewError},
 };
 use crate::{
@@ -79,6 +85,8 @@ pub struct Embedded {
     space: SegmentSpace,
     /// One checkpoint or reclaim at a time.
     upkeep: tokio::sync::Mutex<()>,
+    /// Held by who moves frames from segment to segment, and by who looks for frames in all of them. Taken before `upkeep`.
+    moving: Arc<tokio::sync::Mutex<()>>,
     max_pending_bytes: AtomicU64,
 }
 
@@ -580,7 +588,7 @@ impl Embedded {
     async fn remember_degraded(self: &Arc<Self>, queued: Bytes) {
         let change = Change {
             key: queued,
-            value: Some(Bytes::new()),
+            value: Some(Bytes::from_static(UNTOLD)),
         };
         let transaction = Transaction {
             changes: vec![change],

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     disk::{Disk, DiskNo, Frame, FrameKind, Health, ScannedFrame, SegmentInfo, Seq},
-    meta::{Change, Meta, MetaError, Precondition, Revision, Transaction},
+    meta::{Change, Committed, Meta, MetaError, Precondition, Revision, Transaction},
     mutation::{self, Mutation},
     stripes::{BlobPlacement, BlobReader, BlobWriter, FinishedBlob, InlineBlob, Job, StripeError},
 };
@@ -56,6 +56,7 @@ impl Embedded {
     /// # Errors
     /// [`MetaError`]: the segment stays; nothing is lost.
     pub async fn reclaim_once(self: &Arc<Self>) -> Result<Option<Reclaimed>, MetaError> {
+        let _keep_frames = self.moving.lock().await;
         let _one_at_a_time = self.upkeep.lock().await;
         let engine = Arc::clone(self);
         let Some((disk, segment)) = self.pool.blocking(move || engine.victim()).await? else {
@@ -74,6 +75,9 @@ impl Embedded {
         disk: &Arc<dyn Disk>,
         segment: SegmentInfo,
     ) -> Result<Reclaimed, MetaError> {
+        // A commit with a frame in the segment may still be on its way to the view, which would not know it for alive.
+        let last = Seq(self.sequencer.lock().next.0 - 1);
+        self.wait_until_settled(last).await;
         let (engine, victim) = (Arc::clone(self), Arc::clone(disk));
         let survivors = self.on_disk(disk, move || engine.survivors(&victim, segment.number));
         let survivors = tokio::select! {
@@ -106,7 +110,7 @@ impl Embedded {
     }
 
     /// Runs `work` on `disk`, off the async threads and not beyond the disk's being given up.
-    async fn on_disk<T: Send + 'static>(
+    pub(super) async fn on_disk<T: Send + 'static>(
         &self,
         disk: &Arc<dyn Disk>,
         work: impl FnOnce() -> Result<T, MetaError> + Send + 'static,
@@ -157,7 +161,7 @@ impl Embedded {
     }
 
     fn survivors(&self, disk: &Arc<dyn Disk>, segment: u32) -> Result<Survivors, MetaError> {
-        let horizon = self.horizon(disk.number(), segment)?;
+        let horizon = self.horizon(Some((disk.number(), segment)))?;
         let mut survivors = Survivors::default();
         let mut result = Ok(());
         disk.scan(segment, 0, &mut |frame| {
@@ -169,7 +173,7 @@ impl Embedded {
     }
 
     /// Tombstones below this number have nothing left to hide: every remaining segment of every disk is younger.
-    fn horizon(&self, victim: DiskNo, segment: u32) -> Result<Seq, MetaError> {
+    pub(super) fn horizon(&self, victim: Option<(DiskNo, u32)>) -> Result<Seq, MetaError> {
         let mut horizon = Seq(u64::MAX);
         for disk in &self.pool.disks() {
             // What a missing disk still holds is not known: keep everything for its return.
@@ -179,7 +183,7 @@ impl Embedded {
             let segments = disk.segments()?;
             let others = segments
                 .iter()
-                .filter(|s| disk.number() != victim || s.number != segment);
+                .filter(|s| victim != Some((disk.number(), s.number)));
             horizon = horizon.min(others.map(|s| s.opened_at).min().unwrap_or(horizon));
         }
         Ok(horizon)
@@ -265,14 +269,27 @@ impl Embedded {
     }
 
     async fn move_one(self: Arc<Self>, key: Bytes, seq: Seq) -> Result<(), MetaError> {
+        self.renew(key, seq).await.map(drop)
+    }
+
+    /// Commits the value of `key` once more, if it is still at `seq`: its copies and the shards of its inline blob get new places
+    /// among the disks that are good now. Needs `k` good shards. `None`: it is not at `seq` any more.
+    ///
+    /// # Errors
+    /// [`MetaError::Conflict`]: it was replaced meanwhile. Others: it stays as it is.
+    pub(crate) async fn renew(
+        self: &Arc<Self>,
+        key: Bytes,
+        seq: Seq,
+    ) -> Result<Option<Committed>, MetaError> {
         let Some(bytes) = self.view.get(&key).await? else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(current) = ViewValue::decode(&bytes).filter(|current| current.seq == seq) else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(mut value) = current.value else {
-            return Ok(());
+            return Ok(None);
         };
         let record_bytes = value.len().checked_sub(current.placement_bytes);
         let record_bytes = record_bytes.ok_or_else(|| super::damaged(&key))?;
@@ -296,7 +313,7 @@ impl Embedded {
             }],
             inline,
         };
-        self.commit(transaction).await.map(|_| ())
+        self.commit(transaction).await.map(Some)
     }
 
     /// Reads an inline blob and codes it anew, with its own profile.

@@ -111,7 +111,7 @@ type Callback<'a> = &'a (dyn Fn(Progress) + Sync);
 
 /// What epoch and checkpoint frames say.
 #[derive(Debug, Default)]
-struct History {
+pub(super) struct History {
     epoch: u32,
     settled: Seq,
     void: HashSet<Seq>,
@@ -119,7 +119,7 @@ struct History {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     Valid,
     Void,
     InDoubt,
@@ -148,7 +148,7 @@ struct Replay<'a> {
 }
 
 impl History {
-    fn read(&mut self, frame: &ScannedFrame) {
+    pub(super) fn read(&mut self, frame: &ScannedFrame) {
         self.epoch = self.epoch.max(frame.seq.epoch());
         match frame.kind {
             FrameKind::Epoch => {
@@ -168,7 +168,7 @@ impl History {
         }
     }
 
-    fn verdict(&self, seq: Seq) -> Verdict {
+    pub(super) fn verdict(&self, seq: Seq) -> Verdict {
         if self.void.contains(&seq) {
             return Verdict::Void;
         }
@@ -206,6 +206,7 @@ impl Embedded {
             positions: Mutex::default(),
             space: SegmentSpace::default(),
             upkeep: tokio::sync::Mutex::new(()),
+            moving: Arc::default(),
             max_pending_bytes: super::MAX_PENDING_BYTES.into(),
         });
         let report = engine.rebuild_view(views, progress).await?;

@@ -105,7 +105,7 @@ fn take_entry(input: &mut &[u8]) -> Option<((DiskNo, u32), u64)> {
 }
 
 /// The inline placement at the end of a value.
-pub(super) fn inline_placement(
+pub(crate) fn inline_placement(
     value: &Bytes,
     placement_bytes: usize,
 ) -> Option<(BlobPlacement, usize)> {

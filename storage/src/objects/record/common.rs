@@ -2,7 +2,7 @@
 
 use super::{
     checksum::{self, Checksum, ChecksumAlgorithm, ChecksumKind},
-    fields::{Encoder, Field, RecordError},
+    fields::{Decoder, Encoder, Field, RecordError},
 };
 use crate::{objects::names::ETag, stripes::BlobPlacement, varint};
 
@@ -92,6 +92,34 @@ pub(super) fn decode_placement(rest: &[u8]) -> Result<BlobPlacement, RecordError
     } else {
         Err(RecordError::BadBody)
     }
+}
+
+/// Splits a record of any kind into its fields, end mark included, and what follows them.
+fn split(record: &[u8]) -> Result<(&[u8], &[u8]), RecordError> {
+    let mut decoder = Decoder::new(record)?;
+    while decoder.field()?.is_some() {}
+    let rest = decoder.rest();
+    Ok((&record[..record.len() - rest.len()], rest))
+}
+
+/// The placement at the end of a record of any kind, if it has one.
+pub(in crate::objects) fn placement_of(
+    record: &[u8],
+) -> Result<Option<BlobPlacement>, RecordError> {
+    match split(record)?.1 {
+        [] => Ok(None),
+        rest => decode_placement(rest).map(Some),
+    }
+}
+
+/// The same record with another placement at its end.
+pub(in crate::objects) fn with_placement(
+    record: &[u8],
+    placement: &BlobPlacement,
+) -> Result<Vec<u8>, RecordError> {
+    let mut out = split(record)?.0.to_vec();
+    placement.encode_into(&mut out);
+    Ok(out)
 }
 
 /// The digest, and the number of parts if any.

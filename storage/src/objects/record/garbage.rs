@@ -5,12 +5,17 @@ use super::{
     fields::{Decoder, Encoder, Field, RecordError},
     manifest::Manifest,
 };
-use crate::{objects::names::UploadId, stripes::BlobPlacement, varint};
+use crate::{
+    objects::{keys, names::UploadId},
+    stripes::BlobPlacement,
+    varint,
+};
 
 const BLOB: u64 = 1;
 const PARTS: u64 = 3;
 const UNUSED_PARTS: u64 = 5;
 const UPLOADS: u64 = 7;
+const STRAYS: u64 = 9;
 
 /// What to remove. Each is done when its record is deleted; doing it twice does no harm.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub(in crate::objects) enum GarbageRecord {
     UnusedParts(Manifest),
     /// All uploads of a deleted bucket, by the bucket's identifier.
     Uploads(u64),
+    /// Extents that healing was about to write for the record of this key: those that it does not name.
+    Strays(Vec<u8>, BlobPlacement),
 }
 
 impl GarbageRecord {
@@ -33,9 +40,10 @@ impl GarbageRecord {
             Self::Parts(upload) => out.number(PARTS, *upload),
             Self::UnusedParts(used) => out.bytes(UNUSED_PARTS, &used.encode()),
             Self::Uploads(bucket) => out.number(UPLOADS, *bucket),
+            Self::Strays(key, _) => out.bytes(STRAYS, key),
         }
         let mut record = out.finish();
-        if let Self::Blob(placement) = self {
+        if let Self::Blob(placement) | Self::Strays(_, placement) = self {
             placement.encode_into(&mut record);
         }
         record
@@ -61,6 +69,7 @@ impl GarbageRecord {
             PARTS => Ok(Self::Parts(field.whole(varint::take)?)),
             UNUSED_PARTS => Ok(Self::UnusedParts(field.whole(Manifest::take)?)),
             UPLOADS => Ok(Self::Uploads(field.number()?)),
+            STRAYS => Ok(Self::Strays(field.bytes.to_vec(), decode_placement(rest)?)),
             tag => Err(RecordError::UnknownField { tag }),
         }
     }
@@ -70,6 +79,9 @@ impl GarbageRecord {
         match self {
             Self::Blob(placement) => Some(placement.blob.0),
             Self::Parts(upload) => Some(*upload),
+            Self::Strays(key, placement) => {
+                Some(keys::upload_of_part(key).unwrap_or(placement.blob.0))
+            }
             Self::UnusedParts(_) | Self::Uploads(_) => None,
         }
     }

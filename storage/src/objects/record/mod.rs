@@ -21,6 +21,7 @@ mod upload;
 
 pub(super) use bucket::BucketRecord;
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind};
+pub(super) use common::{placement_of, with_placement};
 pub use fields::RecordError;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use fuzzing::records as fuzz_records;
