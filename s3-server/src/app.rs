@@ -1,6 +1,7 @@
 //! What every request shares: the store once it is open, credentials, settings of the protocol.
 
 use std::{
+    path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -9,7 +10,7 @@ use larder_storage::{clock::Clock, objects::Store, open::Storage, rng::Rng};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
-    credentials::Root,
+    credentials::{self, Root},
     error::{S3Code, S3Error, S3Result},
     hash::Md5Lanes,
     http::RequestIds,
@@ -20,6 +21,8 @@ use crate::{
 
 /// Administrators and Prometheuses that are served at a time.
 const MAX_ADMIN_REQUESTS: usize = 32;
+/// How long a new disk may take for its copy of the credentials.
+const KEEPING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What an [`App`] is made of.
 #[derive(Debug)]
@@ -65,6 +68,7 @@ struct Opened {
     storage: Arc<Storage>,
     access_key: String,
     secret: Secret,
+    root: Root,
 }
 
 impl App {
@@ -101,7 +105,21 @@ impl App {
             storage,
             access_key,
             secret,
+            root: root.clone(),
         }));
+    }
+
+    /// Keeps credentials that were made up in the directory of a new disk, too: it may be the last of today's that is left one day.
+    pub async fn keep_credentials(&self, directory: &Path) {
+        let root = self.opened().map(|opened| opened.root.clone());
+        let Some(root) = root.ok().filter(|root| root.created_unix_millis > 0) else {
+            return;
+        };
+        let directories = [directory.to_owned()];
+        let work = move || credentials::keep(&root, &directories, KEEPING_TIMEOUT);
+        if !matches!(tokio::task::spawn_blocking(work).await, Ok(Ok(()))) {
+            tracing::warn!(directory = %directory.display(), "credentials not kept here; the other disks have them");
+        }
     }
 
     /// The store.

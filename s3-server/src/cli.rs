@@ -4,6 +4,7 @@
 //! a non-zero exit.
 
 pub(crate) mod admin_client;
+mod disk;
 mod heal;
 mod server;
 mod status;
@@ -39,6 +40,8 @@ enum Command {
     Server(Box<server::ServerArgs>),
     /// Show disks, space and degraded objects of a running server.
     Status(status::StatusArgs),
+    /// List, add, drain, remove and replace the disks of a running server.
+    Disk(disk::DiskArgs),
     /// Show and steer what gives objects back the redundancy that they lost.
     Heal(heal::HealArgs),
     /// Measure an S3 endpoint: throughput, latency, and what the machine can do at best.
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
     let ran = match Cli::parse().command {
         Command::Server(args) => server::run(*args),
         Command::Status(args) => status::run(&args),
+        Command::Disk(args) => disk::run(&args),
         Command::Heal(args) => heal::run(&args),
         Command::Bench(args) => run_bench(*args),
     };

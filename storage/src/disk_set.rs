@@ -8,18 +8,29 @@
 //! - One change at a time.
 //! - A membership is in force only when so many disks hold it that the loss of any `m` leaves one that does.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+mod usage;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+pub use self::usage::{DiskUsage, Loss, Usage};
 
 use crate::{
     disk::{
-        Disk, DiskError, DiskNo, Health, IdentityError, LogDisk, OpenOptions, Place, Role, Roster,
-        Volume,
+        BlobId, Disk, DiskError, DiskNo, Health, IdentityError, LogDisk, OpenOptions, Place, Role,
+        Roster, Volume,
         identity::{Newcomer, Proposal, Write},
         open_newcomer,
     },
-    meta::embedded::Embedded,
+    meta::{MetaError, embedded::Embedded},
     rng::Rng,
     stripes::{Disks, Job, Pool, PoolDisk},
+    upkeep::heal::Healer,
 };
 
 /// How long a new directory may take for becoming a disk.
@@ -60,7 +71,8 @@ pub enum ChangeError {
     },
     /// Fewer disks would be left than a profile needs.
     #[error(
-        "disk {number} can't be drained: {left} disks would be left, and {what} with profile {profile} need {needed}; add a disk first"
+        "disk {number} can't be taken out: {left} disks would be left, and {what} have profile {profile}, which needs {needed}; add a disk first, or \
+         replace this one"
     )]
     TooFewLeft {
         /// Its number.
@@ -74,6 +86,26 @@ pub enum ChangeError {
         /// Disks that it needs.
         needed: usize,
     },
+    /// Something is still on a disk that is to be removed.
+    #[error(
+        "disk {number} ({location}) is not drained: {left}. Without it, {weakened} objects and other records would be kept less safely than now, \
+         and {unreadable} could not be read any more. Drain it first (a dead disk, too: what it held is made anew from the others), or use --force"
+    )]
+    NotDrained {
+        /// Its number.
+        number: u16,
+        /// Its directory.
+        location: String,
+        /// What is on it.
+        left: String,
+        /// Records with less redundancy without it.
+        weakened: u64,
+        /// Records that can't be read without it.
+        unreadable: u64,
+    },
+    /// The metadata can't be read or written now.
+    #[error("{0}; try again")]
+    Unavailable(#[from] MetaError),
     /// The membership could not be written to enough disks.
     #[error(
         "the change could not be written to enough disks ({written} of {needed}): {reason}; try again when they work"
@@ -98,6 +130,8 @@ pub struct DiskSetParts {
     pub pool: Arc<Pool>,
     /// Their metadata.
     pub engine: Arc<Embedded>,
+    /// What moves shards off disks, and makes them anew.
+    pub healer: Arc<Healer>,
     /// Their membership.
     pub roster: Roster,
     /// How they are opened.
@@ -112,6 +146,8 @@ pub struct DiskSetParts {
 pub struct DiskSet {
     parts: DiskSetParts,
     one_at_a_time: tokio::sync::Mutex<()>,
+    /// Blobs below may have been begun while the disk got shards like any other.
+    drained_from: Mutex<BTreeMap<DiskNo, BlobId>>,
 }
 
 impl std::fmt::Debug for DiskSetParts {
@@ -135,6 +171,7 @@ impl DiskSetParts {
     pub fn new(
         pool: &Arc<Pool>,
         engine: &Arc<Embedded>,
+        healer: &Arc<Healer>,
         roster: Roster,
         options: OpenOptions,
         rng: Arc<dyn Rng>,
@@ -142,6 +179,7 @@ impl DiskSetParts {
         Self {
             pool: Arc::clone(pool),
             engine: Arc::clone(engine),
+            healer: Arc::clone(healer),
             roster,
             options,
             rng,
@@ -156,6 +194,7 @@ impl DiskSet {
         Arc::new(Self {
             parts,
             one_at_a_time: tokio::sync::Mutex::default(),
+            drained_from: Mutex::default(),
         })
     }
 
@@ -165,7 +204,9 @@ impl DiskSet {
     /// [`ChangeError`]: it is no disk; the same directory may be handed in again.
     pub async fn add(self: &Arc<Self>, volume: Arc<dyn Volume>) -> Result<DiskNo, ChangeError> {
         let _alone = self.one_at_a_time.lock().await;
-        self.welcome(volume, Place::Last).await
+        let number = self.welcome(volume, Place::Last).await?;
+        self.parts.healer.wake();
+        Ok(number)
     }
 
     /// Puts an empty directory in the place of a disk that failed or is missing. What that one held is healed onto it.
@@ -191,6 +232,7 @@ impl DiskSet {
         }
         let new = self.welcome(volume, Place::Of(number)).await?;
         self.parts.engine.forget_disk(number);
+        self.parts.healer.wake();
         Ok(new)
     }
 
@@ -211,21 +253,144 @@ impl DiskSet {
     pub async fn drain(self: &Arc<Self>, number: DiskNo) -> Result<(), ChangeError> {
         let _alone = self.one_at_a_time.lock().await;
         self.entry(number)?;
-        self.check_left_without(number)?;
-        self.set_role(number, Role::Draining).await
+        let usage = self.usage().await?;
+        self.check_left_without(number, &usage)?;
+        self.set_role(number, Role::Draining).await?;
+        self.note_drain(number);
+        self.copy_deletions().await
     }
 
-    fn check_left_without(&self, number: DiskNo) -> Result<(), ChangeError> {
+    /// Forgets a disk on which nothing is left. With `force` also one on which there is: what it held is made anew from the others,
+    /// where these suffice.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: it stays; [`ChangeError::NotDrained`] says what would be lost.
+    pub async fn remove(self: &Arc<Self>, number: DiskNo, force: bool) -> Result<(), ChangeError> {
+        let _alone = self.one_at_a_time.lock().await;
+        let entry = self.entry(number)?;
+        let usage = self.usage().await?;
+        self.check_left_without(number, &usage)?;
+        let left = self.left_on(&entry, &usage).await;
+        if let Some(left) = left.filter(|_| !force) {
+            return Err(self.not_drained(&entry, left).await?);
+        }
+        let pool = &self.parts.pool;
+        pool.change_disks(|disks| disks.retain(|disk| disk.number != number));
+        let proposal = self.parts.roster.without(number);
+        if let Err(error) = self.put_in_force(proposal, &BTreeSet::new()).await {
+            pool.change_disks(|disks| {
+                disks.push(entry);
+                disks.sort_by_key(|disk| disk.slot);
+            });
+            return Err(error);
+        }
+        let numbers = self.parts.roster.numbers();
+        pool.change_disks(|disks| renumber(disks, &numbers));
+        self.drained_from.lock().remove(&number);
+        self.parts.engine.forget_disk(number);
+        if let Ok(disk) = entry.disk {
+            self.close(disk).await;
+        }
+        if force {
+            self.copy_deletions().await?;
+        }
+        self.parts.healer.wake();
+        Ok(())
+    }
+
+    /// The logs of the disks that stay may lack deletions that are on the one that goes: they are looked through.
+    async fn copy_deletions(&self) -> Result<(), ChangeError> {
+        let disks = self.parts.pool.disks();
+        let numbers: Vec<DiskNo> = disks.iter().map(|disk| disk.number).collect();
+        let distrusted = self.parts.healer.distrust(&numbers).await;
+        self.parts.healer.wake();
+        distrusted.map_err(|error| MetaError::Unavailable(error.to_string()).into())
+    }
+
+    /// What the records name on which disk.
+    ///
+    /// # Errors
+    /// [`MetaError`]: the metadata can't be read now.
+    pub async fn usage(&self) -> Result<Usage, MetaError> {
+        Usage::of(&self.parts.pool, &self.parts.engine).await
+    }
+
+    /// The disks that can be removed: they are being drained, and nothing is on them any more.
+    pub async fn drained(&self, usage: &Usage) -> BTreeSet<DiskNo> {
+        let mut drained = BTreeSet::new();
+        for disk in &self.parts.pool.disks() {
+            if self.left_on(disk, usage).await.is_none() {
+                drained.insert(disk.number);
+            }
+        }
+        drained
+    }
+
+    /// Why a disk can't be removed yet.
+    async fn left_on(&self, entry: &PoolDisk, usage: &Usage) -> Option<String> {
+        let on = usage.on(entry.number);
+        if !on.is_empty() {
+            let DiskUsage {
+                shards, records, ..
+            } = on;
+            return Some(format!(
+                "{shards} shards and {records} copies of records are on it"
+            ));
+        }
+        if entry.role != Role::Draining {
+            return Some("new objects go there".to_owned());
+        }
+        let from = self.drained_from.lock().get(&entry.number).copied();
+        let is_under_way = from.is_some_and(|from| self.parts.pool.oldest_in_flight() < from);
+        if is_under_way {
+            return Some("uploads that began before are still under way".to_owned());
+        }
+        let knows_all = self.parts.healer.knows_all().await;
+        (!knows_all).then(|| "deletions are being copied to the others".to_owned())
+    }
+
+    async fn not_drained(
+        &self,
+        entry: &PoolDisk,
+        left: String,
+    ) -> Result<ChangeError, ChangeError> {
+        let DiskSetParts { pool, engine, .. } = &self.parts;
+        let disks = pool.disks();
+        let is_usable = |disk: &&PoolDisk| !matches!(disk.health(), Health::Failed(_));
+        let usable = disks.iter().filter(is_usable).map(|disk| disk.number);
+        let usable: BTreeSet<DiskNo> = usable.collect();
+        let is_left = move |number| usable.contains(&number);
+        let loss = Loss::without(engine, entry.number, is_left).await?;
+        Ok(ChangeError::NotDrained {
+            number: entry.number.0,
+            location: entry.location.clone(),
+            left,
+            weakened: loss.weakened,
+            unreadable: loss.unreadable,
+        })
+    }
+
+    fn note_drain(&self, number: DiskNo) {
+        let next = self.parts.pool.new_blob_id();
+        self.drained_from.lock().insert(number, next);
+    }
+
+    fn check_left_without(&self, number: DiskNo, usage: &Usage) -> Result<(), ChangeError> {
         let stays = |disk: &&PoolDisk| disk.role == Role::Member && disk.number != number;
         let left = self.parts.pool.disks().iter().filter(stays).count();
-        let profile = self.parts.pool.profile();
+        let new = self.parts.pool.profile();
+        let wide = usage.widest.filter(|wide| wide.total() > new.total());
+        let (what, profile) = match wide {
+            Some(wide) => ("some objects", wide),
+            None => ("new objects", new),
+        };
         if left >= profile.total() {
             return Ok(());
         }
         Err(ChangeError::TooFewLeft {
             number: number.0,
             left,
-            what: "new objects",
+            what,
             profile: profile.to_string(),
             needed: profile.total(),
         })
@@ -404,6 +569,11 @@ fn known(disks: &Disks) -> String {
 /// Brings the table to the disks in `numbers`, of which `entry` is new.
 fn seat(disks: &mut Vec<PoolDisk>, entry: PoolDisk, numbers: &[DiskNo]) {
     disks.push(entry);
+    renumber(disks, numbers);
+}
+
+/// Gives the disks in `numbers` their slots; others leave the table.
+fn renumber(disks: &mut Vec<PoolDisk>, numbers: &[DiskNo]) {
     let slot_of = |number: DiskNo| numbers.iter().position(|other| *other == number);
     disks.retain_mut(|disk| match slot_of(disk.number) {
         Some(slot) => {

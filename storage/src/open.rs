@@ -200,23 +200,17 @@ pub async fn open(
         progress,
     )
     .await?;
-    let parts = DiskSetParts::new(
-        &pool,
-        &engine,
-        opened.roster,
-        settings.disks,
-        Arc::clone(&rng),
-    );
     let meta: Arc<dyn Meta> = Arc::new(Arc::clone(&engine));
     let store = Store::new(
         meta,
         Arc::clone(&pool),
         Arc::clone(&clock),
-        rng,
+        Arc::clone(&rng),
         settings.md5,
     );
     let healer = Healer::new(Arc::clone(&engine), store.clone(), Arc::clone(&clock));
     healer.load().await;
+    let parts = DiskSetParts::new(&pool, &engine, &healer, opened.roster, settings.disks, rng);
     let (stop, _) = watch::channel(false);
     Ok(Storage {
         store,
@@ -273,9 +267,12 @@ impl DiskPlaces {
 }
 
 impl Places for DiskPlaces {
+    /// A disk that is on its way out comes last.
     fn dirs(&self) -> Vec<PathBuf> {
         let disks = self.pool.disks();
-        disks.iter().filter_map(|disk| self.dir_of(disk)).collect()
+        let of = |role: Role| disks.iter().filter(move |disk| disk.role == role);
+        let disks = of(Role::Member).chain(of(Role::Draining));
+        disks.filter_map(|disk| self.dir_of(disk)).collect()
     }
 
     fn is_usable(&self, dir: &Path) -> bool {
@@ -335,6 +332,20 @@ impl Storage {
         let new = self.disk_set.replace(number, volume).await?;
         self.dirs.write().insert(new, dir.to_owned());
         Ok(new)
+    }
+
+    /// Forgets a disk on which nothing is left; with `force` also one on which there is. The metadata view leaves it, too.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: it stays.
+    pub async fn remove_disk(&self, number: DiskNo, force: bool) -> Result<(), ChangeError> {
+        let dir = self.dirs.read().get(&number).map(|dir| dir.join("view"));
+        self.disk_set.remove(number, force).await?;
+        if dir.is_some() && self.views.place() == dir {
+            self.engine.leave_view("its disk was removed");
+        }
+        self.dirs.write().remove(&number);
+        Ok(())
     }
 
     /// Draining disks and taking it back.

@@ -23,6 +23,7 @@ use larder_storage::{
     objects::{Headers, Tags, WriteConditions},
     open::{OpenError, OpenSettings, Storage, open},
     rng::SystemRng,
+    upkeep::UpkeepSettings,
 };
 
 async fn open_on(data: &[PathBuf]) -> Result<Storage, OpenError> {
@@ -203,4 +204,101 @@ async fn a_disk_that_was_emptied_is_replaced_in_its_place_or_elsewhere_while_the
         assert_eq!(table(&storage).await.len(), DISKS);
         storage.close().await;
     }
+}
+
+/// Waits until upkeep has moved everything off a disk.
+async fn wait_until_drained(storage: &Storage, number: DiskNo) {
+    loop {
+        let usage = storage.disk_set().usage().await.unwrap();
+        if storage.disk_set().drained(&usage).await.contains(&number) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn upkeep(storage: &Storage) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(storage.upkeep(UpkeepSettings::default()))
+}
+
+/// Everything is read back although two of the disks are emptied.
+async fn check_without_two(dirs: &[PathBuf], lost: [usize; 2], expected: &serde_json::Value) {
+    for at in lost {
+        std::fs::remove_dir_all(&dirs[at]).unwrap();
+        std::fs::create_dir(&dirs[at]).unwrap();
+    }
+    let storage = open_on(dirs).await.unwrap();
+    assert_eq!(dump(storage.store()).await, *expected, "without {lost:?}");
+    storage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_disk_is_swapped_out_while_the_store_serves_and_redundancy_is_whole_after() {
+    let root = tempfile::tempdir().unwrap();
+    let mut dirs = directories(root.path());
+    let storage = open_on(&dirs).await.unwrap();
+    let upkeep = upkeep(&storage);
+    fill(storage.store()).await;
+    let expected = dump(storage.store()).await;
+    for number in 0..4 {
+        let new = new_dir(root.path(), &format!("new{number}"));
+        storage.add_disk(&new).await.unwrap();
+        let refused = storage
+            .remove_disk(DiskNo(number), false)
+            .await
+            .unwrap_err();
+        assert!(refused.to_string().contains("Drain it first"), "{refused}");
+        storage.disk_set().drain(DiskNo(number)).await.unwrap();
+        assert_eq!(dump(storage.store()).await, expected);
+        wait_until_drained(&storage, DiskNo(number)).await;
+        storage.remove_disk(DiskNo(number), false).await.unwrap();
+        std::fs::remove_dir_all(dirs.remove(0)).unwrap();
+        dirs.push(new);
+        // The view may have been on it.
+        while storage.store().list_buckets("", None, 1).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            dump(storage.store()).await,
+            expected,
+            "without disk {number}"
+        );
+    }
+    let numbers: Vec<u16> = table(&storage).await.iter().map(|disk| disk.0).collect();
+    assert_eq!(numbers, [4, 5, 6, 7]);
+    upkeep.abort();
+    storage.close().await;
+    drop(storage);
+    check_without_two(&dirs, [0, 2], &expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_disk_held_is_made_anew_on_the_others_so_that_it_can_be_removed() {
+    let root = tempfile::tempdir().unwrap();
+    let mut dirs = directories(root.path());
+    dirs.push(new_dir(root.path(), "fifth"));
+    let storage = open_on(&dirs).await.unwrap();
+    let upkeep = upkeep(&storage);
+    fill(storage.store()).await;
+    let expected = dump(storage.store()).await;
+    std::fs::remove_dir_all(&dirs[1]).unwrap();
+    while table(&storage).await[1].2 {
+        let (headers, tags) = (Headers::default(), Tags::default());
+        fixture::put(storage.store(), "notices", 600_000, headers, tags).await;
+    }
+    let none = WriteConditions::default();
+    storage
+        .store()
+        .delete_object(&bucket(), &key("notices"), none)
+        .await
+        .unwrap();
+    storage.disk_set().drain(DiskNo(1)).await.unwrap();
+    wait_until_drained(&storage, DiskNo(1)).await;
+    storage.remove_disk(DiskNo(1), false).await.unwrap();
+    assert_eq!(dump(storage.store()).await, expected);
+    dirs.remove(1);
+    upkeep.abort();
+    storage.close().await;
+    drop(storage);
+    check_without_two(&dirs, [1, 3], &expected).await;
 }

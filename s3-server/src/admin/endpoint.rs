@@ -5,7 +5,7 @@ use std::future::ready;
 use futures_util::future::BoxFuture;
 use http::Method;
 
-use super::{AdminCall, AdminError, AdminResult, V1, heal, status};
+use super::{AdminCall, AdminError, AdminResult, V1, disks, heal, status};
 use crate::http::Response;
 
 type Handler = for<'a> fn(AdminCall<'a>) -> BoxFuture<'a, AdminResult<Response>>;
@@ -20,6 +20,14 @@ pub(super) struct Endpoint {
 
 /// All of them, in order of path.
 pub(super) static ENDPOINTS: &[Endpoint] = &[
+    Endpoint::get("disks", |call| Box::pin(disks::list(call))),
+    Endpoint::post("disks/add", |call| Box::pin(disks::add(call))),
+    Endpoint::post("disks/cancel-drain", |call| {
+        Box::pin(disks::cancel_drain(call))
+    }),
+    Endpoint::post("disks/drain", |call| Box::pin(disks::drain(call))),
+    Endpoint::post("disks/remove", |call| Box::pin(disks::remove(call))),
+    Endpoint::post("disks/replace", |call| Box::pin(disks::replace(call))),
     Endpoint::get("heal", |call| Box::pin(ready(heal::answer(&call)))),
     Endpoint::post("heal/pace", |call| Box::pin(heal::pace(call))),
     Endpoint::post("heal/pause", |call| Box::pin(heal::pause(call))),

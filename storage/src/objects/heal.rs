@@ -228,7 +228,8 @@ impl Store {
         if rebuilt.written.is_empty() {
             return Err(nothing_written(&rebuilt, what));
         }
-        let draft = renaming(what, targets, &rebuilt, task)?;
+        let is_here = |disk| self.inner.pool.disk(disk).is_some();
+        let draft = renaming(what, targets, &rebuilt, task, is_here)?;
         match self.try_commit(draft).await {
             Ok(revision) => Ok(revision.map(|revision| (revision, rebuilt))),
             Err(error) => {
@@ -280,6 +281,7 @@ fn renaming(
     targets: &[Target],
     rebuilt: &Rebuilt,
     task: Bytes,
+    is_here: impl Fn(DiskNo) -> bool,
 ) -> Result<Draft, StoreError> {
     let mut draft = Draft::default();
     let mut placement = what.placement.clone();
@@ -290,11 +292,32 @@ fn renaming(
         let record = record::with_placement(&what.record, &placement)?;
         draft.put(what.key.clone(), record);
     }
-    draft.delete(task);
+    match left_behind(&what.placement, &placement, is_here) {
+        None => draft.delete(task),
+        Some(left) => {
+            let left = GarbageRecord::Strays(what.key.to_vec(), left);
+            draft.put(task, left.encode());
+        }
+    }
     if !mutation::is_active(Mutation::SkipHealPreconditions) {
         draft.expect(what.key.clone(), Some(what.revision));
     }
     Ok(draft)
+}
+
+/// Extents that the record named and no longer names: they go once it is committed.
+fn left_behind(
+    before: &BlobPlacement,
+    after: &BlobPlacement,
+    is_here: impl Fn(DiskNo) -> bool,
+) -> Option<BlobPlacement> {
+    let mut left = before.clone();
+    for (old, new) in left.shards.iter_mut().zip(&after.shards) {
+        if old == new || !old.disk().is_some_and(&is_here) {
+            *old = ShardPlace::Missing;
+        }
+    }
+    (left.missing_shards() < left.shards.len()).then_some(left)
 }
 
 fn name(placement: &mut BlobPlacement, targets: &[Target], is_there: impl Fn(usize) -> bool) {

@@ -17,6 +17,12 @@ impl Embedded {
         self.view.failed().await;
     }
 
+    /// Gives the view up where it is: another one is built elsewhere.
+    pub(crate) fn leave_view(&self, why: &str) {
+        tracing::warn!(why, "leaving the metadata view");
+        self.view.give_up_current();
+    }
+
     /// Builds a new view, at a place of `views`, from the logs. Commits wait outside meanwhile; when it returns, all is served again.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ use crate::{
     disk::{Disk, DiskNo, Frame, FrameKind, Health, ScannedFrame, SegmentInfo, Seq},
     meta::{Change, MetaError, view::View},
     mutation::{self, Mutation},
+    stripes::Role,
 };
 
 /// Bytes of keys that are held at a time. A pass that meets more is made in parts.
@@ -64,6 +65,9 @@ pub(crate) struct KnowledgeStep {
     /// Frames that the pass has appended again by now.
     pub(crate) appended: u64,
 }
+
+/// The position of a disk whose copies don't count.
+const NOWHERE: usize = usize::MAX;
 
 /// Where frames were found: a bit per disk, by its position in the pass. More disks than bits cost further copies, no harm.
 type Disks = u128;
@@ -175,12 +179,17 @@ impl Embedded {
             table: Arc::default(),
             appended: 0,
         };
-        for disk in self.pool.disks().here() {
-            if matches!(disk.health(), Health::Failed(_)) {
-                continue;
+        for entry in &self.pool.disks() {
+            let here = entry.here().filter(|_| super::is_usable(entry));
+            let Some(disk) = here else { continue };
+            // What is on a disk that is being drained has to be on the others as well.
+            let position = match entry.role {
+                Role::Draining => NOWHERE,
+                Role::Member => pass.disks.len(),
+            };
+            if entry.role == Role::Member {
+                pass.disks.push(disk.number());
             }
-            let position = pass.disks.len();
-            pass.disks.push(disk.number());
             let segments = disk.segments()?.into_iter();
             pass.segments
                 .extend(segments.map(|segment| (position, Arc::clone(disk), segment)));

@@ -121,6 +121,10 @@ pub trait ViewSource: Send + Sync + Debug {
     /// # Errors
     /// [`ViewError`]: it can't be removed.
     fn wipe(&self) -> Result<(), ViewError>;
+    /// The directory of the view that was opened last, if it has one.
+    fn place(&self) -> Option<std::path::PathBuf> {
+        None
+    }
     /// What watches the views that are opened here, if they may hang.
     fn watch(&self) -> Option<&Arc<ViewWatch>> {
         None

@@ -65,6 +65,8 @@ pub struct ViewPlaces {
     settings: ViewSettings,
     places: Box<dyn Places>,
     failed: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// Where the view was opened last.
+    current: Mutex<Option<PathBuf>>,
     watch: Arc<ViewWatch>,
 }
 
@@ -91,11 +93,12 @@ impl ViewPlaces {
             settings,
             places: Box::new(places),
             failed: Arc::default(),
+            current: Mutex::default(),
             watch: ViewWatch::new(clock),
         }
     }
 
-    fn place(&self, dir: PathBuf) -> ViewDir {
+    fn dir(&self, dir: PathBuf) -> ViewDir {
         ViewDir {
             engine: self.engine,
             dir,
@@ -124,7 +127,8 @@ impl ViewSource for ViewPlaces {
         let mut usable = dirs.filter_map(|dir| Some((self.begin(&dir)?, dir)));
         let none = || ViewError("no disk is left for it".to_owned());
         let (flight, dir) = usable.next().ok_or_else(none)?;
-        let view = flight.run("open", || self.place(dir).open())?;
+        let view = flight.run("open", || self.dir(dir.clone()).open())?;
+        *self.current.lock() = Some(dir);
         Ok(Arc::new(WatchedView::new(view, flight)))
     }
 
@@ -135,7 +139,7 @@ impl ViewSource for ViewPlaces {
             let Some(flight) = self.begin(&dir) else {
                 continue;
             };
-            let place = self.place(dir.clone());
+            let place = self.dir(dir.clone());
             let wiped = flight
                 .run("remove", || place.wipe())
                 .and_then(|()| flight.run("open", || place.open().map(drop)));
@@ -149,6 +153,10 @@ impl ViewSource for ViewPlaces {
         // The next try may find that one of them is well again.
         self.failed.lock().clear();
         Err(last)
+    }
+
+    fn place(&self) -> Option<PathBuf> {
+        self.current.lock().clone()
     }
 
     fn watch(&self) -> Option<&Arc<ViewWatch>> {

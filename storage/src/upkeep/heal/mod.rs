@@ -57,7 +57,7 @@ use crate::{
         keys::{HEAL, HEAL_STATE, heal_key},
     },
     objects::{Store, StoreError},
-    stripes::{Pool, Rest, StripeError},
+    stripes::{Pool, Rest, Role, StripeError},
     upkeep::{Pace, PaceSettings},
 };
 
@@ -65,6 +65,8 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Time between surveys that nothing calls for.
 const SURVEY_EVERY: Duration = Duration::from_hours(24);
+/// Time between surveys while a disk is being drained.
+const LOOK_AT_DRAIN_EVERY: Duration = Duration::from_secs(5);
 /// Time after which is tried again what failed, and the queue is looked through.
 const AGAIN_AFTER: Duration = Duration::from_mins(1);
 /// Rows that are looked at without a pause.
@@ -262,6 +264,13 @@ impl Healer {
             .await
     }
 
+    /// Whether all disks that are here are known to have the deletions that they should have.
+    pub async fn knows_all(&self) -> bool {
+        let whole = self.memory().await.whole;
+        let here = self.standings().map(|standings| standings.here());
+        here.is_ok_and(|here| here.is_subset(&whole))
+    }
+
     /// Works until `stop` turns true.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut next_survey = Duration::ZERO;
@@ -293,7 +302,7 @@ impl Healer {
             };
             let now = self.clock.monotonic();
             if woken || now >= next_survey {
-                next_survey = now + Self::until_next_survey(done);
+                next_survey = now + self.until_next_survey(done);
             }
             if done.is_some_and(|round| round.failed == 0) && next_survey > now + AGAIN_AFTER {
                 // The next survey is a day away: by then a disk may have lost files.
@@ -305,7 +314,12 @@ impl Healer {
         }
     }
 
-    fn until_next_survey(done: Option<Round>) -> Duration {
+    fn until_next_survey(&self, done: Option<Round>) -> Duration {
+        let disks = self.pool.disks();
+        if disks.iter().any(|disk| disk.role == Role::Draining) {
+            // Uploads that began before may land there yet.
+            return LOOK_AT_DRAIN_EVERY;
+        }
         match done {
             Some(round) if round.failed == 0 => SURVEY_EVERY,
             _ => AGAIN_AFTER,
@@ -390,8 +404,10 @@ impl Healer {
                         round.lost += 1;
                     }
                 }
-                let level = found.degraded.entry(verdict.spare).or_default();
-                level.add(verdict.bytes);
+                if !verdict.only_moves {
+                    let level = found.degraded.entry(verdict.spare).or_default();
+                    level.add(verdict.bytes);
+                }
             }
             self.breath.rest(0).await;
         }

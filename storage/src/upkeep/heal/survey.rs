@@ -28,6 +28,8 @@ pub(crate) struct Standings {
 enum Standing {
     Here {
         takes_data: bool,
+        /// What it holds is to move to others.
+        is_leaving: bool,
         /// Lengths of its log's segments.
         segments: BTreeMap<u32, u64>,
     },
@@ -39,6 +41,8 @@ enum Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Good,
+    /// Good, on a disk that is being drained.
+    Leaving,
     Away,
     Lost,
 }
@@ -66,8 +70,10 @@ pub(crate) struct Verdict {
     pub(crate) bytes: u64,
     /// Fewer copies than it should have.
     pub(crate) lacks_copies: bool,
-    /// Shards of its blob that are on no disk of the cluster.
+    /// Shards of its blob that are on no disk of the cluster, and then those that are on disks that are being drained.
     pub(crate) lost_shards: Vec<usize>,
+    /// It lacks nothing, but should not be where it is.
+    pub(crate) only_moves: bool,
 }
 
 impl Standings {
@@ -76,19 +82,24 @@ impl Standings {
     /// # Errors
     /// [`DiskError`]: a log can't be listed.
     pub(crate) fn of(pool: &Pool) -> Result<Self, DiskError> {
-        let (mut disks, mut good, mut takes_data) = (HashMap::new(), 0, 0);
+        let (mut disks, mut good, mut staying, mut takes_data) = (HashMap::new(), 0, 0, 0);
         for place in &pool.disks() {
             let here = place.here();
             let here = here.filter(|disk| !matches!(disk.health(), Health::Failed(_)));
+            let is_leaving = place.role == Role::Draining;
             let standing = match here {
+                // A dead disk that is being drained is given up for lost.
+                None if is_leaving => continue,
                 None => Standing::Away,
                 Some(disk) => {
                     let segments = disk.segments()?.into_iter();
-                    let is_good = disk.health() == Health::Good && place.role == Role::Member;
+                    let is_good = disk.health() == Health::Good && !is_leaving;
                     good += 1;
+                    staying += usize::from(!is_leaving);
                     takes_data += usize::from(is_good);
                     Standing::Here {
                         takes_data: is_good,
+                        is_leaving,
                         segments: segments.map(|s| (s.number, s.bytes)).collect(),
                     }
                 }
@@ -98,7 +109,7 @@ impl Standings {
         let profile = pool.profile();
         Ok(Self {
             disks,
-            copies: (profile.parity() + 1).min(good),
+            copies: (profile.parity() + 1).min(staying),
             is_writable: good >= Pool::write_quorum(profile),
             takes_data,
         })
@@ -140,12 +151,16 @@ impl Standings {
         match self.disks.get(&disk) {
             None => Place::Lost,
             Some(Standing::Away) => Place::Away,
-            Some(Standing::Here { segments, .. }) => {
+            Some(Standing::Here {
+                segments,
+                is_leaving,
+                ..
+            }) => {
                 let last = segments.last_key_value();
                 match segments.get(&segment) {
                     // Written since, or being written.
-                    _ if last.is_none_or(|(last, _)| segment >= *last) => Place::Good,
-                    Some(bytes) if u64::from(offset) < *bytes => Place::Good,
+                    _ if last.is_none_or(|(last, _)| segment >= *last) => Place::here(*is_leaving),
+                    Some(bytes) if u64::from(offset) < *bytes => Place::here(*is_leaving),
                     _ => Place::Lost,
                 }
             }
@@ -161,7 +176,7 @@ impl Standings {
             ShardPlace::Extent(disk) => match self.disks.get(&disk) {
                 None => Place::Lost,
                 Some(Standing::Away) => Place::Away,
-                Some(Standing::Here { .. }) => Place::Good,
+                Some(Standing::Here { is_leaving, .. }) => Place::here(*is_leaving),
             },
         }
     }
@@ -181,16 +196,16 @@ impl Standings {
 
     /// What the record under `key` has and lacks.
     pub(crate) fn judge(&self, key: &[u8], stored: &Stored) -> Verdict {
-        let copies: BTreeSet<DiskNo> = stored
-            .homes
-            .iter()
-            .filter(|(disk, segment)| self.in_log(*disk, *segment, 0) == Place::Good)
-            .map(|(disk, _)| *disk)
-            .collect();
+        let on = |wanted: Place| {
+            let homes = stored.homes.iter();
+            let homes = homes.filter(|(disk, segment)| self.in_log(*disk, *segment, 0) == wanted);
+            homes.map(|(disk, _)| *disk).collect::<BTreeSet<DiskNo>>()
+        };
+        let (copies, leaving) = (on(Place::Good).len(), on(Place::Leaving).len());
         let value = stored.value.as_ref();
-        let lacks_copies = copies.len() < self.copies;
+        let lacks_copies = copies < self.copies;
         let mut verdict = Verdict {
-            spare: signed(copies.len()) - 1,
+            spare: signed(copies + leaving) - 1,
             need: if lacks_copies {
                 Need::Healing
             } else {
@@ -199,6 +214,7 @@ impl Standings {
             bytes: value.map_or(0, Bytes::len) as u64,
             lacks_copies,
             lost_shards: Vec::new(),
+            only_moves: copies + leaving >= self.copies,
         };
         if let Some((placement, is_inline)) = value.and_then(|value| blob_of(key, stored, value)) {
             self.judge_blob(&placement, is_inline, &mut verdict);
@@ -212,26 +228,31 @@ impl Standings {
     fn judge_blob(&self, placement: &BlobPlacement, is_inline: bool, verdict: &mut Verdict) {
         let places: Vec<Place> = placement.shards.iter().map(|p| self.shard(*p)).collect();
         let count = |wanted| places.iter().filter(|place| **place == wanted).count();
-        let (good, away) = (count(Place::Good), count(Place::Away));
+        let (good, leaving) = (count(Place::Good), count(Place::Leaving));
+        let (readable, away) = (good + leaving, count(Place::Away));
         let profile = placement.profile;
         verdict.bytes = placement.size;
-        verdict.spare = verdict.spare.min(signed(good) - signed(profile.data()));
-        let lost = places.iter().enumerate();
-        let lost = lost.filter(|(_, place)| **place == Place::Lost);
-        verdict.lost_shards = lost.map(|(shard, _)| shard).collect();
+        verdict.spare = verdict.spare.min(signed(readable) - signed(profile.data()));
+        verdict.only_moves &= readable == profile.total();
+        let of = |wanted| {
+            let places = places.iter().enumerate();
+            let places = places.filter(move |(_, place)| **place == wanted);
+            places.map(|(shard, _)| shard)
+        };
+        verdict.lost_shards = of(Place::Lost).chain(of(Place::Leaving)).collect();
         let attainable = if is_inline {
             profile.total().min(self.takes_data)
         } else {
             good + self.free_disks(placement).min(verdict.lost_shards.len())
         };
-        verdict.need = if good < profile.data() {
-            if good + away < profile.data() {
+        verdict.need = if readable < profile.data() {
+            if readable + away < profile.data() {
                 Need::Lost
             } else {
                 Need::Waiting
             }
-        } else if is_inline && attainable < good {
-            // To commit it anew would cost it the shards that are on full disks.
+        } else if is_inline && attainable < readable {
+            // To commit it anew would cost it the shards that are on full disks, or on those that are being drained.
             if verdict.lacks_copies || good + away < profile.total() {
                 Need::Waiting
             } else {
@@ -244,6 +265,16 @@ impl Standings {
         } else {
             Need::Nothing
         };
+    }
+}
+
+impl Place {
+    fn here(is_leaving: bool) -> Self {
+        if is_leaving {
+            Self::Leaving
+        } else {
+            Self::Good
+        }
     }
 }
 
