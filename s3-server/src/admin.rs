@@ -2,11 +2,11 @@
 //!
 //! - `/healthz` and `/readyz` answer requests that are not signed, which S3 never does; a bucket may thus have one of these names.
 //! - `/_larder/metrics` is for Prometheus.
-//! - `/_larder/v1/…` is [`endpoint::ENDPOINTS`]: JSON in and out, signed by root, `POST` for whatever changes something. No bucket
+//! - `/_larder/v1/…` is the table of `endpoint.rs`: JSON in and out, signed by root, `POST` for whatever changes something. No bucket
 //!   can be called `_larder`.
 //!
 //! A new endpoint is a file with a handler and a line in the table. Its handler gets a [`AdminCall`] and answers with [`json`],
-//! with [`lines`] where the answer takes long or has no end, or with an [`AdminError`] whose message says what to do.
+//! with [`lines()`] where the answer takes long or has no end, or with an [`AdminError`] whose message says what to do.
 
 mod call;
 pub mod disks;

@@ -84,7 +84,7 @@ impl Call<'_> {
     /// Refuses a `versionId` that an unversioned bucket cannot have.
     ///
     /// # Errors
-    /// As [`check_version`].
+    /// [`S3Code::NoSuchVersion`]; [`S3Code::InvalidArgument`] for what no version could be called.
     pub fn check_version_id(&self) -> S3Result<()> {
         self.query.get("versionId").map_or(Ok(()), check_version)
     }
