@@ -6,6 +6,7 @@
 pub(crate) mod admin_client;
 mod disk;
 mod heal;
+mod rebuild;
 mod server;
 mod status;
 mod table;
@@ -44,6 +45,8 @@ enum Command {
     Disk(disk::DiskArgs),
     /// Show and steer what gives objects back the redundancy that they lost.
     Heal(heal::HealArgs),
+    /// Make the metadata view anew from the disks, while the server is stopped.
+    Rebuild(Box<rebuild::RebuildArgs>),
     /// Measure an S3 endpoint: throughput, latency, and what the machine can do at best.
     Bench(Box<crate::bench::BenchArgs>),
 }
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Disk(args) => disk::run(&args),
         Command::Heal(args) => heal::run(&args),
+        Command::Rebuild(args) => rebuild::run(*args),
         Command::Bench(args) => run_bench(*args),
     };
     match ran {

@@ -4,6 +4,7 @@
 //! served. Health checks are answered from the moment the socket is bound.
 
 mod logs;
+mod progress;
 mod storage;
 
 use std::{
@@ -16,7 +17,9 @@ use std::{
 
 use larder_storage::{
     clock::{Clock, SystemClock},
+    disk::OpenOptions,
     meta::view::READS_IN_PLACE,
+    open::OpenSettings,
     rng::{Rng, SystemRng},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -65,6 +68,27 @@ pub enum ServerError {
     /// The operating system refuses something else.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+pub(crate) use progress::progress_shown;
+
+/// What a command that works on the server's disks opens.
+///
+/// # Errors
+/// [`ServerError::Open`].
+pub(crate) fn open_settings(
+    settings: &Settings,
+    disks: OpenOptions,
+) -> Result<OpenSettings, ServerError> {
+    storage::open_settings(settings, disks)
+}
+
+/// Starts logging for such a command.
+///
+/// # Errors
+/// [`ServerError::LogLevel`].
+pub(crate) fn start_logs(settings: &Settings) -> Result<(), ServerError> {
+    logs::start(settings).map_err(ServerError::LogLevel)
 }
 
 /// Serves until SIGTERM or SIGINT. The banner goes to `out`.

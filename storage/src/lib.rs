@@ -24,6 +24,7 @@ pub mod mutation;
 pub mod objects;
 pub mod open;
 pub mod placement;
+pub mod rebuild;
 pub mod rng;
 pub mod stripes;
 mod sync;

@@ -13,11 +13,11 @@ use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
-    disk::{self, DiskNo, Health, IdentityError, LocalVolume, Opened, Role, Space},
+    disk::{self, DiskNo, Health, IdentityError, LocalVolume, Opened, Role, Roster, Space},
     disk_set::{ChangeError, DiskSet, DiskSetParts},
     meta::{
         Meta,
-        embedded::{Embedded, Progress, RecoveryError, RecoveryReport},
+        embedded::{Damage, Embedded, Progress, RecoveryError, RecoveryReport},
         keys::HEAL,
         view::{Engine, Places, ViewPlaces, ViewSettings, ViewSource, in_background},
     },
@@ -116,6 +116,8 @@ pub struct DiskStatus {
     pub health: Health,
     /// Its space, if it is here.
     pub space: Option<Space>,
+    /// Bytes amid its log that the start found damaged.
+    pub damaged_log_bytes: u64,
 }
 
 /// The state of a store, for people.
@@ -163,43 +165,17 @@ pub async fn open(
     rng: Arc<dyn Rng>,
     progress: Arc<dyn Fn(Progress) + Send + Sync>,
 ) -> Result<Storage, OpenError> {
-    let count = settings.data.len();
-    let too_wide = |profile: Profile| profile.total() > count;
-    if count == 0 {
-        return Err(OpenError::NoDisks);
-    }
-    if let Some(profile) = settings.profile.filter(|profile| too_wide(*profile)) {
-        return Err(OpenError::ProfileTooWide {
-            profile,
-            disks: count,
-        });
-    }
-    let opened = open_disks(&settings, &rng).await?;
-    // A disk that is on its way out should not widen what is written until it is.
-    let staying = opened.disks.iter().filter(|disk| disk.role == Role::Member);
-    let profile = settings
-        .profile
-        .or_else(|| default_profile(staying.count()))
-        .ok_or(OpenError::NoDisks)?;
-    let dirs = opened.disks.iter().zip(&settings.data);
-    let dirs: HashMap<_, _> = dirs.map(|(slot, dir)| (slot.number, dir.clone())).collect();
-    let dirs = Arc::new(RwLock::new(dirs));
-    let pool = Pool::new(
-        opened.disks.into_iter().map(PoolDisk::from).collect(),
-        PoolOptions {
-            profile,
-            blocking_threads: true,
-        },
-    );
-    let views = view_places(&pool, &settings, Arc::clone(&dirs));
-    let watchdog = Watchdog::start(&pool, &views, settings.disk_timeout)?;
-    let (engine, recovery) = Embedded::open(
-        Arc::clone(&pool),
-        Arc::clone(&views),
-        &format!("{:032x}", opened.cluster_id),
-        progress,
-    )
-    .await?;
+    let Parts {
+        pool,
+        views,
+        watchdog,
+        cluster,
+        reports,
+        roster,
+        dirs,
+    } = Parts::open(&settings, &rng).await?;
+    let opened = Embedded::open(Arc::clone(&pool), Arc::clone(&views), &cluster, progress);
+    let (engine, recovery) = opened.await?;
     let meta: Arc<dyn Meta> = Arc::new(Arc::clone(&engine));
     let store = Store::new(
         meta,
@@ -210,14 +186,14 @@ pub async fn open(
     );
     let healer = Healer::new(Arc::clone(&engine), store.clone(), Arc::clone(&clock));
     healer.load().await;
-    let parts = DiskSetParts::new(&pool, &engine, &healer, opened.roster, settings.disks, rng);
+    let parts = DiskSetParts::new(&pool, &engine, &healer, roster, settings.disks, rng);
     let (stop, _) = watch::channel(false);
     Ok(Storage {
         store,
         engine,
         pool,
         clock,
-        reports: opened.reports,
+        reports,
         recovery,
         views,
         watchdog,
@@ -226,6 +202,65 @@ pub async fn open(
         healer,
         stop,
     })
+}
+
+/// What a store is put together from.
+pub(crate) struct Parts {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) views: Arc<dyn ViewSource>,
+    pub(crate) watchdog: Watchdog,
+    pub(crate) cluster: String,
+    pub(crate) reports: Vec<String>,
+    roster: Roster,
+    dirs: DataDirs,
+}
+
+impl Parts {
+    /// Opens the disks, and has them watched.
+    pub(crate) async fn open(
+        settings: &OpenSettings,
+        rng: &Arc<dyn Rng>,
+    ) -> Result<Self, OpenError> {
+        let count = settings.data.len();
+        let too_wide = |profile: Profile| profile.total() > count;
+        if count == 0 {
+            return Err(OpenError::NoDisks);
+        }
+        if let Some(profile) = settings.profile.filter(|profile| too_wide(*profile)) {
+            return Err(OpenError::ProfileTooWide {
+                profile,
+                disks: count,
+            });
+        }
+        let opened = open_disks(settings, rng).await?;
+        // A disk that is on its way out should not widen what is written until it is.
+        let staying = opened.disks.iter().filter(|disk| disk.role == Role::Member);
+        let profile = settings
+            .profile
+            .or_else(|| default_profile(staying.count()))
+            .ok_or(OpenError::NoDisks)?;
+        let dirs = opened.disks.iter().zip(&settings.data);
+        let dirs: HashMap<_, _> = dirs.map(|(slot, dir)| (slot.number, dir.clone())).collect();
+        let dirs = Arc::new(RwLock::new(dirs));
+        let pool = Pool::new(
+            opened.disks.into_iter().map(PoolDisk::from).collect(),
+            PoolOptions {
+                profile,
+                blocking_threads: true,
+            },
+        );
+        let views = view_places(&pool, settings, Arc::clone(&dirs));
+        let watchdog = Watchdog::start(&pool, &views, settings.disk_timeout)?;
+        Ok(Self {
+            pool,
+            views,
+            watchdog,
+            cluster: format!("{:032x}", opened.cluster_id),
+            reports: opened.reports,
+            roster: opened.roster,
+            dirs,
+        })
+    }
 }
 
 /// Off the async threads: it blocks, for as long as a disk may take.
@@ -390,7 +425,11 @@ impl Storage {
     pub async fn status(&self) -> Result<Status, crate::meta::MetaError> {
         let spaces = self.pool.spaces().await;
         let disks = self.pool.disks();
-        let status = |disk: &PoolDisk| disk_status(disk, spaces.get(&disk.number).copied());
+        let damages = &self.recovery.damages;
+        let status = |disk: &PoolDisk| {
+            let space = spaces.get(&disk.number).copied();
+            disk_status(disk, space, damages)
+        };
         let disks: Vec<_> = disks.iter().map(status).collect();
         let good = disks
             .iter()
@@ -458,7 +497,7 @@ impl Storage {
     }
 }
 
-fn disk_status(disk: &PoolDisk, space: Option<Space>) -> DiskStatus {
+fn disk_status(disk: &PoolDisk, space: Option<Space>, damages: &[Damage]) -> DiskStatus {
     DiskStatus {
         slot: disk.slot,
         number: disk.number,
@@ -466,5 +505,10 @@ fn disk_status(disk: &PoolDisk, space: Option<Space>) -> DiskStatus {
         location: disk.location.clone(),
         health: disk.health(),
         space,
+        damaged_log_bytes: damages
+            .iter()
+            .filter(|damage| damage.disk == disk.number)
+            .map(|damage| damage.bytes)
+            .sum(),
     }
 }

@@ -60,6 +60,9 @@ pub struct DiskStatus {
     pub available_bytes: u64,
     /// Taken by Larder.
     pub used_bytes: u64,
+    /// Bytes amid its log that the last start found damaged; what they held is read from other disks.
+    #[serde(default)]
+    pub damaged_log_bytes: u64,
 }
 
 pub(super) async fn answer(call: AdminCall<'_>) -> AdminResult<Response> {
@@ -120,6 +123,7 @@ impl From<&open::DiskStatus> for DiskStatus {
             total_bytes: space.total_bytes,
             available_bytes: space.free_bytes,
             used_bytes: space.total_bytes.saturating_sub(space.free_bytes),
+            damaged_log_bytes: disk.damaged_log_bytes,
         }
     }
 }

@@ -78,9 +78,16 @@ fn disks(disks: &[DiskStatus]) -> String {
     for disk in disks {
         let [used, free, size] =
             [disk.used_bytes, disk.available_bytes, disk.total_bytes].map(bytes);
-        table.row([disk.directory.clone(), disk.state.clone(), used, free, size]);
+        table.row([disk.directory.clone(), state(disk), used, free, size]);
     }
     table.text()
+}
+
+fn state(disk: &DiskStatus) -> String {
+    match disk.damaged_log_bytes {
+        0 => disk.state.clone(),
+        damaged => format!("{}, {} of its log damaged", disk.state, bytes(damaged)),
+    }
 }
 
 #[cfg(test)]

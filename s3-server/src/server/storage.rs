@@ -1,28 +1,17 @@
 //! Opening the store: the only file that knows how it is put together.
 
-use std::{
-    io::IsTerminal as _,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{path::PathBuf, sync::Arc};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use larder_storage::{
     clock::Clock,
     disk::{DiskOptions, OpenOptions},
-    meta::{
-        embedded::{Progress, ProgressStage},
-        view::Engine,
-    },
+    meta::{embedded::Damage, view::Engine},
     open::{OpenSettings, Storage},
     rng::Rng,
     upkeep::UpkeepSettings,
 };
 
-use super::ServerError;
+use super::{ServerError, progress::progress_shown};
 use crate::{
     config::{MetaEngine, ProfileSetting, Settings},
     hash::Md5,
@@ -47,29 +36,15 @@ pub(super) async fn open(
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
 ) -> Result<Disks, ServerError> {
-    let profile = settings.profile.map(|profile| profile.to_string().parse());
-    let profile = profile
-        .transpose()
-        .map_err(|error| ServerError::Open(format!("profile: {error}")))?;
-    let wanted = OpenSettings {
-        data: settings.data.clone(),
-        profile,
-        engine: match settings.meta_engine {
-            MetaEngine::Fjall => Engine::Fjall,
-            MetaEngine::Sled => Engine::Sled,
+    let disks = OpenOptions {
+        disk: DiskOptions {
+            segment_bytes: settings.segment_mib << 20,
+            ..DiskOptions::default()
         },
-        view_dir: settings.view_dir.clone(),
-        disks: OpenOptions {
-            disk: DiskOptions {
-                segment_bytes: settings.segment_mib << 20,
-                ..DiskOptions::default()
-            },
-            clock: Arc::clone(&clock),
-            ..OpenOptions::default()
-        },
-        disk_timeout: settings.disk_timeout.duration(),
-        md5: Md5::digest,
+        clock: Arc::clone(&clock),
+        ..OpenOptions::default()
     };
+    let wanted = open_settings(settings, disks)?;
     let opened = larder_storage::open::open(wanted, clock, rng, progress_shown()).await;
     let storage = Arc::new(opened.map_err(|error| ServerError::Open(error.to_string()))?);
     for report in storage.reports() {
@@ -89,6 +64,32 @@ pub(super) async fn open(
     })
 }
 
+/// What to open, but for `disks`.
+///
+/// # Errors
+/// [`ServerError::Open`]: the profile is none.
+pub(super) fn open_settings(
+    settings: &Settings,
+    disks: OpenOptions,
+) -> Result<OpenSettings, ServerError> {
+    let profile = settings.profile.map(|profile| profile.to_string().parse());
+    let profile = profile
+        .transpose()
+        .map_err(|error| ServerError::Open(format!("profile: {error}")))?;
+    Ok(OpenSettings {
+        data: settings.data.clone(),
+        profile,
+        engine: match settings.meta_engine {
+            MetaEngine::Fjall => Engine::Fjall,
+            MetaEngine::Sled => Engine::Sled,
+        },
+        view_dir: settings.view_dir.clone(),
+        disks,
+        disk_timeout: settings.disk_timeout.duration(),
+        md5: Md5::digest,
+    })
+}
+
 fn report_recovery(storage: &Storage) {
     let found = storage.recovery();
     tracing::info!(
@@ -99,57 +100,21 @@ fn report_recovery(storage: &Storage) {
         void = found.void,
         "metadata is up to date"
     );
-    if found.damaged_bytes > 0 {
-        tracing::warn!(
-            bytes = found.damaged_bytes,
-            "log bytes were torn or rotten and are not used"
-        );
-    }
-}
-
-/// Shows how far the opening is: a bar on a terminal, else a line in the log for each tenth of the way.
-fn progress_shown() -> Arc<dyn Fn(Progress) + Send + Sync> {
-    if std::io::stderr().is_terminal() {
-        progress_bar()
-    } else {
-        progress_log()
-    }
-}
-
-fn what(stage: ProgressStage) -> &'static str {
-    match stage {
-        ProgressStage::Replay => "replaying the logs",
-        ProgressStage::Rebuild => "rebuilding the metadata view from the logs",
-    }
-}
-
-fn progress_bar() -> Arc<dyn Fn(Progress) + Send + Sync> {
-    let template = "{msg} [{bar:40}] {bytes}/{total_bytes}, {eta} left";
-    let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(0).with_style(style.progress_chars("=> "));
-    Arc::new(move |progress| {
-        bar.set_message(what(progress.stage));
-        bar.set_length(progress.total_bytes);
-        bar.set_position(progress.done_bytes);
-        if progress.done_bytes == progress.total_bytes {
-            bar.finish_and_clear();
+    for damage in &found.damages {
+        let Damage {
+            location,
+            segment,
+            bytes,
+            tail_bytes,
+            ..
+        } = damage;
+        if *bytes > 0 {
+            tracing::warn!(disk = %location, segment, bytes, "log bytes are rotten or can't be read: what they held is read from other disks");
         }
-    })
-}
-
-fn progress_log() -> Arc<dyn Fn(Progress) + Send + Sync> {
-    let shown = AtomicU64::new(0);
-    Arc::new(move |progress| {
-        let tenth = progress.done_bytes * 10 / progress.total_bytes.max(1);
-        if shown.swap(tenth, Ordering::Relaxed) != tenth {
-            let (done, total) = (progress.done_bytes >> 20, progress.total_bytes >> 20);
-            tracing::info!(
-                "{}: {tenth}0 %, {done} of {total} MiB",
-                what(progress.stage)
-            );
+        if *tail_bytes > 0 {
+            tracing::info!(disk = %location, segment, bytes = tail_bytes, "the end of a log was torn, as a crash does");
         }
-    })
+    }
 }
 
 impl Disks {

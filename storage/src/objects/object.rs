@@ -295,6 +295,7 @@ impl Store {
             return Ok(None);
         };
         let record = ObjectRecord::decode(&found.value)?;
+        record.check_served()?;
         Ok(Some(FoundObject {
             revision: found.revision,
             record,

@@ -81,6 +81,8 @@ pub enum PlacementError {
     Damaged,
 }
 
+/// No blob is larger: S3's objects end at 5 TiB. A larger size is damage, and sums of sizes below this can't overflow.
+const MAX_BLOB_BYTES: u64 = 1 << 48;
 const FORM_INLINE: u8 = 1;
 const FORM_EXTENT: u8 = 2;
 
@@ -154,7 +156,7 @@ impl BlobPlacement {
         let shards = (0..profile.total())
             .map(|_| take_place(input, form, &mut previous))
             .collect::<Option<Vec<_>>>()?;
-        (size > 0).then_some(Self {
+        (1..=MAX_BLOB_BYTES).contains(&size).then_some(Self {
             blob,
             size,
             profile,
@@ -203,7 +205,7 @@ mod tests {
     proptest! {
         #[test]
         fn decoding_gives_back_what_was_encoded(
-            blob: u64, size in 1..u64::MAX, extent: bool, tail in prop::collection::vec(any::<u8>(), 0..4),
+            blob: u64, size in 1..=MAX_BLOB_BYTES, extent: bool, tail in prop::collection::vec(any::<u8>(), 0..4),
             places in prop::collection::vec(any::<()>(), 3..9).prop_flat_map(|v| {
                 (prop::collection::vec(place(ShardForm::Inline), v.len()), prop::collection::vec(place(ShardForm::Extent), v.len()))
             }),
@@ -221,6 +223,31 @@ mod tests {
         #[test]
         fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             drop(BlobPlacement::decode(&bytes));
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_and_the_largest_that_is_not_has_a_layout() {
+        for data in [1, 2, 253] {
+            let mut placement = BlobPlacement {
+                blob: BlobId(1),
+                size: MAX_BLOB_BYTES,
+                profile: Profile::new(data, 2).unwrap(),
+                form: ShardForm::Extent,
+                shards: vec![ShardPlace::Missing; usize::from(data) + 2],
+            };
+            let encoded = |placement: &BlobPlacement| {
+                let mut bytes = Vec::new();
+                placement.encode_into(&mut bytes);
+                bytes
+            };
+            let (decoded, _) = BlobPlacement::decode(&encoded(&placement)).unwrap();
+            assert!(decoded.layout().shard_bytes() >= MAX_BLOB_BYTES / u64::from(data));
+            for size in [MAX_BLOB_BYTES + 1, u64::MAX] {
+                placement.size = size;
+                let refused = BlobPlacement::decode(&encoded(&placement));
+                assert_eq!(refused, Err(PlacementError::Damaged));
+            }
         }
     }
 

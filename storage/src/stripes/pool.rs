@@ -382,7 +382,7 @@ impl Pool {
         futures_util::future::join_all(closing).await;
     }
 
-    pub(super) fn has_blocking_threads(&self) -> bool {
+    pub(crate) fn has_blocking_threads(&self) -> bool {
         self.options.blocking_threads
     }
 

@@ -53,4 +53,22 @@ impl Embedded {
             }
         }
     }
+
+    /// Removes the view and builds a new one in its place, from the logs alone. Nobody may use the engine meanwhile.
+    ///
+    /// # Errors
+    /// As [`Embedded::rebuild_view`].
+    pub(crate) async fn rebuild_anew(
+        self: &Arc<Self>,
+        views: Arc<dyn ViewSource>,
+        progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    ) -> Result<RecoveryReport, RecoveryError> {
+        let (engine, place) = (Arc::clone(self), Arc::clone(&views));
+        let wipe = move || {
+            engine.view.close_current();
+            place.wipe()
+        };
+        self.pool.blocking(wipe).await?;
+        self.rebuild_view(views, progress).await
+    }
 }

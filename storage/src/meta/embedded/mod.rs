@@ -44,7 +44,7 @@ use tokio::sync::Notify;
 pub(crate) use body::ViewValue as Stored;
 pub use checkpoint::CheckpointOutcome;
 pub use reclaim::Reclaimed;
-pub use recovery::{Progress, ProgressStage, RecoveryError, RecoveryReport};
+pub use recovery::{Damage, Progress, ProgressStage, RecoveryError, RecoveryReport};
 pub(crate) use space::inline_placement;
 
 use self::{
@@ -812,7 +812,7 @@ fn append_expected(disk: &Arc<dyn Disk>, frame: &Frame<'_>, wait: &Arc<Wait>) ->
         Ok(address) => Some(address),
         Err(error) => {
             wait.forget_one();
-            tracing::warn!(%error, disk = disk.number().0, "frame refused");
+            tracing::debug!(%error, disk = disk.number().0, "frame refused");
             None
         }
     }

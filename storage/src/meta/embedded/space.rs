@@ -23,9 +23,13 @@ pub(super) struct SegmentSpace {
 impl SegmentSpace {
     /// Books the frames of a replaced value as dead.
     pub(super) fn bury(&self, key: &[u8], old: &Bytes) {
-        let Some(old) = ViewValue::decode(old) else {
-            return;
-        };
+        if let Some(old) = ViewValue::decode(old) {
+            self.bury_value(key, &old);
+        }
+    }
+
+    /// As [`Self::bury`].
+    pub(super) fn bury_value(&self, key: &[u8], old: &ViewValue) {
         let value_bytes = old.value.as_ref().map_or(0, Bytes::len);
         let mut dead = self.dead.lock();
         for (disk, segment) in &old.homes {

@@ -24,6 +24,7 @@ use crate::{
     stripes::{BlobPlacement, BlobReader, BlobWriter, FinishedBlob, Pool, PoolDisk, PoolOptions},
 };
 
+mod damage;
 mod disks;
 mod faults;
 mod records;

@@ -18,6 +18,12 @@ pub(super) fn check(changes: &[ViewChange]) -> Result<(), ViewError> {
     })
 }
 
+/// Refuses an entry outside the limits.
+pub(super) fn check_entry(key: &[u8], value: &[u8]) -> Result<(), ViewError> {
+    check_key(key.len())?;
+    check_value(value.len())
+}
+
 fn check_key(key_bytes: usize) -> Result<(), ViewError> {
     match key_bytes {
         0 => Err(ViewError("a key is empty".into())),

@@ -70,6 +70,13 @@ impl SwitchView {
         let_go(view);
     }
 
+    /// Closes the view, on this thread: its files can be removed when this returns.
+    pub(crate) fn close_current(&self) {
+        let view = self.current.write().take();
+        self.changed.notify_waiters();
+        drop(view);
+    }
+
     /// Declares `view` failed, if it is still this one.
     fn give_up(&self, view: &Arc<dyn View>) {
         let mut current = self.current.write();

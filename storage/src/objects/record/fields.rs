@@ -32,6 +32,12 @@ pub enum RecordError {
         /// Its tag.
         tag: u64,
     },
+    /// A field that is known, and asks for what this version does not do.
+    #[error("record has field {tag}, which this version does not serve")]
+    Unserved {
+        /// Its tag.
+        tag: u64,
+    },
     /// A known field with impossible contents.
     #[error("field {tag} of record does not decode")]
     BadField {

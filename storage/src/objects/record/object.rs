@@ -160,6 +160,18 @@ impl ObjectRecord {
         Ok(object)
     }
 
+    /// Refuses what a later version wrote and this one would serve wrongly: a delete marker is no object, and encrypted bytes are
+    /// not the object's.
+    pub(in crate::objects) fn check_served(&self) -> Result<(), RecordError> {
+        if self.is_delete_marker {
+            return Err(RecordError::Unserved { tag: DELETE_MARKER });
+        }
+        if self.encryption.is_some() {
+            return Err(RecordError::Unserved { tag: ENCRYPTION });
+        }
+        Ok(())
+    }
+
     fn decode_field(&mut self, field: &Field<'_>) -> Result<(), RecordError> {
         match field.tag {
             headers::CONTENT_TYPE | headers::SYSTEM | headers::USER => {
@@ -218,13 +230,21 @@ pub(in crate::objects) struct ObjectSummary {
 }
 
 impl ObjectSummary {
-    /// Decodes what it needs of an object's record; refuses fields that must be understood, as the whole would.
+    /// Decodes what it needs of an object's record; refuses fields that must be understood, as the whole would, and what can't be
+    /// served.
     pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
         let mut decoder = Decoder::new(record)?;
         let mut common = Common::new();
         while let Some(field) = decoder.field()? {
-            if !common.take(&field)? && field.tag > MANIFEST {
-                field.check_skippable()?;
+            if common.take(&field)? {
+                continue;
+            }
+            match field.tag {
+                DELETE_MARKER | ENCRYPTION => {
+                    return Err(RecordError::Unserved { tag: field.tag });
+                }
+                tag if tag > MANIFEST => field.check_skippable()?,
+                _ => {}
             }
         }
         common.check()?;

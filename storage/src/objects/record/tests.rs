@@ -110,13 +110,20 @@ prop_compose! {
     }
 }
 
+fn is_served(bytes: &[u8]) -> bool {
+    ObjectRecord::decode(bytes).is_ok_and(|record| record.check_served().is_ok())
+}
+
 proptest! {
     #[test]
     fn objects_survive_the_round_trip(record in object()) {
         let bytes = record.encode();
-        let summary = ObjectSummary::decode(&bytes).unwrap();
-        prop_assert_eq!((summary.size, summary.etag), (record.size, record.etag));
-        prop_assert_eq!(summary.checksum, record.checksum.as_ref().map(|c| (c.algorithm, c.kind)));
+        let summary = ObjectSummary::decode(&bytes);
+        prop_assert_eq!(summary.map(|_| ()), record.check_served());
+        if let Ok(summary) = summary {
+            prop_assert_eq!((summary.size, summary.etag), (record.size, record.etag));
+            prop_assert_eq!(summary.checksum, record.checksum.as_ref().map(|c| (c.algorithm, c.kind)));
+        }
         prop_assert_eq!(ObjectRecord::decode(&bytes), Ok(record));
     }
 
@@ -127,7 +134,7 @@ proptest! {
         drop(ObjectRecord::decode(&bytes[..at]));
         bytes[at] ^= flip;
         drop(ObjectRecord::decode(&bytes));
-        prop_assert!(ObjectSummary::decode(&bytes).is_ok() || ObjectRecord::decode(&bytes).is_err());
+        prop_assert!(ObjectSummary::decode(&bytes).is_ok() || !is_served(&bytes));
     }
 
     #[test]
@@ -154,7 +161,7 @@ proptest! {
     fn random_bytes_never_panic(mut bytes in vec(any::<u8>(), 1..80)) {
         bytes[0] = 1;
         drop(ObjectRecord::decode(&bytes));
-        prop_assert!(ObjectSummary::decode(&bytes).is_ok() || ObjectRecord::decode(&bytes).is_err());
+        prop_assert!(ObjectSummary::decode(&bytes).is_ok() || !is_served(&bytes));
         drop(PartRecord::decode(&bytes));
         drop(UploadRecord::decode(&bytes));
         drop(BucketRecord::decode(&bytes));

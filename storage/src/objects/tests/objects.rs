@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::objects::{
-    record::{Body, ObjectRecord},
-    testing::*,
-    *,
+use crate::{
+    meta::{Change, Transaction},
+    objects::{
+        record::{Body, ObjectRecord},
+        testing::*,
+        *,
+    },
 };
 
 const SMALL: &[u8] = b"small";
@@ -615,4 +618,65 @@ async fn what_is_done_for_clients_is_seen_by_background_work_for_a_moment() {
     fixture.store.sweep_once(10).await.unwrap();
     assert!(!load.is_active(), "upkeep is no client");
     assert_eq!(load.in_flight(), 0);
+}
+
+/// Records that a later version wrote, or that are damaged, beside good ones.
+#[tokio::test]
+async fn what_can_not_be_read_hides_nothing_else_and_is_neither_read_nor_written() {
+    let fixture = Fixture::with_bucket().await;
+    for name in ["a", "b", "c", "d", "e"] {
+        fixture.put(name, SMALL).await.unwrap();
+    }
+    let entries = fixture.meta.scan(b"o", b"p", usize::MAX).await.unwrap();
+    let encoded = |change: fn(&mut ObjectRecord)| {
+        let mut record = ObjectRecord::new(0, 1, etag(b""));
+        change(&mut record);
+        record.encode()
+    };
+    let later = [&[2][..], &entries[1].value[1..]].concat();
+    let bad = [
+        ("b", later),
+        ("c", encoded(|record| record.is_delete_marker = true)),
+        ("d", encoded(|record| record.encryption = Some(vec![1]))),
+    ];
+    for ((name, value), entry) in bad.iter().zip(&entries[1..]) {
+        assert!(entry.key.ends_with(name.as_bytes()));
+        let change = Change {
+            key: entry.key.clone(),
+            value: Some(Bytes::copy_from_slice(value)),
+        };
+        let transaction = Transaction {
+            changes: vec![change],
+            ..Transaction::default()
+        };
+        fixture.meta.commit(transaction).await.unwrap();
+    }
+    let request = ListObjects {
+        bucket: bucket("bucket"),
+        prefix: String::new(),
+        delimiter: String::new(),
+        after: String::new(),
+        limit: 2,
+    };
+    let listing = fixture.store.list_objects(request).await.unwrap();
+    let names: Vec<_> = listing.entries.iter().map(ListedEntry::name).collect();
+    assert_eq!((names, listing.next), (vec!["a", "e"], None));
+    for (name, value) in &bad {
+        let read = fixture.get(name).await;
+        assert!(
+            matches!(read, Err(StoreError::Record(_))),
+            "{name}: {read:?}"
+        );
+        let written = fixture.put(name, LARGE).await;
+        assert!(
+            matches!(written, Err(StoreError::Record(_))),
+            "{name}: {written:?}"
+        );
+        let entries = fixture.meta.scan(b"o", b"p", usize::MAX).await.unwrap();
+        assert!(
+            entries.iter().any(|entry| entry.value == value),
+            "{name} is as it was"
+        );
+    }
+    assert_eq!(fixture.get("e").await.unwrap(), SMALL);
 }
