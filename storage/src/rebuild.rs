@@ -13,6 +13,7 @@ use crate::{
     },
     open::{OpenError, OpenSettings, Parts},
     rng::Rng,
+    stripes::PoolDisk,
 };
 
 /// Entries read at a time for a comparison.
@@ -91,14 +92,7 @@ pub async fn rebuild(
     let parts = Parts::open(&settings, &rng).await?;
     let done = rebuild_with(&parts, compare, progress).await;
     let disks = parts.pool.disks();
-    let failed = |health| match health {
-        Health::Failed(reason) => Some(reason),
-        Health::Good | Health::Full => None,
-    };
-    let missing = disks
-        .iter()
-        .filter_map(|disk| failed(disk.health()))
-        .collect();
+    let missing = disks.iter().filter_map(why_missing).collect();
     parts.pool.close().await;
     let (recovery, compared) = done?;
     Ok(Rebuilt {
@@ -107,6 +101,14 @@ pub async fn rebuild(
         missing,
         compared,
     })
+}
+
+fn why_missing(disk: &PoolDisk) -> Option<String> {
+    match disk.health() {
+        Health::Failed(reason) if reason.contains(&disk.location) => Some(reason),
+        Health::Failed(reason) => Some(format!("{}: {reason}", disk.location)),
+        Health::Good | Health::Full => None,
+    }
 }
 
 async fn rebuild_with(

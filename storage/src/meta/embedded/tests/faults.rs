@@ -263,3 +263,65 @@ async fn a_disk_that_turns_full_gets_no_shard_and_none_is_claimed_to_be_there() 
     running.delete("kafter").await;
     assert_eq!(running.read_blob("kafter").await, None);
 }
+
+/// A commit whose frame is in a sealed segment, and which has not come into the view yet: one disk is slow with its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn reclaim_takes_nothing_away_from_a_commit_under_way() {
+    let faulty = Faulty::new(43);
+    let running = faulty.open().await;
+    let churn = |count: u64| {
+        let running = Arc::clone(&running);
+        async move {
+            for id in 0..count {
+                running.put_blob("kchurned", &body(id)).await.unwrap();
+            }
+        }
+    };
+    // Most of the segment that is written now is dead.
+    churn(30).await;
+    let hang = faulty.faults[3].hang();
+    let under_way = |key: String, body: Vec<u8>| {
+        let running = Arc::clone(&running);
+        tokio::spawn(async move { running.put_blob(&key, &body).await })
+    };
+    let late = under_way("klate".into(), body(77));
+    let sealed = |slot: usize| {
+        let disks = running.pool.disks();
+        let disk = disks[slot].disk.as_ref().unwrap();
+        disk.segments()
+            .unwrap()
+            .iter()
+            .filter(|s| !s.active)
+            .count()
+    };
+    let before = sealed(0);
+    let mut filling = Vec::new();
+    while sealed(0) == before {
+        filling.push(under_way(format!("kfill{}", filling.len()), body(2999)));
+        tokio::task::yield_now().await;
+    }
+    let slow = Arc::clone(running.pool.disks()[3].disk.as_ref().unwrap());
+    let queued = slow.pending_bytes();
+    let engine = Arc::clone(&running.engine);
+    let reclaim = tokio::spawn(async move { engine.reclaim_once().await });
+    // Where reclaim does not wait for the commits under way it moves what it takes for all that is alive.
+    for _ in 0..20_000 {
+        if slow.pending_bytes() > queued {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    hang.release();
+    late.await.unwrap().unwrap();
+    for filled in filling {
+        filled.await.unwrap().unwrap();
+    }
+    reclaim.await.unwrap().unwrap();
+    while running.engine.reclaim_once().await.unwrap().is_some() {}
+    assert_eq!(running.read_blob("klate").await, Some(body(77)));
+    assert_eq!(
+        running.pool.damaged_reads(),
+        0,
+        "each of its shards is where its record says"
+    );
+}
