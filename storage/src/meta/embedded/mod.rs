@@ -285,12 +285,14 @@ impl Embedded {
         Ok(())
     }
 
-    /// A disk with more in its queue than it should have.
+    /// A disk with more in its queue than it should have; a silent one if there is one, since who waits for another is not told when that
+    /// one has caught up.
     fn overfull(&self) -> Option<Arc<dyn Disk>> {
         let limit = self.max_pending_bytes.load(Ordering::Relaxed);
         let disks = self.pool.disks();
-        let mut here = disks.here();
-        here.find(|disk| disk.pending_bytes() > limit).cloned()
+        let overfull = disks.here().filter(|disk| disk.pending_bytes() > limit);
+        let silent_first = |disk: &&Arc<dyn Disk>| !self.pool.is_silent(disk.number());
+        overfull.min_by_key(silent_first).cloned()
     }
 
     /// Refuses a blob for which too few disks have room, before anything is appended: a frame that is appended may be found

@@ -127,7 +127,7 @@ impl ViewSource for ViewPlaces {
         let mut usable = dirs.filter_map(|dir| Some((self.begin(&dir)?, dir)));
         let none = || ViewError("no disk is left for it".to_owned());
         let (flight, dir) = usable.next().ok_or_else(none)?;
-        let view = flight.run("open", || self.dir(dir.clone()).open())?;
+        let view = flight.run_long("open", || self.dir(dir.clone()).open())?;
         *self.current.lock() = Some(dir);
         Ok(Arc::new(WatchedView::new(view, flight)))
     }
@@ -141,8 +141,8 @@ impl ViewSource for ViewPlaces {
             };
             let place = self.dir(dir.clone());
             let wiped = flight
-                .run("remove", || place.wipe())
-                .and_then(|()| flight.run("open", || place.open().map(drop)));
+                .run_long("remove", || place.wipe())
+                .and_then(|()| flight.run_long("open", || place.open().map(drop)));
             match wiped {
                 Ok(()) => return Ok(()),
                 Err(error) => last = error,

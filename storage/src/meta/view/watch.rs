@@ -39,6 +39,8 @@ pub const READS_IN_PLACE: usize = 4;
 const JOBS: usize = 64;
 /// A view with a call older than this is not read in place any more.
 const SLOW_AFTER: Duration = Duration::from_millis(100);
+/// Opening, syncing and removing a view are many operations in one call: they may take so many times longer.
+const LONG_CALLS: u32 = 10;
 /// Entries that may be loaded before the view counts as not answering.
 const ENTRIES_PER_SIGN: usize = 256;
 
@@ -78,8 +80,16 @@ pub struct Flight {
 #[derive(Default)]
 struct State {
     /// By number, and so in the order in which they began.
-    begun: BTreeMap<u64, (&'static str, Duration)>,
+    begun: BTreeMap<u64, Begun>,
     next: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Begun {
+    what: &'static str,
+    at: Duration,
+    /// How many times longer than others it may take.
+    factor: u32,
 }
 
 type Work = Box<dyn FnOnce(&dyn View) + Send>;
@@ -123,12 +133,8 @@ impl ViewWatch {
             flights.iter().filter_map(Weak::upgrade).collect()
         };
         for flight in flights {
-            let Some((what, age)) = flight.oldest() else {
-                flight.is_slow.store(false, Ordering::Relaxed);
-                continue;
-            };
-            flight.is_slow.store(age >= SLOW_AFTER, Ordering::Relaxed);
-            if age >= patience {
+            let stalled = flight.stalled(patience);
+            if let Some(what) = stalled {
                 flight.give_up(&format!("no answer for {patience:?} ({what})"));
                 self.losses.fetch_add(1, Ordering::SeqCst);
                 self.lost.notify_waiters();
@@ -185,30 +191,59 @@ impl Flight {
         what: &'static str,
         work: impl FnOnce() -> Result<T, ViewError>,
     ) -> Result<T, ViewError> {
-        let call = self.call(what)?;
+        self.run_call(what, 1, work)
+    }
+
+    /// As [`Flight::run`], for what is many operations in one.
+    ///
+    /// # Errors
+    /// As [`Flight::run`].
+    pub fn run_long<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce() -> Result<T, ViewError>,
+    ) -> Result<T, ViewError> {
+        self.run_call(what, LONG_CALLS, work)
+    }
+
+    fn run_call<T>(
+        &self,
+        what: &'static str,
+        factor: u32,
+        work: impl FnOnce() -> Result<T, ViewError>,
+    ) -> Result<T, ViewError> {
+        let call = self.call(what, factor)?;
         let result = work();
         drop(call);
         self.check()?;
         result
     }
 
-    fn call(&self, what: &'static str) -> Result<Call<'_>, ViewError> {
+    fn call(&self, what: &'static str, factor: u32) -> Result<Call<'_>, ViewError> {
         self.check()?;
         let at = self.clock.monotonic();
         let mut state = self.state.lock();
         let number = state.next;
         state.next += 1;
-        state.begun.insert(number, (what, at));
+        state.begun.insert(number, Begun { what, at, factor });
         drop(state);
         Ok(Call(self, number))
     }
 
-    fn oldest(&self) -> Option<(&'static str, Duration)> {
+    /// Looks how old the calls are; the one that takes too long, if one does.
+    fn stalled(&self, patience: Duration) -> Option<&'static str> {
         if self.is_given_up() {
             return None;
         }
-        let (what, at) = *self.state.lock().begun.first_key_value()?.1;
-        Some((what, self.clock.monotonic().saturating_sub(at)))
+        let now = self.clock.monotonic();
+        let state = self.state.lock();
+        let age = |begun: &Begun| now.saturating_sub(begun.at);
+        let mut short = state.begun.values().filter(|begun| begun.factor == 1);
+        let is_slow = short.any(|begun| age(begun) >= SLOW_AFTER);
+        self.is_slow.store(is_slow, Ordering::Relaxed);
+        let mut all = state.begun.values();
+        let stalled = all.find(|begun| age(begun) >= patience.saturating_mul(begun.factor));
+        stalled.map(|begun| begun.what)
     }
 
     fn check(&self) -> Result<(), ViewError> {
@@ -400,12 +435,12 @@ impl View for WatchedView {
         entries: &mut dyn Iterator<Item = Result<(Bytes, Bytes), ViewError>>,
     ) -> Result<(), ViewError> {
         // Loading may take minutes in all; that entries are taken is the sign that it goes on.
-        let mut call = Some(self.flight.call("load")?);
+        let mut call = Some(self.flight.call("load", LONG_CALLS)?);
         let mut count = 0;
         let mut watched = std::iter::from_fn(|| {
             count += 1;
             if count % ENTRIES_PER_SIGN == 0 {
-                call = match self.flight.call("load") {
+                call = match self.flight.call("load", LONG_CALLS) {
                     Ok(next) => Some(next),
                     Err(error) => return Some(Err(error)),
                 };
@@ -419,12 +454,12 @@ impl View for WatchedView {
     }
 
     fn persist(&self) -> Result<(), ViewError> {
-        self.flight.run("sync", || self.inner.persist())
+        self.flight.run_long("sync", || self.inner.persist())
     }
 
     fn disk_bytes(&self) -> u64 {
         let measure = || Ok(self.inner.disk_bytes());
-        self.flight.run("measure", measure).unwrap_or(0)
+        self.flight.run_long("measure", measure).unwrap_or(0)
     }
 
     fn flight(&self) -> Option<&Arc<Flight>> {

@@ -151,7 +151,7 @@ fn watched<T>(
 ) -> Result<T, ViewError> {
     let work = || work().map_err(ViewError::from);
     match flight {
-        Some(flight) => flight.run("sort", work),
+        Some(flight) => flight.run_long("sort", work),
         None => work(),
     }
 }

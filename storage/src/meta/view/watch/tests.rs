@@ -166,6 +166,27 @@ async fn upkeep_never_reads_on_a_thread_of_the_runtime() {
     assert!(flight.in_place().is_some());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_may_take_longer_than_a_read() {
+    let world = World::new();
+    let sync = tokio::spawn({
+        let switch = Arc::clone(&world.switch);
+        async move { switch.off_thread(|view| view.persist()).await }
+    });
+    world.hangs(1).await;
+    world.clock.advance(PATIENCE);
+    world.watch.look_after(PATIENCE);
+    let view = world.switch.current().unwrap();
+    assert!(
+        view.flight().unwrap().in_place().is_some(),
+        "and is no reason to read elsewhere"
+    );
+    world.clock.advance(PATIENCE * (LONG_CALLS - 1));
+    world.watch.look_after(PATIENCE);
+    assert!(sync.await.unwrap().is_err());
+    world.hang.release();
+}
+
 #[test]
 fn loading_counts_as_answering_while_entries_are_taken() {
     let world = World::new();
@@ -184,7 +205,7 @@ fn loading_counts_as_answering_while_entries_are_taken() {
     let clock = Arc::clone(&world.clock);
     let watch = Arc::clone(&world.watch);
     let mut stalled = (0..5000_u32).map(move |number| {
-        clock.advance(Duration::from_millis(50));
+        clock.advance(Duration::from_millis(500));
         watch.look_after(PATIENCE);
         let key = Bytes::copy_from_slice(&(number + 5000).to_be_bytes());
         Ok((key.clone(), key))
