@@ -16,9 +16,11 @@ pub mod heal;
 mod health;
 mod lines;
 mod metrics;
+pub mod scrub;
 pub mod status;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 
 use std::sync::Arc;
 

@@ -7,9 +7,11 @@ pub(crate) mod admin_client;
 mod disk;
 mod heal;
 mod rebuild;
+mod scrub;
 mod server;
 mod status;
 mod table;
+mod verify;
 
 use std::{error::Error, io::Write as _, process::ExitCode};
 
@@ -47,6 +49,10 @@ enum Command {
     Heal(heal::HealArgs),
     /// Make the metadata view anew from the disks, while the server is stopped.
     Rebuild(Box<rebuild::RebuildArgs>),
+    /// Show or steer the reading and verifying of all disks.
+    Scrub(scrub::ScrubArgs),
+    /// Read and prove everything under a prefix: every shard of every object.
+    Verify(verify::VerifyArgs),
     /// Measure an S3 endpoint: throughput, latency, and what the machine can do at best.
     Bench(Box<crate::bench::BenchArgs>),
 }
@@ -54,15 +60,17 @@ enum Command {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let ran = match Cli::parse().command {
-        Command::Server(args) => server::run(*args),
-        Command::Status(args) => status::run(&args),
-        Command::Disk(args) => disk::run(&args),
-        Command::Heal(args) => heal::run(&args),
-        Command::Rebuild(args) => rebuild::run(*args),
-        Command::Bench(args) => run_bench(*args),
+        Command::Server(args) => server::run(*args).map(succeeded),
+        Command::Status(args) => status::run(&args).map(succeeded),
+        Command::Disk(args) => disk::run(&args).map(succeeded),
+        Command::Heal(args) => heal::run(&args).map(succeeded),
+        Command::Rebuild(args) => rebuild::run(*args).map(succeeded),
+        Command::Scrub(args) => scrub::run(&args).map(succeeded),
+        Command::Verify(args) => verify::run(&args),
+        Command::Bench(args) => run_bench(*args).map(succeeded),
     };
     match ran {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             complain(&*error);
             ExitCode::FAILURE
@@ -78,7 +86,12 @@ fn run_bench(args: crate::bench::BenchArgs) -> Outcome {
 }
 
 /// Everything that may go wrong ends up here as one line.
-type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+type Failure = Box<dyn Error + Send + Sync>;
+type Outcome = Result<(), Failure>;
+
+fn succeeded((): ()) -> ExitCode {
+    ExitCode::SUCCESS
+}
 
 fn complain(error: &(dyn Error + Send + Sync)) {
     let text = error.to_string().replace('\n', " ");

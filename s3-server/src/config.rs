@@ -31,6 +31,8 @@ pub const DEFAULT_MAX_CONNECTIONS: usize = 1024;
 pub const DEFAULT_MAX_REQUESTS: usize = 256;
 /// Size of a log segment unless set, MiB.
 pub const DEFAULT_SEGMENT_MIB: u32 = 64;
+/// Days within which every byte on every disk is read and verified unless set.
+pub const DEFAULT_SCRUB_DAYS: u32 = 14;
 /// How long a disk may take for an operation unless set.
 pub const DEFAULT_DISK_TIMEOUT: Span = Span::from_secs(30);
 
@@ -144,6 +146,8 @@ pub struct Settings {
     pub stop_grace: Span,
     /// A disk with an operation that takes longer is out until the next start.
     pub disk_timeout: Span,
+    /// Every byte on every disk is read and verified within so many days; 0: only when somebody says so.
+    pub scrub_days: u32,
     /// Size at which a segment of a disk's log is sealed, MiB.
     pub segment_mib: u32,
 }

@@ -24,7 +24,7 @@ use crate::{
     objects::{Store, pages::Pages},
     rng::Rng,
     stripes::{Pool, PoolDisk, PoolOptions},
-    upkeep::{self, UpkeepSettings, Watchdog, heal::Healer},
+    upkeep::{self, Scrub, ScrubSettings, UpkeepSettings, Watchdog, heal::Healer},
 };
 
 /// How long a disk may take for an operation while the store is closed.
@@ -87,6 +87,7 @@ pub struct Storage {
     store: Store,
     engine: Arc<Embedded>,
     pool: Arc<Pool>,
+    scrub: Arc<Scrub>,
     clock: Arc<dyn Clock>,
     reports: Vec<String>,
     recovery: RecoveryReport,
@@ -187,11 +188,19 @@ pub async fn open(
     let healer = Healer::new(Arc::clone(&engine), store.clone(), Arc::clone(&clock));
     healer.load().await;
     let parts = DiskSetParts::new(&pool, &engine, &healer, roster, settings.disks, rng);
+    let scrub = Scrub::new(
+        Arc::clone(&engine),
+        store.clone(),
+        Arc::clone(&pool),
+        Arc::clone(&clock),
+        ScrubSettings::default(),
+    );
     let (stop, _) = watch::channel(false);
     Ok(Storage {
         store,
         engine,
         pool,
+        scrub,
         clock,
         reports,
         recovery,
@@ -323,6 +332,11 @@ impl Places for DiskPlaces {
 }
 
 impl Storage {
+    /// What reads and verifies the disks; it works while [`Storage::upkeep`] runs.
+    pub fn scrub(&self) -> &Arc<Scrub> {
+        &self.scrub
+    }
+
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
@@ -410,6 +424,11 @@ impl Storage {
             Arc::clone(&self.views),
             Arc::clone(&self.clock),
         );
+        self.scrub.set(settings.scrub);
+        let (scrub, stop) = (Arc::clone(&self.scrub), self.stop.subscribe());
+        let work = async move {
+            tokio::join!(work, scrub.run(stop));
+        };
         in_background(async move {
             tokio::select! {
                 () = work => {}

@@ -5,7 +5,7 @@ use std::future::ready;
 use futures_util::future::BoxFuture;
 use http::Method;
 
-use super::{AdminCall, AdminError, AdminResult, V1, disks, heal, status};
+use super::{AdminCall, AdminError, AdminResult, V1, disks, heal, scrub, status, verify};
 use crate::http::Response;
 
 type Handler = for<'a> fn(AdminCall<'a>) -> BoxFuture<'a, AdminResult<Response>>;
@@ -33,6 +33,10 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     Endpoint::post("heal/pause", |call| Box::pin(heal::pause(call))),
     Endpoint::post("heal/start", |call| Box::pin(heal::start(call))),
     Endpoint::get("heal/watch", |call| Box::pin(ready(heal::watch(&call)))),
+    Endpoint::get(scrub::PATH, |call| Box::pin(scrub::status(call))),
+    Endpoint::post(scrub::PACE_PATH, |call| Box::pin(scrub::pace(call))),
+    Endpoint::post(scrub::PAUSE_PATH, |call| Box::pin(scrub::pause(call))),
+    Endpoint::post(scrub::START_PATH, |call| Box::pin(scrub::start(call))),
     Endpoint::get("status", |call| Box::pin(status::answer(call))),
     Endpoint::get("status/watch", |call| Box::pin(ready(status::watch(&call)))),
     #[cfg(test)]
@@ -41,6 +45,7 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     }),
     #[cfg(test)]
     Endpoint::post("test/echo", |call| Box::pin(super::tests::echo(call))),
+    Endpoint::post(verify::PATH, |call| Box::pin(verify::answer(call))),
 ];
 
 impl Endpoint {

@@ -149,6 +149,11 @@ impl AdminClient {
         decode(&self.ask(Method::POST, path, encode(body)?)?)
     }
 
+    /// `POST` to an endpoint: the JSON as it came.
+    pub(crate) fn post_bytes(&self, path: &str, body: &impl Serialize) -> ClientResult<Bytes> {
+        self.ask(Method::POST, path, encode(body)?)
+    }
+
     /// `GET` of an endpoint that answers in lines: each goes to `take` as it comes, until that breaks or the answer ends.
     pub(crate) fn get_lines(
         &self,
@@ -160,7 +165,6 @@ impl AdminClient {
     }
 
     /// As [`AdminClient::get_lines`], for what changes something.
-    #[expect(dead_code, reason = "for subcommands to come")]
     pub(crate) fn post_lines(
         &self,
         path: &str,

@@ -78,6 +78,9 @@ pub(super) struct ServerArgs {
     /// A disk with an operation that takes longer is out until the next start, such as 30s or 2m [default: 30s].
     #[arg(long, env = "LARDER_DISK_TIMEOUT", value_name = "TIME")]
     disk_timeout: Option<Span>,
+    /// Every byte on every disk is read and verified within so many days, 0 for never [default: 14].
+    #[arg(long, env = "LARDER_SCRUB_DAYS", value_name = "DAYS")]
+    scrub_days: Option<u32>,
     /// Size of a segment of a disk's log, MiB, 1 to 1024: space of small objects comes back in such pieces [default: 64].
     #[arg(long, env = "LARDER_SEGMENT_MIB", value_name = "MIB")]
     segment_mib: Option<u32>,
@@ -115,6 +118,7 @@ impl From<ServerArgs> for FileSettings {
             idle_timeout: args.idle_timeout,
             stop_grace: args.stop_grace,
             disk_timeout: args.disk_timeout,
+            scrub_days: args.scrub_days,
             segment_mib: args.segment_mib,
         }
     }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::{
     ConfigError, DEFAULT_CLIENT_TIMEOUT, DEFAULT_DISK_TIMEOUT, DEFAULT_IDLE_TIMEOUT,
     DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS, DEFAULT_REGION,
-    DEFAULT_SEGMENT_MIB, DEFAULT_STOP_GRACE, LogFormat, MetaEngine, ProfileSetting, Settings, Span,
-    expand,
+    DEFAULT_SCRUB_DAYS, DEFAULT_SEGMENT_MIB, DEFAULT_STOP_GRACE, LogFormat, MetaEngine,
+    ProfileSetting, Settings, Span, expand,
 };
 
 /// Settings of one source. Names in TOML are those of the flags, with `_` for `-`.
@@ -47,6 +47,8 @@ pub struct FileSettings {
     pub stop_grace: Option<Span>,
     /// See [`Settings::disk_timeout`].
     pub disk_timeout: Option<Span>,
+    /// See [`Settings::scrub_days`].
+    pub scrub_days: Option<u32>,
     /// See [`Settings::segment_mib`].
     pub segment_mib: Option<u32>,
 }
@@ -72,6 +74,7 @@ impl FileSettings {
             idle_timeout: self.idle_timeout.or(under.idle_timeout),
             stop_grace: self.stop_grace.or(under.stop_grace),
             disk_timeout: self.disk_timeout.or(under.disk_timeout),
+            scrub_days: self.scrub_days.or(under.scrub_days),
             segment_mib: self.segment_mib.or(under.segment_mib),
         }
     }
@@ -100,6 +103,7 @@ impl FileSettings {
             idle_timeout: self.idle_timeout.unwrap_or(DEFAULT_IDLE_TIMEOUT),
             stop_grace: self.stop_grace.unwrap_or(DEFAULT_STOP_GRACE),
             disk_timeout: self.disk_timeout.unwrap_or(DEFAULT_DISK_TIMEOUT),
+            scrub_days: self.scrub_days.unwrap_or(DEFAULT_SCRUB_DAYS),
             segment_mib: self.segment_mib.unwrap_or(DEFAULT_SEGMENT_MIB),
         })
     }

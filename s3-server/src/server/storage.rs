@@ -1,6 +1,6 @@
 //! Opening the store: the only file that knows how it is put together.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use larder_storage::{
     clock::Clock,
@@ -8,7 +8,7 @@ use larder_storage::{
     meta::{embedded::Damage, view::Engine},
     open::{OpenSettings, Storage},
     rng::Rng,
-    upkeep::UpkeepSettings,
+    upkeep::{ScrubSettings, UpkeepSettings},
 };
 
 use super::{ServerError, progress::progress_shown};
@@ -51,7 +51,14 @@ pub(super) async fn open(
         tracing::warn!("{report}");
     }
     report_recovery(&storage);
-    let upkeep = tokio::spawn(storage.upkeep(UpkeepSettings::default()));
+    let upkeep = UpkeepSettings {
+        scrub: ScrubSettings {
+            every: (settings.scrub_days > 0)
+                .then(|| Duration::from_hours(24).saturating_mul(settings.scrub_days)),
+        },
+        ..UpkeepSettings::default()
+    };
+    let upkeep = tokio::spawn(storage.upkeep(upkeep));
     let (data, parity) = (storage.profile().data(), storage.profile().parity());
     let byte = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
     Ok(Disks {

@@ -120,6 +120,16 @@ impl Extents {
         )))
     }
 
+    pub(super) fn open_uncached(
+        &self,
+        blob: BlobId,
+        shard_index: u8,
+    ) -> Result<Arc<dyn ReadAt>, DiskError> {
+        self.status.check()?;
+        let path = extent_path(blob, shard_index);
+        Ok(Arc::new(FileReader(self.volume.open_uncached(&path)?)))
+    }
+
     pub(super) fn remove(&self, blob: BlobId, shard_index: u8) -> Result<(), DiskError> {
         self.status.check()?;
         let path = extent_path(blob, shard_index);
@@ -137,22 +147,26 @@ impl Extents {
 
     pub(super) fn list(&self) -> Result<Vec<(BlobId, u8)>, DiskError> {
         let mut found = Vec::new();
-        for directory in self
-            .volume
-            .list(EXTENTS_DIR)?
-            .into_iter()
-            .filter(|d| d.is_dir)
-        {
-            let files = self
-                .volume
-                .list(&format!("{EXTENTS_DIR}/{}", directory.name))?;
-            found.extend(
-                files
-                    .iter()
-                    .filter_map(|f| parse_extent_name(&directory.name, &f.name)),
-            );
+        for directory in self.volume.list(EXTENTS_DIR)? {
+            if directory.is_dir {
+                found.extend(self.list_directory(&directory.name)?);
+            }
         }
         Ok(found)
+    }
+
+    /// The extents of one fan-out directory, which need not be there.
+    pub(super) fn list_in(&self, fan_out: u8) -> Result<Vec<(BlobId, u8)>, DiskError> {
+        match self.list_directory(&format!("{fan_out:02x}")) {
+            Err(DiskError::NotFound) => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
+    fn list_directory(&self, directory: &str) -> Result<Vec<(BlobId, u8)>, DiskError> {
+        let files = self.volume.list(&format!("{EXTENTS_DIR}/{directory}"))?;
+        let parse = |file: &super::Listed| parse_extent_name(directory, &file.name);
+        Ok(files.iter().filter_map(parse).collect())
     }
 
     /// The fan-out directory, created and synced when it is first used.

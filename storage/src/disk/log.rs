@@ -12,14 +12,14 @@ use parking_lot::Mutex;
 
 use super::{
     Address, BlobId, Completion, Disk, DiskError, DiskNo, ExtentWriter, FRAME_HEADER_BYTES, Frame,
-    Health, ReadAt, ScanEnd, ScannedFrame, SegmentInfo, Seq, Space,
+    Health, Inspected, ReadAt, ScanEnd, ScannedFrame, SegmentInfo, Seq, Space,
     extents::{EXTENTS_DIR, Extents},
     floor::Floor,
     frame::frame_bytes,
     inflight::InFlight,
     options::DiskOptions,
     queue::{Owner, Queue},
-    scan::scan,
+    scan::{inspect, scan},
     segment::{LOG_DIR, segment_path, segment_salt},
     segments::Segments,
     status::Status,
@@ -248,6 +248,26 @@ impl Disk for LogDisk {
         scan(file, segment, salt, u64::from(offset)..end, visit)
     }
 
+    fn open_segment_uncached(&self, segment: u32) -> Result<Arc<dyn ReadAt>, DiskError> {
+        self.status.check()?;
+        let file = self.volume.open_uncached(&segment_path(segment))?;
+        Ok(Arc::new(FileReader(file)))
+    }
+
+    fn inspect(
+        &self,
+        segment: u32,
+        offset: u64,
+        limit_bytes: u64,
+        visit: &mut dyn FnMut(ScannedFrame, &[u8]),
+    ) -> Result<Inspected, DiskError> {
+        self.status.check()?;
+        let end = self.segments.written_bytes(segment)?;
+        let file = self.volume.open_uncached(&segment_path(segment))?;
+        let salt = segment_salt(self.disk_id, segment);
+        inspect(file, segment, salt, offset..end, limit_bytes, visit)
+    }
+
     fn sync_segments(&self, segment: u32) -> Result<(), DiskError> {
         self.status.check()?;
         for info in self
@@ -318,12 +338,24 @@ impl Disk for LogDisk {
         self.extents.open(blob, shard_index)
     }
 
+    fn open_extent_uncached(
+        &self,
+        blob: BlobId,
+        shard_index: u8,
+    ) -> Result<Arc<dyn ReadAt>, DiskError> {
+        self.extents.open_uncached(blob, shard_index)
+    }
+
     fn remove_extent(&self, blob: BlobId, shard_index: u8) -> Result<(), DiskError> {
         self.extents.remove(blob, shard_index)
     }
 
     fn extents(&self) -> Result<Vec<(BlobId, u8)>, DiskError> {
         self.extents.list()
+    }
+
+    fn extents_in(&self, fan_out: u8) -> Result<Vec<(BlobId, u8)>, DiskError> {
+        self.extents.list_in(fan_out)
     }
 
     fn close(&self) {

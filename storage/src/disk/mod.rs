@@ -197,6 +197,18 @@ pub struct ScanEnd {
     pub damaged_bytes: u64,
 }
 
+/// How far an inspection of a segment came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// Where to go on; `None` at the end of what is written.
+    pub next: Option<u64>,
+    /// Bytes that were no valid frame, with a valid frame after them: torn by a crash, or rotten. What lies behind the last frame of a
+    /// segment is not counted.
+    pub skipped_bytes: u64,
+    /// Bytes of skipped stretches that the device could not read.
+    pub unreadable_bytes: u64,
+}
+
 /// Whether a read may wait for the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadMode {
@@ -287,6 +299,24 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// [`DiskError::NotFound`].
     fn open_segment(&self, segment: u32) -> Result<Arc<dyn ReadAt>, DiskError>;
+    /// As [`Disk::open_segment`], but reads go to the device and leave the page cache as it is, where that is possible.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`].
+    fn open_segment_uncached(&self, segment: u32) -> Result<Arc<dyn ReadAt>, DiskError>;
+    /// Reads about `limit_bytes` of a segment from `offset` on (0 = its beginning), at least a frame, and visits the valid frames with
+    /// their shard parts, of which nothing is verified. Goes to the device as [`Disk::open_segment_uncached`] does, and past damage as
+    /// [`Disk::scan`] does. Blocks.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`]; [`DiskError`]: nothing of it can be read.
+    fn inspect(
+        &self,
+        segment: u32,
+        offset: u64,
+        limit_bytes: u64,
+        visit: &mut dyn FnMut(ScannedFrame, &[u8]),
+    ) -> Result<Inspected, DiskError>;
     /// Visits the valid frames of a segment from `offset` (0 = the first). Skips damage in the middle, unreadable
     /// sectors among it, by searching for the next valid frame. Shard parts are not read. Blocks.
     ///
@@ -340,6 +370,15 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// [`DiskError::NotFound`].
     fn open_extent(&self, blob: BlobId, shard_index: u8) -> Result<Arc<dyn ReadAt>, DiskError>;
+    /// As [`Disk::open_extent`], but reads go to the device and leave the page cache as it is, where that is possible.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`].
+    fn open_extent_uncached(
+        &self,
+        blob: BlobId,
+        shard_index: u8,
+    ) -> Result<Arc<dyn ReadAt>, DiskError>;
     /// Removes an extent, and what a crash left of one that was to replace it; absence is no error.
     ///
     /// # Errors
@@ -350,6 +389,11 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// [`DiskError::Io`].
     fn extents(&self) -> Result<Vec<(BlobId, u8)>, DiskError>;
+    /// The extents of one of the 256 directories that they are spread over, unordered. Blocks.
+    ///
+    /// # Errors
+    /// [`DiskError::Io`].
+    fn extents_in(&self, fan_out: u8) -> Result<Vec<(BlobId, u8)>, DiskError>;
     /// Waits for what is queued and stops the writer. Blocks, but not beyond the disk's being given up.
     fn close(&self);
 }

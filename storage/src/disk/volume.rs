@@ -8,6 +8,7 @@
 //!   neither implies the other.
 //! - Nothing here retries a failed write or sync.
 
+mod direct;
 #[cfg(any(test, feature = "testing"))]
 pub mod fault;
 pub(super) mod local;
@@ -46,6 +47,14 @@ pub trait Volume: Send + Sync + Debug {
     /// # Errors
     /// [`DiskError::NotFound`], [`DiskError::Io`].
     fn open(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError>;
+    /// As [`Volume::open`], for reading what nobody will read again soon: goes to the device and leaves the page cache as it is, where the
+    /// file system allows it. Mode [`ReadMode::CachedOnly`] makes no sense of such a file.
+    ///
+    /// # Errors
+    /// As [`Volume::open`].
+    fn open_uncached(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        self.open(path)
+    }
     /// Creates a directory whose parent exists; true if it was not there. Durable after [`Volume::sync_dir`] of the parent.
     ///
     /// # Errors

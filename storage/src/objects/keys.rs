@@ -44,6 +44,13 @@ pub(super) fn object(bucket_id: u64, key: &ObjectKey) -> Bytes {
     named(OBJECT, bucket_id, key.as_str().as_bytes(), &[])
 }
 
+/// Bucket and object's key of an `o` key; `None` if it is none.
+pub(super) fn parse_object(key: &[u8]) -> Option<(u64, String)> {
+    let (base, name) = key.split_at_checked(BASE_BYTES)?;
+    let bucket_id = u64::from_be_bytes(base.strip_prefix(&[OBJECT])?.try_into().ok()?);
+    Some((bucket_id, String::from_utf8(name.to_vec()).ok()?))
+}
+
 /// What all objects of a bucket begin with.
 pub(super) fn objects(bucket_id: u64) -> Vec<u8> {
     base(OBJECT, bucket_id)

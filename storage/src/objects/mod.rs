@@ -13,6 +13,7 @@
 //! - A record names a blob in the log only if the commit of that record carried it.
 //! - No object enters a bucket that is gone: each write has a precondition on the bucket's revision.
 
+pub(crate) mod blobs;
 mod bucket;
 mod bucket_cache;
 mod commit;
@@ -41,6 +42,7 @@ mod upload;
 
 use std::{sync::Arc, time::Duration};
 
+pub use blobs::PrefixTotal;
 pub use bucket::{Bucket, CreateBucket};
 pub use complete::{CombineChecksums, CompletePart, CompleteUpload};
 pub use conditions::{ConditionFailed, Existing, IfMatch, ReadConditions, WriteConditions};

@@ -23,8 +23,22 @@ impl Store {
     /// # Errors
     /// Those of the metadata engine; nothing is removed then.
     pub async fn sweep_orphans(&self, from: BlobId) -> Result<usize, StoreError> {
-        let pool = &self.inner.pool;
-        let mut candidates = pool.extents_of_earlier_epochs(from).await;
+        let candidates = self.inner.pool.extents_of_earlier_epochs(from).await;
+        let orphans = self.unnamed(candidates).await?;
+        let count = orphans.len();
+        self.inner.pool.remove_all_extents_of(orphans).await;
+        Ok(count)
+    }
+
+    /// Those of `candidates` that no record names. What moves from one record to another while this reads is found: data goes from objects
+    /// and parts to garbage tasks only, which are read last.
+    ///
+    /// # Errors
+    /// Those of the metadata engine, and a record that does not decode, which might name anything.
+    pub(crate) async fn unnamed(
+        &self,
+        mut candidates: HashSet<BlobId>,
+    ) -> Result<HashSet<BlobId>, StoreError> {
         let named: [(_, PlacementOf); 3] = [
             (keys::all_objects(), object_placement),
             (keys::all_parts(), part_placement),
@@ -32,14 +46,12 @@ impl Store {
         ];
         for ((first, to), placement_of) in named {
             if candidates.is_empty() {
-                return Ok(0);
+                break;
             }
             self.strike_named(&mut candidates, first, to, placement_of)
                 .await?;
         }
-        let count = candidates.len();
-        pool.remove_all_extents_of(candidates).await;
-        Ok(count)
+        Ok(candidates)
     }
 
     async fn strike_named(

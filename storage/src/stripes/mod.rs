@@ -10,6 +10,7 @@
 //! - Memory per blob in flight is bounded (a batch of 512 KiB on its way and one being filled or read), whatever its size.
 
 mod block;
+mod check;
 mod crew;
 mod disks;
 #[cfg(any(test, feature = "testing"))]
@@ -23,6 +24,7 @@ mod tests;
 mod write;
 
 pub use block::{BLOCK_CHECKSUM_BYTES, Layout, UNIT_BYTES};
+pub(crate) use check::{BlobCheck, ShardState, check_blob};
 pub(crate) use crew::Job;
 pub use disks::{Disks, PoolDisk, Role};
 pub use placement::{BlobPlacement, PlacementError, ShardForm, ShardPlace};

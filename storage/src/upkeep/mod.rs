@@ -2,6 +2,8 @@
 
 pub mod heal;
 mod pace;
+pub mod scrub;
+mod verify;
 
 use std::{
     io,
@@ -14,7 +16,10 @@ use std::{
     time::Duration,
 };
 
+pub use verify::{Verification, VerifiedObject, VerifyOutcome, VerifyStep};
+
 pub use pace::{ClientLoad, Pace, PaceSettings, Serving};
+pub use scrub::{Scrub, ScrubSettings};
 
 use tokio::sync::watch;
 
@@ -37,6 +42,8 @@ pub struct UpkeepSettings {
     pub checkpoint_age: Duration,
     /// Garbage tasks handled per look. Default 256.
     pub sweep_limit: usize,
+    /// When the disks are scrubbed.
+    pub scrub: ScrubSettings,
 }
 
 impl Default for UpkeepSettings {
@@ -46,6 +53,7 @@ impl Default for UpkeepSettings {
             checkpoint_bytes: 64 << 20,
             checkpoint_age: Duration::from_mins(1),
             sweep_limit: 256,
+            scrub: ScrubSettings::default(),
         }
     }
 }

@@ -193,6 +193,17 @@ impl Pace {
         self.budget.lock().settings
     }
 
+    /// The beginning of a unit of work, for [`Pace::rest_since`].
+    pub fn begin(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// [`Pace::rest`] after a unit that began at `began`.
+    pub async fn rest_since(&self, began: Duration, bytes: u64) {
+        let busy = self.clock.monotonic().saturating_sub(began);
+        self.rest(busy, bytes).await;
+    }
+
     /// To be called after each unit of work, some hundred KiB, with the time that it took and the bytes that it read or wrote: sleeps for as
     /// long as the settings ask.
     ///

@@ -3,7 +3,10 @@
 use larder_storage::{
     disk::Health,
     open::{DiskStatus, Status, Storage},
-    upkeep::heal::HealState,
+    upkeep::{
+        heal::HealState,
+        scrub::{ScrubState, ScrubStatus},
+    },
 };
 
 use crate::metrics::{Exposition, Kind};
@@ -14,20 +17,24 @@ pub(super) struct Seen<'a> {
     pub(super) storage: &'a Storage,
     /// Disks and degraded objects; `None` where they can't be found out.
     pub(super) status: Option<&'a Status>,
+    /// The scrub; `None` where it can't be found out.
+    pub(super) scrub: Option<&'a ScrubStatus>,
 }
 
 /// Writes a few families.
 type Source = fn(&Seen<'_>, &mut Exposition);
 
 /// All sources, in the order of the answer.
-const SOURCES: &[Source] = &[disks, redundancy, healing];
+const SOURCES: &[Source] = &[disks, redundancy, healing, scrub];
 
 pub(super) async fn write(storage: &Storage, out: &mut Exposition) {
     let status = storage.status().await;
     if let Err(error) = &status {
         tracing::warn!(%error, "the status of the disks is not known");
     }
+    let scrub = storage.scrub().status().await;
     let seen = Seen {
+        scrub: scrub.as_ref().ok(),
         storage,
         status: status.as_ref().ok(),
     };
@@ -144,4 +151,47 @@ fn healing(seen: &Seen<'_>, out: &mut Exposition) {
         "Bytes of these.",
         status.healed_bytes,
     );
+}
+
+fn scrub(seen: &Seen<'_>, out: &mut Exposition) {
+    let Some(scrub) = seen.scrub else { return };
+    let totals = scrub.totals;
+    let mut count = |name: &str, help: &str, value: u64| {
+        out.family(name, Kind::Counter, help).sample(&[], value);
+    };
+    count(
+        "larder_scrub_verified_bytes_total",
+        "Bytes on disks that the scrub has read and verified.",
+        totals.bytes,
+    );
+    count(
+        "larder_scrub_damage_total",
+        "Shards and copies of records that the scrub found missing or damaged.",
+        totals.damage,
+    );
+    count(
+        "larder_scrub_leaks_removed_total",
+        "Extents that no record named, removed.",
+        totals.leaks,
+    );
+    count(
+        "larder_scrub_passes_total",
+        "Passes over all disks that came to their end.",
+        totals.passes,
+    );
+    let mut running = out.family(
+        "larder_scrub_running",
+        Kind::Gauge,
+        "1 while a pass is under way and not paused.",
+    );
+    running.sample(&[], u64::from(scrub.state == ScrubState::Running));
+    let mut last = out.family(
+        "larder_disk_last_verified_timestamp_seconds",
+        Kind::Gauge,
+        "When the last full pass over the disk ended; 0 if there was none.",
+    );
+    for disk in &scrub.disks {
+        let ended = disk.last.map_or(0, |last| last.ended_unix_millis / 1000);
+        last.sample(&[("disk", &disk.location)], ended);
+    }
 }

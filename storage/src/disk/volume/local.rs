@@ -20,7 +20,8 @@ use std::{
 };
 
 use super::{
-    DiskError, Listed, ReadMode, Space, Volume, VolumeFile, VolumeLock, durable_rename, io_error,
+    DiskError, Listed, ReadMode, Space, Volume, VolumeFile, VolumeLock, direct::DirectFile,
+    durable_rename, io_error,
 };
 
 /// A directory of the machine.
@@ -29,6 +30,8 @@ pub struct LocalVolume {
     root: PathBuf,
     /// Whether `RWF_NOWAIT` works here, until the file system says that it does not.
     nowait: Arc<AtomicBool>,
+    /// Whether `O_DIRECT` works here, until the file system says that it does not.
+    direct: Arc<AtomicBool>,
 }
 
 impl LocalVolume {
@@ -37,6 +40,7 @@ impl LocalVolume {
         Self {
             root: root.into(),
             nowait: Arc::new(AtomicBool::new(true)),
+            direct: Arc::new(AtomicBool::new(true)),
         }
     }
 
@@ -84,6 +88,12 @@ impl Volume for LocalVolume {
 
     fn open(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
         self.open_with("open", path, OpenOptions::new().read(true))
+    }
+
+    fn open_uncached(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        let path = self.resolve(path);
+        let file = DirectFile::open(&path, &self.direct).map_err(failed("open", &path))?;
+        Ok(Arc::new(file))
     }
 
     fn create_dir(&self, path: &str) -> Result<bool, DiskError> {
@@ -254,7 +264,7 @@ impl VolumeFile for LocalFile {
 }
 
 /// One `preadv2` with `RWF_NOWAIT`: what is in the page cache, or `EAGAIN`.
-fn read_nowait(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_nowait(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     let offset = offset
         .try_into()
         .map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;

@@ -205,6 +205,14 @@ impl Volume for PatientVolume {
         Ok(self.wrap(file))
     }
 
+    fn open_uncached(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        let path = path.to_owned();
+        let file = self
+            .hand
+            .run("open", move |volume| volume.open_uncached(&path))?;
+        Ok(self.wrap(file))
+    }
+
     fn create_dir(&self, path: &str) -> Result<bool, DiskError> {
         let path = path.to_owned();
         self.hand

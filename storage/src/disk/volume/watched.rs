@@ -43,6 +43,11 @@ impl Volume for WatchedVolume {
         Ok(self.wrap(opened?))
     }
 
+    fn open_uncached(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        let opened = self.flight.run("open", || self.inner.open_uncached(path));
+        Ok(self.wrap(opened?))
+    }
+
     fn create_dir(&self, path: &str) -> Result<bool, DiskError> {
         self.flight
             .run("create directory", || self.inner.create_dir(path))

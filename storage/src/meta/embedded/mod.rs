@@ -19,6 +19,7 @@ mod failover;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod fuzzing;
 mod heal;
+pub(crate) mod inspect;
 mod knowledge;
 mod locks;
 mod reclaim;
