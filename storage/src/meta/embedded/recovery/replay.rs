@@ -41,8 +41,8 @@ const MAX_DAMAGES: usize = 1000;
 /// A commit that is neither settled nor void yet.
 #[derive(Debug, Default)]
 struct Doubt {
-    body: Option<Bytes>,
-    copies: Vec<(DiskNo, u32)>,
+    /// Its changes as they were found, and where: reclaim may have appended a part of them again.
+    bodies: Vec<(Bytes, Vec<(DiskNo, u32)>)>,
     shards: Vec<(DiskNo, Address, u32, u8)>,
 }
 
@@ -81,8 +81,7 @@ impl Taker for Gathered<'_> {
             doubt.shards.push(shard);
         }
         if is_commit {
-            doubt.body.get_or_insert(frame.meta);
-            doubt.copies.push(home);
+            doubt.add(frame.meta, home);
         }
         Ok(())
     }
@@ -108,6 +107,21 @@ impl Taker for Gathered<'_> {
     }
 }
 
+impl Doubt {
+    fn add(&mut self, body: Bytes, home: (DiskNo, u32)) {
+        match self.bodies.iter_mut().find(|(known, _)| *known == body) {
+            Some((_, homes)) => homes.push(home),
+            None => self.bodies.push((body, vec![home])),
+        }
+    }
+
+    /// All of its changes, and where all of them are. A part is shorter than the whole.
+    fn whole(&mut self) -> Option<(Bytes, Vec<(DiskNo, u32)>)> {
+        let bodies = std::mem::take(&mut self.bodies).into_iter();
+        bodies.max_by_key(|(body, _)| body.len())
+    }
+}
+
 impl Gathered<'_> {
     /// Sorts away what is not in doubt any more: the oldest.
     fn release(&mut self) -> Result<(), RecoveryError> {
@@ -115,8 +129,8 @@ impl Gathered<'_> {
             && self.history.verdict(*seq) != Verdict::InDoubt
             && let Some((seq, doubt)) = self.doubts.pop_first()
         {
-            if let Some(body) = doubt.body {
-                self.sorter.add(seq, body, &doubt.copies)?;
+            for (body, homes) in doubt.bodies {
+                self.sorter.add(seq, body, &homes)?;
             }
         }
         Ok(())
@@ -371,8 +385,8 @@ fn decide(pool: &Pool, doubts: BTreeMap<Seq, Doubt>) -> Judged {
 }
 
 /// The commit, if its changes are known and its inline blob, if it has one, can be read back.
-fn judge(pool: &Pool, seq: Seq, doubt: Doubt) -> Option<Adopted> {
-    let body = doubt.body?;
+fn judge(pool: &Pool, seq: Seq, mut doubt: Doubt) -> Option<Adopted> {
+    let (body, copies) = doubt.whole()?;
     if mutation::is_active(Mutation::VoidDoubts) {
         return None;
     }
@@ -396,7 +410,7 @@ fn judge(pool: &Pool, seq: Seq, doubt: Doubt) -> Option<Adopted> {
         body,
         changes: decoded.changes,
         placement_bytes: decoded.placement_bytes,
-        copies: doubt.copies,
+        copies,
         lacks_shards: lacks_shards && !mutation::is_active(Mutation::SkipRenewal),
     })
 }

@@ -1,11 +1,12 @@
 //! Changes in order of key, in bounded memory: what does not fit is written out as sorted runs, which are merged at the end.
 //!
-//! A change is kept once, with all the places where its commit was found. Runs lie beside the view, and are a cache of a cache: nobody
+//! A change is kept once, with all the places where its commit was found. Frames of one commit may differ: reclaim appends again what
+//! is still needed of it, and that may be another part in each segment. Runs lie beside the view, and are a cache of a cache: nobody
 //! syncs them, and they are removed with the view or when they were merged.
 
 use std::{
     cmp::{Ordering, Reverse},
-    collections::{BinaryHeap, HashMap},
+    collections::{BinaryHeap, HashMap, hash_map::Entry},
     fs::{self, File},
     io::{Read as _, Write as _},
     path::PathBuf,
@@ -52,6 +53,8 @@ pub(super) struct Sorter {
     scratch: Option<Scratch>,
     run_bytes: usize,
     commits: HashMap<Seq, (Bytes, Vec<Home>)>,
+    /// Other parts of commits that are there already.
+    parts: Vec<(Seq, (Bytes, Vec<Home>))>,
     bytes: usize,
     runs: Vec<PathBuf>,
 }
@@ -63,33 +66,44 @@ impl Sorter {
             scratch,
             run_bytes,
             commits: HashMap::new(),
+            parts: Vec::new(),
             bytes: 0,
             runs: Vec::new(),
         }
     }
 
-    /// A copy of a commit's changes, found at `homes`.
+    /// A copy of a commit's changes, or of a part of them, found at `homes`.
     pub(super) fn add(&mut self, seq: Seq, body: Bytes, homes: &[Home]) -> Result<(), ViewError> {
         let body_bytes = body.len();
-        let known = self.commits.entry(seq);
-        let mut is_new = false;
-        let (_, found) = known.or_insert_with(|| {
-            is_new = true;
-            (body, Vec::with_capacity(4))
-        });
-        add_homes(found, homes);
-        if is_new {
-            self.bytes += body_bytes + COMMIT_BYTES;
-            if self.bytes >= self.run_bytes && self.scratch.is_some() {
-                self.write_run()?;
+        match self.commits.entry(seq) {
+            Entry::Occupied(mut known) if known.get().0 == body => {
+                add_homes(&mut known.get_mut().1, homes);
+                return Ok(());
             }
+            Entry::Occupied(_) => self.parts.push((seq, (body, homes.to_vec()))),
+            Entry::Vacant(free) => {
+                let mut found = Vec::with_capacity(4);
+                add_homes(&mut found, homes);
+                free.insert((body, found));
+            }
+        }
+        self.bytes += body_bytes + COMMIT_BYTES;
+        if self.bytes >= self.run_bytes && self.scratch.is_some() {
+            self.write_run()?;
         }
         Ok(())
     }
 
+    fn take_sorted(&mut self) -> Vec<Item> {
+        self.bytes = 0;
+        let commits = std::mem::take(&mut self.commits);
+        let parts = std::mem::take(&mut self.parts);
+        sorted(commits.into_iter().chain(parts))
+    }
+
     /// Everything in order: by key, then the newest first.
     pub(super) fn finish(mut self) -> Result<Merge, ViewError> {
-        let last = Run::Memory(sorted(std::mem::take(&mut self.commits)).into_iter());
+        let last = Run::Memory(self.take_sorted().into_iter());
         let mut merge = Merge {
             runs: vec![last],
             heads: BinaryHeap::new(),
@@ -110,11 +124,10 @@ impl Sorter {
     }
 
     fn write_run(&mut self) -> Result<(), ViewError> {
+        let items = self.take_sorted();
         let Some(scratch) = &self.scratch else {
             return Ok(());
         };
-        let items = sorted(std::mem::take(&mut self.commits));
-        self.bytes = 0;
         if self.runs.is_empty() {
             scratch.run(|| fs::create_dir_all(&scratch.dir))?;
         }
@@ -164,8 +177,8 @@ fn add_homes(known: &mut Vec<Home>, more: &[Home]) {
     }
 }
 
-fn sorted(commits: HashMap<Seq, (Bytes, Vec<Home>)>) -> Vec<Item> {
-    let mut items = Vec::with_capacity(commits.len());
+fn sorted(commits: impl Iterator<Item = (Seq, (Bytes, Vec<Home>))>) -> Vec<Item> {
+    let mut items = Vec::with_capacity(commits.size_hint().0);
     for (seq, (body, homes)) in commits {
         let Some(body) = decode_commit(&body) else {
             tracing::error!(seq = seq.0, "a frame with a good checksum does not decode");
