@@ -39,6 +39,11 @@ class Changes:
             before = self.count
             assert self.changed.wait_for(lambda: self.count > before, 60), "nobody writes any more"
 
+    def wait_above(self, count, seconds):
+        """Waits until there were more than `count`, or for `seconds`."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.count > count, seconds)
+
 
 def read_across_a_change(response, changes):
     """Takes a little, waits until the key is another's, then takes the rest."""
@@ -47,14 +52,16 @@ def read_across_a_change(response, changes):
     return first + response.read()
 
 
-def read_once(url, changes):
+def read_once(url, changes, opened):
     """What came, with the ETag that was promised; `None` for a key that was away, or an answer that ended early."""
     try:
         with urllib.request.urlopen(url, timeout=30) as response:
             etag = response.headers["ETag"].strip('"')
+            opened.tell()
             return etag, read_across_a_change(response, changes)
     except urllib.error.HTTPError as error:
         assert error.code == 404, error
+        changes.wait()
     except (http.client.IncompleteRead, ConnectionError, socket.timeout):
         pass
     return None
@@ -67,18 +74,22 @@ def test_a_read_is_of_one_version(server, s3, bucket, kind, deletes):
     where = {"Bucket": bucket, "Key": "k"}
     s3.put_object(**where, Body=next(iter(bodies.values())))
     url = s3.generate_presigned_url("get_object", Params=where)
-    changes, done = Changes(), threading.Event()
+    changes, opened, done = Changes(), Changes(), threading.Event()
 
     def change(client):
         while not done.is_set():
             for data in bodies.values():
                 if deletes:
                     client.delete_object(**where)
+                before = opened.count
                 client.put_object(**where, Body=data)
                 changes.tell()
+                if deletes:
+                    # Else the key is away whenever somebody reads: a deletion follows at once.
+                    opened.wait_above(before, 2)
 
     def read(_):
-        return [found for _ in range(READS // 3) if (found := read_once(url, changes))]
+        return [found for _ in range(READS // 3) if (found := read_once(url, changes, opened))]
 
     with ThreadPoolExecutor(4) as pool:
         changing = pool.submit(change, boto(server))
