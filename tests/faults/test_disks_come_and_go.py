@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import threading
@@ -40,10 +41,16 @@ class Moving(Larder):
         return command
 
     def disk(self, *arguments, fails=False):
-        """`larder disk`: what it prints, or its complaint."""
+        """`larder disk`: what it prints, or its complaint. While the view moves, the server says "try again": done so."""
         command = [larder_binary(), "disk", *map(str, arguments), "--endpoint", self.endpoint]
         environment = {"LARDER_ROOT_ACCESS_KEY": self.access_key, "LARDER_ROOT_SECRET_KEY": self.secret_key}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+
+        def attempt():
+            done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+            is_later = re.search("metadata view.*try again", done.stderr)
+            return None if is_later else done
+
+        done = poll(attempt, 60, "an answer that is not 'try again'")
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done.stderr if fails else done.stdout
 
@@ -125,6 +132,16 @@ def world(tmp_path):
     server.kill()
 
 
+def wipe(directory):
+    """Removes a directory in which a server may be making files."""
+
+    def is_gone():
+        shutil.rmtree(directory, ignore_errors=True)
+        return not directory.exists()
+
+    poll(is_gone, 30, f"{directory} is gone")
+
+
 def stop(clients):
     for client in clients:
         client.stopping.set()
@@ -177,7 +194,7 @@ def test_all_disks_are_swapped_out_one_by_one_by_add_drain_and_remove(world):
         gone = server.directory / server.names.pop(0)
         assert f"take {gone} out of --data" in said, said
         server.names.append(new.name)
-        shutil.rmtree(gone)
+        wipe(gone)
         busy(clients)
     assert list(server.list()) == [4, 5, 6, 7]
     refusal = server.disk("drain", 5, fails=True)
@@ -193,7 +210,7 @@ def test_all_disks_die_one_by_one_and_are_replaced_without_a_restart(world):
         directory = server.disks[place]
         assert "works" in server.disk("replace", number, fails=True)
         busy(clients)
-        shutil.rmtree(directory)
+        wipe(directory)
         poll(lambda: server.list()[number]["state"] == "failed", 60, "the disk is missed")  # noqa: B023
         busy(clients)
         if place % 2:

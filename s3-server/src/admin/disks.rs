@@ -203,7 +203,7 @@ fn check_path(directory: &std::path::Path) -> AdminResult<()> {
 }
 
 async fn directory_of(storage: &Storage, disk: u16) -> AdminResult<String> {
-    let status = storage.status().await.map_err(AdminError::internal)?;
+    let status = storage.status().await?;
     let found = status.disks.into_iter().find(|d| d.number.0 == disk);
     let unknown = || AdminError::not_found(format!("there is no disk {disk}"));
     found.map(|disk| disk.location).ok_or_else(unknown)
@@ -227,9 +227,8 @@ fn refused(error: ChangeError) -> AdminError {
 
 impl DiskList {
     async fn of(storage: &Storage) -> AdminResult<Self> {
-        let status = storage.status().await.map_err(AdminError::internal)?;
-        let usage = storage.disk_set().usage().await;
-        let usage = usage.map_err(|error| refused(error.into()))?;
+        let status = storage.status().await?;
+        let usage = storage.disk_set().usage().await?;
         let drained = storage.disk_set().drained(&usage).await;
         let disks = status.disks.iter();
         Ok(Self {

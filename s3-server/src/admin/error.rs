@@ -1,6 +1,7 @@
 //! What an administrator is told when something can't be done: a status, a code for programs, and a sentence for people.
 
 use http::StatusCode;
+use larder_storage::meta::MetaError;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -112,6 +113,19 @@ impl AdminError {
         let mut response = super::json(&self.document()).unwrap_or_default();
         *response.status_mut() = self.status;
         response
+    }
+}
+
+impl From<MetaError> for AdminError {
+    fn from(error: MetaError) -> Self {
+        match error {
+            MetaError::Unavailable(_) | MetaError::Full | MetaError::Overloaded(_) => {
+                Self::unavailable(format!("{error}; try again"))
+            }
+            MetaError::Conflict { .. } | MetaError::TooLarge(_) | MetaError::Corrupt(_) => {
+                Self::internal(error)
+            }
+        }
     }
 }
 

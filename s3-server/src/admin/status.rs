@@ -88,7 +88,7 @@ pub(super) fn interval(given: Option<&str>) -> AdminResult<Duration> {
 
 impl ServerStatus {
     async fn of(app: &App, storage: &Storage) -> AdminResult<Self> {
-        let status = storage.status().await.map_err(AdminError::internal)?;
+        let status = storage.status().await?;
         Ok(Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             region: app.region.clone(),

@@ -288,3 +288,13 @@ fn a_bucket_in_the_host_makes_every_path_a_key() {
     let answer = server.exchange(request);
     assert!(answer.contains("<Error>"), "{answer}");
 }
+
+#[test]
+fn what_the_metadata_may_do_later_is_no_fault_of_the_server() {
+    use larder_storage::meta::MetaError;
+    let later = AdminError::from(MetaError::Unavailable("the view moves".to_owned()));
+    assert_eq!(later.status(), http::StatusCode::SERVICE_UNAVAILABLE);
+    assert!(later.message().ends_with("the view moves; try again"));
+    let fault = AdminError::from(MetaError::Corrupt("a page".to_owned()));
+    assert_eq!(fault.status(), http::StatusCode::INTERNAL_SERVER_ERROR);
+}
