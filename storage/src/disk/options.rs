@@ -10,7 +10,8 @@ pub struct DiskOptions {
     /// that is larger than this gets a segment of its own.
     pub segment_bytes: u32,
     /// Free space below which the disk takes no new data, bytes. `None`: two segments or 1 % of the file system, whichever is
-    /// more, but at most 4 GiB and at most an eighth of the file system. Larger: more room for deletes when it gets full.
+    /// more, but at most 4 GiB and at most an eighth of the file system. A full disk takes data again with half as much more. Larger: more
+    /// room for deletes when it gets full.
     pub reserve_bytes: Option<u64>,
 }
 
@@ -32,6 +33,12 @@ impl DiskOptions {
             .min(Self::MAX_RESERVE_BYTES)
             .min(space.total_bytes / 8);
         self.reserve_bytes.unwrap_or(bounded)
+    }
+
+    /// The free space with which a full disk takes data again.
+    pub(super) fn enough_bytes(&self, space: Space) -> u64 {
+        let reserve = self.reserve_bytes(space);
+        reserve.saturating_add((reserve / 2).min(space.total_bytes / 16))
     }
 }
 
@@ -66,6 +73,23 @@ mod tests {
         assert_eq!(reserve(10 << 30), 128 << 20);
         assert_eq!(reserve(100 << 30), 1 << 30);
         assert_eq!(reserve(16 << 40), 4 << 30);
+    }
+
+    #[test]
+    fn a_full_disk_needs_half_the_reserve_more_and_never_more_than_there_is() {
+        let enough = |total_bytes, reserve_bytes| {
+            let options = DiskOptions {
+                reserve_bytes,
+                ..DiskOptions::default()
+            };
+            options.enough_bytes(Space {
+                total_bytes,
+                free_bytes: 0,
+            })
+        };
+        assert_eq!(enough(64 << 20, None), 12 << 20);
+        assert_eq!(enough(16 << 40, None), 6 << 30);
+        assert_eq!(enough(64 << 20, Some(56 << 20)), 60 << 20);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Invariants:
 //! - A disk that failed stays failed until it is opened again.
+//! - A full disk takes data again once there is clearly more room than what made it full: else each write that it gives up half-way
+//!   would make room for the next one to fail.
 //! - The free space is asked for at most once a second, or once per [`RECHECK_BYTES`] written; more often on a small disk, so that what is
 //!   written between two looks is a fraction of the reserve.
 
@@ -159,7 +161,12 @@ impl Status {
 
     fn judge(&self, last: &mut LastLook, space: Space) {
         last.space = space;
-        let full = space.free_bytes < self.options.reserve_bytes(space);
+        let wanted = if self.full.load(Ordering::Relaxed) {
+            self.options.enough_bytes(space)
+        } else {
+            self.options.reserve_bytes(space)
+        };
+        let full = space.free_bytes < wanted;
         if self.full.swap(full, Ordering::Relaxed) != full {
             let free_bytes = space.free_bytes;
             tracing::warn!(disk = %self.volume.location(), full, free_bytes, "disk space");

@@ -144,6 +144,13 @@ impl Pool {
         chosen.into_iter().flatten().filter_map(disk_of).collect()
     }
 
+    /// The disks that take data.
+    pub(crate) fn disks_with_room(&self) -> BTreeSet<DiskNo> {
+        let disks = self.disks();
+        let good = disks.iter().filter(|disk| disk.health() == Health::Good);
+        good.map(|disk| disk.number).collect()
+    }
+
     /// Blocks that were missing or rotten when a reader wanted them, since the start.
     pub fn damaged_reads(&self) -> u64 {
         self.damaged_reads.load(Ordering::Relaxed)

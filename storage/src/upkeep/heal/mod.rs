@@ -275,12 +275,16 @@ impl Healer {
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut next_survey = Duration::ZERO;
         let mut next_queue = Duration::ZERO;
+        let mut took_data = BTreeSet::new();
         while !*stop.borrow() {
             let woken = tokio::select! {
                 () = self.clock.sleep(LOOK_EVERY) => false,
                 () = self.wake.notified() => true,
                 _ = stop.changed() => continue,
             };
+            let takes_data = self.pool.disks_with_room();
+            let woken = woken || !takes_data.is_subset(&took_data);
+            took_data = takes_data;
             let found = self.queue_damaged().await;
             if self.is_paused().await {
                 self.shared.lock().status.state = HealState::Paused;

@@ -251,6 +251,10 @@ fn a_full_disk_takes_deletes_and_no_data_until_there_is_room_again() {
         .unwrap();
     disk.flush_once();
     assert_eq!(outcomes.next(), (99, Ok(())));
+    let used = (1 << 20) - disk.space().free_bytes;
+    volume.set_total_bytes(used + (512 << 10) + 1);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(disk.health(), Health::Full, "the next write would fill it");
     volume.set_total_bytes(2 << 20);
     assert_eq!(disk.health(), Health::Full, "looks once a second");
     clock.advance(Duration::from_secs(1));
