@@ -8,7 +8,7 @@ use larder_erasure::Profile;
 use super::{AGAIN_AFTER, Audit, HealState, Healer};
 use crate::{
     clock::{Clock, SystemClock},
-    disk::{DiskOptions, MemoryVolume, OpenOptions, Volume, open_volumes},
+    disk::{DiskOptions, Health, MemoryVolume, OpenOptions, Volume, open_volumes},
     meta::{
         Meta,
         embedded::Embedded,
@@ -457,9 +457,18 @@ async fn the_loop_heals_by_itself_and_stops_when_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_room_is_healed_as_soon_as_there_is_some() {
     let world = World::new(4, 2, 2);
-    world.volumes[1].set_total_bytes(1 << 10);
     let running = world.open().await;
     running.create_bucket().await;
+    running.put_all(10).await;
+    let disk = running.pool.disks()[1].here().map(Arc::clone).unwrap();
+    let space = disk.space();
+    let used = space.total_bytes - space.free_bytes;
+    // Room for the metadata, and less than the reserve.
+    world.volumes[1].set_total_bytes(used + used / 16);
+    while disk.health() != Health::Full {
+        disk.space();
+        tokio::task::yield_now().await;
+    }
     running.put_all(10).await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let healing = tokio::spawn(Arc::clone(&running.healer).run(stopped));
