@@ -12,7 +12,7 @@
 //! - Nothing counts as damaged unless its record still says the same after the damage was seen, and its disk answers.
 //! - An extent is removed only if its blob was complete before the extents were listed, a checkpoint since then has settled what became of
 //!   the commit that could name it, and after that no record names it.
-//! - Memory is bounded: [`pass::INTACT_LIMIT`] hashes, [`pass::LEAKS_AT_ONCE`] extents, a step of some blobs.
+//! - Memory is bounded: `pass::INTACT_LIMIT` hashes, `pass::LEAKS_AT_ONCE` extents, a step of some blobs.
 
 mod memory;
 mod pass;

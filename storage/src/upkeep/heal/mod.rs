@@ -282,6 +282,8 @@ impl Healer {
                 () = self.wake.notified() => true,
                 _ = stop.changed() => continue,
             };
+            // A disk finds out that it has room again only when somebody asks.
+            self.pool.spaces().await;
             let takes_data = self.pool.disks_with_room();
             let woken = woken || !takes_data.is_subset(&took_data);
             took_data = takes_data;

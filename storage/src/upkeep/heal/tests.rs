@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use larder_erasure::Profile;
 
-use super::{AGAIN_AFTER, Audit, HealState, Healer};
+use super::{Audit, HealState, Healer};
 use crate::{
     clock::{Clock, SystemClock},
-    disk::{DiskOptions, Health, MemoryVolume, OpenOptions, Volume, open_volumes},
+    disk::{DiskOptions, MemoryVolume, OpenOptions, Volume, open_volumes},
     meta::{
         Meta,
         embedded::Embedded,
@@ -211,17 +211,6 @@ impl Running {
             }
         }
         panic!("healing does not come to an end");
-    }
-
-    /// Waits for less than the loop's pause after something that could not be healed.
-    async fn until(&self, wanted: impl Fn(&HealState) -> bool) {
-        let reached = async {
-            while !wanted(&self.healer.status().state) {
-                tokio::task::yield_now().await;
-            }
-        };
-        let limit = AGAIN_AFTER / 2;
-        tokio::time::timeout(limit, reached).await.unwrap();
     }
 
     async fn sweep(&self) {
@@ -451,33 +440,5 @@ async fn the_loop_heals_by_itself_and_stops_when_told() {
     let status = running.healer.status();
     assert!(status.healed_objects > 0, "{status:?}");
     assert_eq!(status.left, None::<Duration>);
-    assert_eq!(running.healer.audit().await.unwrap(), Audit::default());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_waits_for_room_is_healed_as_soon_as_there_is_some() {
-    let world = World::new(4, 2, 2);
-    let running = world.open().await;
-    running.create_bucket().await;
-    running.put_all(10).await;
-    let disk = running.pool.disks()[1].here().map(Arc::clone).unwrap();
-    let space = disk.space();
-    let used = space.total_bytes - space.free_bytes;
-    // Room for the metadata, and less than the reserve.
-    world.volumes[1].set_total_bytes(used + used / 16);
-    while disk.health() != Health::Full {
-        disk.space();
-        tokio::task::yield_now().await;
-    }
-    running.put_all(10).await;
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let healing = tokio::spawn(Arc::clone(&running.healer).run(stopped));
-    running
-        .until(|state| matches!(state, HealState::Waiting(_)))
-        .await;
-    world.volumes[1].set_total_bytes(1 << 30);
-    running.until(|state| *state == HealState::Idle).await;
-    stop.send_replace(true);
-    healing.await.unwrap();
     assert_eq!(running.healer.audit().await.unwrap(), Audit::default());
 }
