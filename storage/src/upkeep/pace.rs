@@ -18,7 +18,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::clock::Clock;
+use crate::{clock::Clock, varint};
 
 /// Clients count as being served for so long after the last thing that was done for one.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
@@ -100,6 +100,24 @@ pub struct PaceSettings {
     pub share_percent: u8,
     /// Bytes that the work reads or writes per second at most, whether clients are served or not. Default: no limit.
     pub max_bytes_per_second: Option<u64>,
+}
+
+impl PaceSettings {
+    /// Appends its form in the metadata: two varints, the share and the limit (0: none).
+    pub(super) fn put(self, out: &mut Vec<u8>) {
+        varint::put(out, u64::from(self.share_percent));
+        varint::put(out, self.max_bytes_per_second.unwrap_or(0));
+    }
+
+    /// What [`Self::put`] wrote, from the front of `input`.
+    pub(super) fn take(input: &mut &[u8]) -> Option<Self> {
+        let share_percent = u8::try_from(varint::take(input)?).ok()?;
+        let limit = varint::take(input)?;
+        Some(Self {
+            share_percent: share_percent.clamp(1, 100),
+            max_bytes_per_second: Some(limit).filter(|limit| *limit > 0),
+        })
+    }
 }
 
 impl Default for PaceSettings {

@@ -23,8 +23,7 @@ impl Memory {
     pub(super) fn encode(&self) -> Bytes {
         let mut out = vec![VERSION];
         varint::put(&mut out, u64::from(self.paused));
-        varint::put(&mut out, u64::from(self.pace.share_percent));
-        varint::put(&mut out, self.pace.max_bytes_per_second.unwrap_or(0));
+        self.pace.put(&mut out);
         varint::put(&mut out, self.whole.len() as u64);
         for disk in &self.whole {
             varint::put(&mut out, u64::from(disk.0));
@@ -36,8 +35,7 @@ impl Memory {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = bytes.strip_prefix(&[VERSION])?;
         let paused = varint::take(&mut input)? != 0;
-        let share_percent = u8::try_from(varint::take(&mut input)?).ok()?;
-        let limit = varint::take(&mut input)?;
+        let pace = PaceSettings::take(&mut input)?;
         let count = varint::take(&mut input)?;
         let mut whole = BTreeSet::new();
         for _ in 0..count {
@@ -45,10 +43,7 @@ impl Memory {
         }
         Some(Self {
             paused,
-            pace: PaceSettings {
-                share_percent: share_percent.clamp(1, 100),
-                max_bytes_per_second: Some(limit).filter(|limit| *limit > 0),
-            },
+            pace,
             whole,
         })
     }
