@@ -37,10 +37,11 @@ test-rust: ## Run the Rust tests of the workspace
 # The simulator is slow unoptimised and quick to build: its profile is that of the tests.
 SIM := cargo run --locked --quiet --package larder-simulation --bin larder-sim --
 
+# From a fixed seed on, so that what passes here passes in CI; new seeds are for `make soak`.
 sim: ## Simulate crashes, torn writes, rot and lost disks for two minutes (LARDER_SIM_SEEDS=1,2 replays runs)
-	$(SIM)
+	$(SIM) --from 1
 
-soak: ## The same for LARDER_SIM_SECONDS (default: an hour)
+soak: ## The same with new seeds for LARDER_SIM_SECONDS (default: an hour)
 	LARDER_SIM_SECONDS=$${LARDER_SIM_SECONDS:-3600} $(SIM)
 
 test-blackbox: build setup ## Run the black-box suites: S3 behaviour, clients, barman, crashes, power cuts (SUITE=tests/barman for one)

@@ -81,11 +81,7 @@ impl Faults {
             let fate = rng.next_u64() % 100;
             tracing::info!(slot, fate, "between lives");
             match fate {
-                0..10 => {
-                    world.images[slot] = world.empty_disk();
-                    // Another disk takes its place for good: the old one would be refused.
-                    self.old.retain(|(of, _)| *of != slot);
-                }
+                0..10 => self.replace(slot, world),
                 10..25 => self.vanished.push(slot),
                 25..40 => self.old.push((slot, world.images[slot].after_kill())),
                 40..50 => self.come_back_old(slot, world, rng),
@@ -101,6 +97,13 @@ impl Faults {
             world.images.swap(first, second);
             self.swapped = Some((first, second));
         }
+    }
+
+    /// An empty disk takes the place of the one in `slot` for good: the old one would be refused.
+    pub fn replace(&mut self, slot: usize, world: &mut World) {
+        tracing::info!(slot, "replaced");
+        world.images[slot] = world.empty_disk();
+        self.old.retain(|(of, _)| *of != slot);
     }
 
     fn come_back_old(&self, slot: usize, world: &mut World, rng: &dyn Rng) {

@@ -93,6 +93,16 @@ pub fn boot(
 }
 
 impl Machine {
+    /// Places of the disks that were refused or could not be opened.
+    pub fn slots_missing(&self) -> Vec<usize> {
+        let disks = self.pool.disks();
+        let missing = disks.iter().enumerate();
+        missing
+            .filter(|(_, disk)| disk.here().is_none())
+            .map(|(slot, _)| slot)
+            .collect()
+    }
+
     /// Recovers the metadata and opens the store.
     ///
     /// # Errors

@@ -183,9 +183,22 @@ impl Simulation {
 
     /// A life without faults in which all is healed. On every disk is then all that should be there, so that any others may be hit.
     fn become_whole(&mut self) -> Result<Option<Contents>, String> {
-        let Some(machine) = self.boot()? else {
+        let Some(mut machine) = self.boot()? else {
             return Ok(None);
         };
+        let refused = machine.slots_missing();
+        if !refused.is_empty() {
+            // Too rotten to be opened. Its message tells the operator what to do, and this is the operator.
+            self.end(&machine, End::Kill);
+            drop(machine);
+            for slot in refused {
+                self.faults.replace(slot, &mut self.world);
+            }
+            let Some(again) = self.boot()? else {
+                return Ok(None);
+            };
+            machine = again;
+        }
         let runtime = new_runtime()?;
         let mut driver = self.driver(&machine);
         let contents = runtime.block_on(self.heal_all(&machine, &mut driver));
