@@ -50,8 +50,9 @@ test-blackbox: build setup ## Run the black-box suites: S3 behaviour, clients, b
 setup: ## Get what the black-box suites need into .cache/
 	tests/setup.sh
 
-bench: build setup ## Measure Larder, beside the floors of this machine
+bench: build setup ## Measure Larder, beside the floors of this machine (50 GB of disk; tests/bench/upkeep.py --help)
 	.cache/venv/bin/python tests/bench/figures.py $(ARGS)
+	.cache/venv/bin/python tests/bench/upkeep.py
 
 bench-peers: build setup ## The same load on SeaweedFS and Larder in turns, as ratios
 	.cache/venv/bin/python tests/bench/peers.py $(ARGS)
