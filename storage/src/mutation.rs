@@ -32,11 +32,15 @@ pub enum Mutation {
     SkipTombstones,
     /// Healing commits what it has moved whatever became of the object meanwhile.
     SkipHealPreconditions,
+    /// Whoever looks for extents that no record names forgets that parts of uploads and objects have some.
+    LeakPartsOfObjects,
+    /// A scrub queues nothing of what it finds damaged.
+    ScrubForgetsDamage,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::SkipLogSync,
         Self::SkipSegmentNameSync,
         Self::SkipExtentSync,
@@ -50,6 +54,8 @@ impl Mutation {
         Self::SkipCopyHealing,
         Self::SkipTombstones,
         Self::SkipHealPreconditions,
+        Self::LeakPartsOfObjects,
+        Self::ScrubForgetsDamage,
     ];
 }
 

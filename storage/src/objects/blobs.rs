@@ -11,7 +11,10 @@ use super::{
     record::{Body, BucketRecord, Manifest, ObjectRecord, PartRecord, RecordError},
 };
 use crate::{
-    meta::{Entry, Revision, keys::heal_key},
+    meta::{
+        Entry, Revision,
+        keys::{UNTOLD, heal_key},
+    },
     stripes::BlobPlacement,
 };
 
@@ -219,15 +222,35 @@ impl Store {
         }
     }
 
-    /// Queues objects and parts for healing that are not queued yet.
+    /// Queues objects and parts for healing of which something is damaged that no record tells.
     ///
     /// # Errors
     /// Those of the metadata engine.
-    pub(crate) async fn queue_new_for_healing(&self, keys: &[Bytes]) -> Result<(), StoreError> {
+    pub(crate) async fn queue_damaged_for_healing(&self, keys: &[Bytes]) -> Result<(), StoreError> {
+        self.queue_unless(keys, UNTOLD, |queued| queued == UNTOLD)
+            .await
+    }
+
+    /// Queues objects and parts for healing whose records tell what they lack, and that are not queued yet.
+    ///
+    /// # Errors
+    /// Those of the metadata engine.
+    pub(crate) async fn queue_lacking_for_healing(&self, keys: &[Bytes]) -> Result<(), StoreError> {
+        self.queue_unless(keys, &[], |_| true).await
+    }
+
+    /// Queues keys unless an entry is there already that suffices.
+    async fn queue_unless(
+        &self,
+        keys: &[Bytes],
+        what: &[u8],
+        suffices: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), StoreError> {
         let mut fresh = BTreeSet::new();
         for key in keys {
             let queued = heal_key(key);
-            if self.inner.meta.get(&queued).await?.is_none() {
+            let found = self.inner.meta.get(&queued).await?;
+            if !found.is_some_and(|found| suffices(&found.value)) {
                 fresh.insert(queued);
             }
         }
@@ -235,7 +258,7 @@ impl Store {
         for chunk in fresh.chunks(QUEUE_AT_ONCE) {
             let mut draft = Draft::default();
             for queued in chunk {
-                draft.put(queued.clone(), Vec::new());
+                draft.put(queued.clone(), what.to_vec());
             }
             self.try_commit(draft).await?;
         }

@@ -132,7 +132,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Removes the parts of an upload but for those in `used`. False: one of them was moved meanwhile, so it must be done again.
+    /// Removes the parts of an upload but for those in `used`. False: one of them is being healed, or was moved meanwhile, so it must be
+    /// done again.
     async fn sweep_parts(
         &self,
         upload: u64,
@@ -141,7 +142,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let (from, to) = keys::parts(upload, 0);
         let mut pages = Pages::new(&*self.inner.meta, from, to, BATCH);
-        let mut batch = Vec::new();
+        let (mut batch, mut alone, mut all) = (Vec::new(), Vec::new(), true);
         while let Some(entry) = pages.next().await? {
             let number = keys::parse_part(&entry.key).ok_or(RecordError::BadKey)?;
             if used.is_some_and(|used| used.contains(number)) {
@@ -149,16 +150,25 @@ impl Store {
             }
             let placement = PartRecord::decode(&entry.value)?.placement;
             if let Some(placement) = placement.filter(BlobPlacement::is_extents) {
+                let Some(healing) = self.inner.healing.begin(placement.blob) else {
+                    all = false;
+                    continue;
+                };
+                // Until its record is gone as well: what is left of it is not to be healed.
+                alone.push(healing);
                 self.inner.pool.remove_blob(&placement).await;
                 swept.blobs += 1;
             }
             swept.parts += 1;
             batch.push((entry.key, entry.revision));
-            if batch.len() == BATCH / 2 && !self.delete_at(std::mem::take(&mut batch)).await? {
-                return Ok(false);
+            if batch.len() == BATCH / 2 {
+                all &= self.delete_at(std::mem::take(&mut batch)).await?;
+                alone.clear();
             }
         }
-        self.delete_at(batch).await
+        all &= self.delete_at(batch).await?;
+        drop(alone);
+        Ok(all)
     }
 
     /// Deletes keys that are still at these revisions; false, and none is deleted, if one is not: healing may have given it extents

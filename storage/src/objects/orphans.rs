@@ -7,7 +7,11 @@ use super::{
     pages::Pages,
     record::{Body, GarbageRecord, ObjectRecord, PartRecord, RecordError},
 };
-use crate::{disk::BlobId, stripes::BlobPlacement};
+use crate::{
+    disk::BlobId,
+    mutation::{self, Mutation},
+    stripes::BlobPlacement,
+};
 
 /// What a record names; a record that does not decode stops the sweep, since it might name anything.
 type PlacementOf = fn(&[u8]) -> Result<Option<BlobPlacement>, RecordError>;
@@ -47,6 +51,9 @@ impl Store {
         for ((first, to), placement_of) in named {
             if candidates.is_empty() {
                 break;
+            }
+            if first == keys::all_parts().0 && mutation::is_active(Mutation::LeakPartsOfObjects) {
+                continue;
             }
             self.strike_named(&mut candidates, first, to, placement_of)
                 .await?;

@@ -187,10 +187,11 @@ impl Verification {
             }
             data_bytes += blob.placement.size;
             self.note(outcome(blob, check));
-            if check.is_damaged() || check.lacks_shards() {
-                self.store
-                    .queue_new_for_healing(std::slice::from_ref(&blob.key))
-                    .await?;
+            let key = std::slice::from_ref(&blob.key);
+            if check.is_damaged() {
+                self.store.queue_damaged_for_healing(key).await?;
+            } else if check.lacks_shards() {
+                self.store.queue_lacking_for_healing(key).await?;
             }
         }
         Ok(VerifyStep::Read { bytes, data_bytes })

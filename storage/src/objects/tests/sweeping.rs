@@ -104,3 +104,29 @@ async fn pinned_tasks_do_not_hold_up_the_others() {
     drop(handle);
     assert_eq!(fixture.sweep().await.tasks, 1);
 }
+
+#[tokio::test]
+async fn a_part_that_is_being_healed_goes_later() {
+    let fixture = Fixture::with_bucket().await;
+    let id = fixture.start("a").await;
+    for part in 1..=2 {
+        fixture.part("a", id, part, LARGE).await.unwrap();
+    }
+    let disks = fixture.pool.disks();
+    let found = disks.here().flat_map(|disk| disk.extents().unwrap());
+    let (blob, _) = found.min().unwrap();
+    let of_one = extents(&fixture.pool) / 2;
+    let healing = fixture.store.begin_healing(blob).unwrap();
+    fixture
+        .store
+        .abort_upload(&bucket("bucket"), &key("a"), &id)
+        .await
+        .unwrap();
+    assert_eq!(fixture.sweep().await.waiting, 1);
+    let left = (extents(&fixture.pool), fixture.count(b'p').await);
+    assert_eq!(left, (of_one, 1), "the other one is gone");
+    drop(healing);
+    assert_eq!(fixture.sweep().await.waiting, 0);
+    let left = (extents(&fixture.pool), fixture.count(b'p').await);
+    assert_eq!(left, (0, 0));
+}

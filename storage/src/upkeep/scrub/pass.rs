@@ -22,6 +22,7 @@ use crate::{
             inspect::{Cover, Intact, LogStep, Suspect, Trace},
         },
     },
+    mutation::{self, Mutation},
     objects::{
         StoreError,
         blobs::{BlobWalk, NamedBlob, WalkPosition, WalkSpace, Walked, bucket_of},
@@ -415,7 +416,7 @@ impl Scrub {
                 Trace::Copy(..) => drop(renewed.insert(key, seq)),
             }
         }
-        self.queue(queued).await?;
+        self.queue_damaged(queued).await?;
         // Nobody looks for copies but this: they are made up for at once.
         for (key, seq) in renewed {
             if let Err(error) = self.engine.renew_copies(key, seq).await {
@@ -438,8 +439,11 @@ impl Scrub {
         })
     }
 
-    async fn queue(&self, keys: Vec<Bytes>) -> Result<(), Stop> {
-        Ok(self.store.queue_new_for_healing(&keys).await?)
+    async fn queue_damaged(&self, keys: Vec<Bytes>) -> Result<(), Stop> {
+        if mutation::is_active(Mutation::ScrubForgetsDamage) {
+            return Ok(());
+        }
+        Ok(self.store.queue_damaged_for_healing(&keys).await?)
     }
 
     // Extents.
@@ -506,7 +510,7 @@ impl Scrub {
         let is_member = |disk| disks.entry(disk).is_some();
         let mut places = blob.placement.shards.iter();
         if !places.all(|place| place.disk().is_some_and(is_member)) {
-            self.queue(vec![blob.key]).await?;
+            self.store.queue_lacking_for_healing(&[blob.key]).await?;
         }
         Ok(())
     }
@@ -541,8 +545,10 @@ impl Scrub {
         if check.lost_stripes > 0 && check.is_damaged() {
             tracing::error!(key = ?blob.key, stripes = check.lost_stripes, "an object can't be read any more: too few shards are good");
         }
-        if check.is_damaged() || check.lacks_shards() {
-            self.queue(vec![blob.key]).await?;
+        if check.is_damaged() {
+            self.queue_damaged(vec![blob.key]).await?;
+        } else if check.lacks_shards() {
+            self.store.queue_lacking_for_healing(&[blob.key]).await?;
         }
         Ok(())
     }

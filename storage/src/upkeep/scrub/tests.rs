@@ -19,7 +19,7 @@ use crate::{
     },
     rng::SeededRng,
     stripes::{FinishedBlob, PoolDisk, PoolOptions},
-    upkeep::{VerifyOutcome, VerifyStep},
+    upkeep::{VerifyOutcome, VerifyStep, heal::Healer},
 };
 
 const SMALL: usize = 3000;
@@ -375,6 +375,29 @@ async fn an_extent_that_is_gone_queues_its_part() {
     let queued = running.queued().await;
     assert_eq!(queued.len(), 1);
     assert_eq!(queued[0][0], b'p');
+    running.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_pass_finds_rotten_is_healed_and_the_next_pass_finds_nothing() {
+    let world = World::new();
+    let running = world.open().await;
+    running.fill().await;
+    let rotten = [
+        &body(100, LARGE)[40_000..40_100],
+        &body(5, SMALL)[100..140],
+        &body(101, LARGE)[..1000],
+    ];
+    for what in rotten {
+        assert!((0..4).any(|slot| world.rot(slot, what)));
+    }
+    assert_eq!(running.pass().await.damage, 3);
+    let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+    let healer = Healer::new(Arc::clone(&running.engine), running.store.clone(), clock);
+    let round = healer.round().await.unwrap();
+    assert_eq!((round.healed, round.failed, round.lost), (3, 0, 0));
+    assert_eq!(running.queued().await, Vec::<Bytes>::new());
+    assert_eq!(running.pass().await.damage, 0);
     running.close();
 }
 
