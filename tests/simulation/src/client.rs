@@ -667,7 +667,8 @@ fn conditions(condition: &Condition) -> WriteConditions {
     }
 }
 
-fn bucket() -> Result<BucketName, StoreError> {
+/// The bucket's name.
+pub(crate) fn bucket() -> Result<BucketName, StoreError> {
     BucketName::parse(BUCKET).map_err(|error| StoreError::Unreadable(error.to_string()))
 }
 

@@ -13,7 +13,7 @@ use larder_storage::{
     objects::{Store, StoreOptions},
     rng::{Rng, SeededRng},
     stripes::{Pool, PoolDisk, PoolOptions},
-    upkeep::heal::Healer,
+    upkeep::{Scrub, ScrubSettings, heal::Healer},
 };
 
 use crate::{
@@ -47,6 +47,8 @@ pub struct Process {
     pub pool: Arc<Pool>,
     /// What heals.
     pub healer: Arc<Healer>,
+    /// What reads and verifies the disks.
+    pub scrub: Arc<Scrub>,
     /// What recovery found.
     pub report: RecoveryReport,
 }
@@ -124,12 +126,22 @@ impl Machine {
             };
             let store = Store::new(meta, Arc::clone(&pool), Arc::clone(&clock), rng, digest)
                 .with_options(options);
-            let healer = Healer::new(Arc::clone(&engine), store.clone(), clock);
+            let healer = Healer::new(Arc::clone(&engine), store.clone(), Arc::clone(&clock));
+            let (engine_of_scrub, store_of_scrub) = (Arc::clone(&engine), store.clone());
+            let settings = ScrubSettings::default();
+            let scrub = Scrub::new(
+                engine_of_scrub,
+                store_of_scrub,
+                Arc::clone(&pool),
+                clock,
+                settings,
+            );
             Ok(Process {
                 store,
                 engine,
                 pool,
                 healer,
+                scrub,
                 report,
             })
         }

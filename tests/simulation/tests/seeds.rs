@@ -10,15 +10,28 @@ const REGRESSIONS: &[u64] = &[
     // A disk whose log can't be read stopped the start instead of being given up.
     2, //
     // A commit that recovery adopted with fewer shards than its profile was served before they were made up for.
-    4, 18, 19, 36, 41, 45, 100, //
+    4,
+    18,
+    19,
+    36,
+    41,
+    45,
+    100, //
     // The same, when the process died between the epoch frame and the making up.
     124, //
     // Extents of objects that were deleted while their disk was away stayed for ever.
     6, //
     // A copy of an adopted commit in a segment that claimed to be younger: its tombstone was dropped too early.
-    16, 21, 80, 114,
+    16,
+    21,
+    80,
+    114,
     // A disk too rotten to be opened was waited for for ever: by the simulation, which has to replace it as its message says.
     1_795_898_365_648,
+    // A part was swept while it was being healed, which took its disk out.
+    149, //
+    // A disk that was replaced was held against a scrub which had found it damaged: by the simulation.
+    74,
 ];
 
 fn check(seeds: impl IntoIterator<Item = u64>) {
