@@ -75,10 +75,23 @@ impl Extents {
     ) -> Result<Box<dyn ExtentWriter>, DiskError> {
         self.status.check_room()?;
         let path = extent_path(blob, shard_index);
-        self.start(blob, path, None)
+        let file = || self.volume.create(&path);
+        self.start(blob, &path, None, file)
     }
 
-    /// As [`Self::create`], for an extent that may be there: until the new one is finished it stays what it was, and those who have
+    /// As [`Self::create`], for an extent that nobody will read soon.
+    pub(super) fn create_once(
+        &self,
+        blob: BlobId,
+        shard_index: u8,
+    ) -> Result<Box<dyn ExtentWriter>, DiskError> {
+        self.status.check_room()?;
+        let path = extent_path(blob, shard_index);
+        let file = || self.volume.create_once(&path);
+        self.start(blob, &path, None, file)
+    }
+
+    /// As [`Self::create_once`], for an extent that may be there: until the new one is finished it stays what it was, and those who have
     /// it open keep it.
     pub(super) fn replace(
         &self,
@@ -89,22 +102,24 @@ impl Extents {
         let path = extent_path(blob, shard_index);
         let temporary = temporary(&path);
         self.remove_file(&temporary)?;
-        self.start(blob, temporary, Some(path))
+        let file = || self.volume.create_once(&temporary);
+        self.start(blob, &temporary, Some(path), file)
     }
 
     fn start(
         &self,
         blob: BlobId,
-        path: String,
+        path: &str,
         replaces: Option<String>,
+        create: impl FnOnce() -> Result<Arc<dyn VolumeFile>, DiskError>,
     ) -> Result<Box<dyn ExtentWriter>, DiskError> {
         let directory = self.directory(fan_out(blob))?;
-        let file = self.volume.create(&path)?;
+        let file = create()?;
         Ok(Box::new(Writer {
             volume: Arc::clone(&self.volume),
             status: Arc::clone(&self.status),
             directory,
-            path,
+            path: path.to_owned(),
             replaces,
             file,
             length_bytes: 0,
@@ -128,6 +143,16 @@ impl Extents {
         self.status.check()?;
         let path = extent_path(blob, shard_index);
         Ok(Arc::new(FileReader(self.volume.open_uncached(&path)?)))
+    }
+
+    pub(super) fn open_once(
+        &self,
+        blob: BlobId,
+        shard_index: u8,
+    ) -> Result<Arc<dyn ReadAt>, DiskError> {
+        self.status.check()?;
+        let path = extent_path(blob, shard_index);
+        Ok(Arc::new(FileReader(self.volume.open_once(&path)?)))
     }
 
     pub(super) fn remove(&self, blob: BlobId, shard_index: u8) -> Result<(), DiskError> {
@@ -208,6 +233,8 @@ impl Writer {
 
     fn sync(&self) -> Result<(), DiskError> {
         if let Some(path) = &self.replaces {
+            // What is written once is all in the file only now.
+            self.file.sync_data()?;
             return self.volume.rename_durable(&self.path, path);
         }
         if !mutation::is_active(Mutation::SkipExtentSync) {

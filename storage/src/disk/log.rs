@@ -326,6 +326,14 @@ impl Disk for LogDisk {
         self.extents.create(blob, shard_index)
     }
 
+    fn create_extent_once(
+        &self,
+        blob: BlobId,
+        shard_index: u8,
+    ) -> Result<Box<dyn ExtentWriter>, DiskError> {
+        self.extents.create_once(blob, shard_index)
+    }
+
     fn replace_extent(
         &self,
         blob: BlobId,
@@ -344,6 +352,14 @@ impl Disk for LogDisk {
         shard_index: u8,
     ) -> Result<Arc<dyn ReadAt>, DiskError> {
         self.extents.open_uncached(blob, shard_index)
+    }
+
+    fn open_extent_once(
+        &self,
+        blob: BlobId,
+        shard_index: u8,
+    ) -> Result<Arc<dyn ReadAt>, DiskError> {
+        self.extents.open_once(blob, shard_index)
     }
 
     fn remove_extent(&self, blob: BlobId, shard_index: u8) -> Result<(), DiskError> {

@@ -355,8 +355,17 @@ pub trait Disk: Send + Sync + Debug {
         blob: BlobId,
         shard_index: u8,
     ) -> Result<Box<dyn ExtentWriter>, DiskError>;
+    /// As [`Disk::create_extent`], for an extent that nobody will read soon: goes past the page cache, where that is possible. Blocks.
+    ///
+    /// # Errors
+    /// [`DiskError`], also where there is one of this name.
+    fn create_extent_once(
+        &self,
+        blob: BlobId,
+        shard_index: u8,
+    ) -> Result<Box<dyn ExtentWriter>, DiskError>;
     /// Starts an extent that takes the place of the one of the same name, if there is one, when it is finished: atomically, and
-    /// those who have the old one open keep it. Blocks.
+    /// those who have the old one open keep it. Goes past the page cache, where that is possible. Blocks.
     ///
     /// # Errors
     /// [`DiskError`].
@@ -379,6 +388,13 @@ pub trait Disk: Send + Sync + Debug {
         blob: BlobId,
         shard_index: u8,
     ) -> Result<Arc<dyn ReadAt>, DiskError>;
+    /// As [`Disk::open_extent`], for reading from front to back what nobody will read again soon: leaves the page cache as it is, where
+    /// that is possible.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`].
+    fn open_extent_once(&self, blob: BlobId, shard_index: u8)
+    -> Result<Arc<dyn ReadAt>, DiskError>;
     /// Removes an extent, and what a crash left of one that was to replace it; absence is no error.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub mod fault;
 pub(super) mod local;
 #[cfg(any(test, feature = "testing"))]
 pub(super) mod memory;
+mod once;
 pub(super) mod patient;
 pub(super) mod watched;
 
@@ -54,6 +55,22 @@ pub trait Volume: Send + Sync + Debug {
     /// As [`Volume::open`].
     fn open_uncached(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
         self.open(path)
+    }
+    /// As [`Volume::open`], for reading from front to back what nobody will read again soon: the system reads ahead, and what that brings
+    /// into the page cache is dropped again. [`ReadMode::CachedOnly`] makes no sense of such a file.
+    ///
+    /// # Errors
+    /// As [`Volume::open`].
+    fn open_once(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        self.open(path)
+    }
+    /// As [`Volume::create`], for writing from front to back what nobody will read soon: goes past the page cache, where the file system
+    /// allows it. All of it is in the file only after [`VolumeFile::sync_data`]; until then it is not to be read, cut, or opened again.
+    ///
+    /// # Errors
+    /// As [`Volume::create`].
+    fn create_once(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        self.create(path)
     }
     /// Creates a directory whose parent exists; true if it was not there. Durable after [`Volume::sync_dir`] of the parent.
     ///

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Data bytes that one step of a reader fetches (at least one stripe).
-pub(super) const BATCH_BYTES: usize = 512 << 10;
+const BATCH_BYTES: usize = 512 << 10;
 
 /// A run of a blob's bytes, handed out in order. Holds its files open: it outlives overwrites and deletes.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub(super) struct Source {
     pub(super) layout: Layout,
     /// Per shard, opened when first wanted: the file and where the shard starts in it, or `None` when it can't be had.
     files: Vec<Mutex<FileState>>,
+    /// Extents are read from front to back, by nobody else.
+    is_once: bool,
     /// Whether a shard was missing or rotten on a disk that answers: what no record tells.
     is_damaged: AtomicBool,
 }
@@ -174,7 +176,16 @@ impl Source {
             layout: placement.layout(),
             placement,
             files,
+            is_once: false,
             is_damaged: AtomicBool::new(false),
+        }
+    }
+
+    /// For reading extents from front to back, when nobody will read them again soon.
+    pub(super) fn new_once(pool: &Arc<Pool>, placement: BlobPlacement) -> Self {
+        Self {
+            is_once: true,
+            ..Self::new(pool, placement)
         }
     }
 
@@ -252,9 +263,13 @@ impl Source {
                 disk.open_segment(address.segment).map(|file| (file, base))
             }
             ShardPlace::Extent(_) => {
-                let index = u8::try_from(shard).unwrap_or(u8::MAX);
-                disk.open_extent(self.placement.blob, index)
-                    .map(|file| (file, 0))
+                let (blob, index) = (self.placement.blob, u8::try_from(shard).unwrap_or(u8::MAX));
+                let opened = if self.is_once {
+                    disk.open_extent_once(blob, index)
+                } else {
+                    disk.open_extent(blob, index)
+                };
+                opened.map(|file| (file, 0))
             }
         };
         opened

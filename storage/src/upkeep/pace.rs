@@ -211,6 +211,11 @@ impl Pace {
         self.budget.lock().settings
     }
 
+    /// Whether clients are served now, so that work should come in small pieces.
+    pub fn serves_clients(&self) -> bool {
+        self.load.is_active()
+    }
+
     /// The beginning of a unit of work, for [`Pace::rest_since`].
     pub fn begin(&self) -> Duration {
         self.clock.monotonic()

@@ -29,6 +29,7 @@ pub fn disk_suite(make: &dyn Fn() -> Box<dyn DiskFixture>) {
     frames_of_any_size_up_to_the_limit_pass(&mut *make());
     extents_are_read_back(&mut *make());
     unfinished_extents_vanish(&mut *make());
+    extents_written_and_read_once_are_like_others(&mut *make());
     an_extent_is_replaced_when_the_new_one_is_finished(&mut *make());
     concurrent_extents_all_arrive(&mut *make());
     missing_things_are_not_found(&mut *make());
@@ -349,6 +350,40 @@ fn an_extent_is_replaced_when_the_new_one_is_finished(fixture: &mut dyn DiskFixt
     assert_eq!(old, [1], "who has the old one open keeps it");
     disk.remove_extent(blob, 3).unwrap();
     assert_eq!(disk.extents(), Ok(vec![]));
+}
+
+fn extents_written_and_read_once_are_like_others(fixture: &mut dyn DiskFixture) {
+    let disk = fixture.open();
+    let blob = BlobId(0x0908);
+    let bytes: Vec<u8> = (0_u32..700_001).map(|i| (i * 7 % 251) as u8).collect();
+    let mut writer = disk.create_extent_once(blob, 1).unwrap();
+    for piece in bytes.chunks(131_088) {
+        writer.append(piece).unwrap();
+    }
+    assert!(
+        disk.create_extent_once(blob, 1).is_err(),
+        "the name is taken"
+    );
+    writer.finish().unwrap();
+    for file in [disk.open_extent_once(blob, 1), disk.open_extent(blob, 1)] {
+        let (file, mut read) = (file.unwrap(), vec![0; bytes.len()]);
+        file.read_exact_at(&mut read, 0, ReadMode::MayBlock)
+            .unwrap();
+        assert!(read == bytes);
+        let beyond = file.read_exact_at(&mut [0], bytes.len() as u64, ReadMode::MayBlock);
+        assert!(
+            matches!(beyond, Err(DiskError::ShortRead { .. })),
+            "{beyond:?}"
+        );
+    }
+    let mut writer = disk.create_extent_once(blob, 2).unwrap();
+    writer.append(&bytes).unwrap();
+    drop(writer);
+    assert_eq!(
+        disk.extents(),
+        Ok(vec![(blob, 1)]),
+        "what is not finished vanishes"
+    );
 }
 
 fn unfinished_extents_vanish(fixture: &mut dyn DiskFixture) {

@@ -2,27 +2,26 @@
 //!
 //! `O_DIRECT` where the file system takes it. Elsewhere what had to come from the device is dropped from the page cache again, and what was
 //! cached already is read from there: then it is the cache that is verified.
-#![expect(unsafe_code, reason = "posix_fadvise has no safe wrapper in std")]
-
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::{
-        fd::AsRawFd,
-        unix::fs::{FileExt, OpenOptionsExt},
-    },
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use parking_lot::Mutex;
 
-use super::{DiskError, ReadMode, VolumeFile, io_error, local::read_nowait, refusal};
+use super::{
+    DiskError, ReadMode, VolumeFile, io_error,
+    local::{advise, read_nowait},
+    refusal,
+};
 
-/// Offsets, lengths and memory of direct reads are multiples of this: the largest sector in use.
-const ALIGN: usize = 4096;
-/// Bytes of one direct read at most.
-const PIECE_BYTES: usize = 1 << 20;
+/// Offsets, lengths and memory of direct reads and writes are multiples of this: the largest sector in use.
+pub(super) const ALIGN: usize = 4096;
+/// Bytes of one direct read or write at most.
+pub(super) const PIECE_BYTES: usize = 1 << 20;
 
 /// A file that is read and never written.
 #[derive(Debug)]
@@ -83,24 +82,13 @@ impl DirectFile {
             return Ok(read);
         }
         let read = read_some(&self.file, buf, offset)?;
-        let (start, length) = (i64::try_from(offset), i64::try_from(read));
-        if let (Ok(start), Ok(length)) = (start, length) {
-            // SAFETY: the descriptor is open for as long as `self.file` lives; no memory is passed.
-            let _ = unsafe {
-                libc::posix_fadvise(
-                    self.file.as_raw_fd(),
-                    start,
-                    length,
-                    libc::POSIX_FADV_DONTNEED,
-                )
-            };
-        }
+        advise(&self.file, offset, read as u64, libc::POSIX_FADV_DONTNEED);
         Ok(read)
     }
 }
 
 /// Fills `buf` as far as the file goes.
-fn read_some(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_some(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buf.len() {
         match file.read_at(&mut buf[filled..], offset + filled as u64) {

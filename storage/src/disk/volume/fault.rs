@@ -305,6 +305,16 @@ impl<V: Volume> Volume for FaultVolume<V> {
         Ok(self.wrap(path, self.inner.open_uncached(path)?))
     }
 
+    fn open_once(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        self.script.begin(Operation::Open, path)?;
+        Ok(self.wrap(path, self.inner.open_once(path)?))
+    }
+
+    fn create_once(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        self.script.begin(Operation::Open, path)?;
+        Ok(self.wrap(path, self.inner.create_once(path)?))
+    }
+
     fn create_dir(&self, path: &str) -> Result<bool, DiskError> {
         self.script.begin(Operation::Open, path)?;
         self.inner.create_dir(path)

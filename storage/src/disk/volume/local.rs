@@ -4,7 +4,7 @@
 //! the answer is [`DiskError::NotCached`], and the caller reads again from a thread that may block.
 #![expect(
     unsafe_code,
-    reason = "preadv2, statvfs and sync_file_range have no safe wrapper in std"
+    reason = "preadv2, statvfs, posix_fadvise and sync_file_range have no safe wrapper in std"
 )]
 
 use std::{
@@ -20,8 +20,10 @@ use std::{
 };
 
 use super::{
-    DiskError, Listed, ReadMode, Space, Volume, VolumeFile, VolumeLock, direct::DirectFile,
+    DiskError, Listed, ReadMode, Space, Volume, VolumeFile, VolumeLock,
+    direct::DirectFile,
     durable_rename, io_error,
+    once::{ReadOnce, WriteOnce},
 };
 
 /// A directory of the machine.
@@ -94,6 +96,20 @@ impl Volume for LocalVolume {
         let path = self.resolve(path);
         let file = DirectFile::open(&path, &self.direct).map_err(failed("open", &path))?;
         Ok(Arc::new(file))
+    }
+
+    fn open_once(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        let path = self.resolve(path);
+        let file = ReadOnce::open(&path).map_err(failed("open", &path))?;
+        Ok(Arc::new(file))
+    }
+
+    fn create_once(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        let full = self.resolve(path);
+        match WriteOnce::create(&full).map_err(failed("create", &full))? {
+            Some(file) => Ok(Arc::new(file)),
+            None => self.create(path),
+        }
     }
 
     fn create_dir(&self, path: &str) -> Result<bool, DiskError> {
@@ -261,6 +277,15 @@ impl VolumeFile for LocalFile {
     fn truncate(&self, len_bytes: u64) -> Result<(), DiskError> {
         self.file.set_len(len_bytes).map_err(self.error("truncate"))
     }
+}
+
+/// Tells the system how a range of a file (to its end where `bytes` is 0) is used. A hint.
+pub(super) fn advise(file: &File, offset: u64, bytes: u64, advice: libc::c_int) {
+    let (Ok(offset), Ok(bytes)) = (offset.try_into(), bytes.try_into()) else {
+        return;
+    };
+    // SAFETY: the descriptor is open for as long as `file` lives; no memory is passed.
+    let _ = unsafe { libc::posix_fadvise(file.as_raw_fd(), offset, bytes, advice) };
 }
 
 /// One `preadv2` with `RWF_NOWAIT`: what is in the page cache, or `EAGAIN`.

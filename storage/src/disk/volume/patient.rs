@@ -213,6 +213,22 @@ impl Volume for PatientVolume {
         Ok(self.wrap(file))
     }
 
+    fn open_once(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        let path = path.to_owned();
+        let file = self
+            .hand
+            .run("open", move |volume| volume.open_once(&path))?;
+        Ok(self.wrap(file))
+    }
+
+    fn create_once(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        let path = path.to_owned();
+        let file = self
+            .hand
+            .run("create", move |volume| volume.create_once(&path))?;
+        Ok(self.wrap(file))
+    }
+
     fn create_dir(&self, path: &str) -> Result<bool, DiskError> {
         let path = path.to_owned();
         self.hand

@@ -48,6 +48,16 @@ impl Volume for WatchedVolume {
         Ok(self.wrap(opened?))
     }
 
+    fn open_once(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        let opened = self.flight.run("open", || self.inner.open_once(path));
+        Ok(self.wrap(opened?))
+    }
+
+    fn create_once(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
+        let created = self.flight.run("create", || self.inner.create_once(path));
+        Ok(self.wrap(created?))
+    }
+
     fn create_dir(&self, path: &str) -> Result<bool, DiskError> {
         self.flight
             .run("create directory", || self.inner.create_dir(path))

@@ -76,10 +76,11 @@ const PAGE: usize = 256;
 /// Records that are healed at the same time at most.
 const AT_ONCE: usize = 64;
 /// Memory that healing takes at most, in units of [`UNIT_BYTES`].
-const UNITS: usize = 32;
+const UNITS: usize = 128;
 const UNIT_BYTES: u64 = 256 << 10;
-/// Units of a blob in extents: two batches of all shards.
-const EXTENT_UNITS: u32 = 8;
+/// What healing reads or writes of a shard at a time while clients are served, and while not.
+const GENTLE_BYTES: u64 = 256 << 10;
+const FULL_BYTES: u64 = 1 << 20;
 /// The time over which the rate is taken.
 const RATE_OVER: Duration = Duration::from_secs(30);
 
@@ -153,6 +154,14 @@ struct Breath {
 
 #[async_trait]
 impl Rest for Breath {
+    fn unit_bytes(&self) -> u64 {
+        if self.pace.serves_clients() {
+            GENTLE_BYTES
+        } else {
+            FULL_BYTES
+        }
+    }
+
     async fn rest(&self, bytes: u64) {
         let busy = self.account();
         self.pace.rest(busy, bytes).await;

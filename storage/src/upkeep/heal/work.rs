@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    EXTENT_UNITS, Healer, UNIT_BYTES, UNITS, key_of,
+    FULL_BYTES, Healer, UNIT_BYTES, UNITS, key_of,
     survey::{Need, Standings, Verdict},
 };
 use crate::{
@@ -108,7 +108,7 @@ impl Healer {
         }
         let extents = row.value.as_ref().and_then(|value| extents_of(key, value));
         let outcome = if let Some(placement) = extents {
-            let _room = self.room(EXTENT_UNITS).await;
+            let _room = self.room(self.extent_units(&placement)).await;
             self.heal_extents(key, &placement, is_deep, standings)
                 .await?
         } else {
@@ -121,6 +121,18 @@ impl Healer {
             self.note_healed(verdict.bytes);
         }
         Ok(outcome)
+    }
+
+    /// Units of memory for a blob in extents: two batches of `k` shards and of what is written. All while clients are served: one blob at
+    /// a time then.
+    fn extent_units(&self, placement: &BlobPlacement) -> u32 {
+        let all = u32::try_from(UNITS).unwrap_or(u32::MAX);
+        if self.breath.pace.serves_clients() {
+            return all;
+        }
+        let shards = placement.profile.data() as u64 + 1;
+        let units = (2 * shards * FULL_BYTES).div_ceil(UNIT_BYTES);
+        u32::try_from(units).unwrap_or(u32::MAX).min(all)
     }
 
     async fn room(&self, units: u32) -> Option<OwnedSemaphorePermit> {
