@@ -86,6 +86,22 @@ pub enum ChangeError {
         /// Disks that it needs.
         needed: usize,
     },
+    /// The others have too little room for what a disk holds.
+    #[error(
+        "disk {number} ({location}) can't be drained: it holds {needed_bytes} bytes of objects, and the other disks have room for {room_bytes} of them; \
+         {} more are needed: add a disk, or delete objects",
+        needed_bytes.saturating_sub(*room_bytes)
+    )]
+    NoRoom {
+        /// Its number.
+        number: u16,
+        /// Its directory.
+        location: String,
+        /// Bytes of shards on it.
+        needed_bytes: u64,
+        /// What the others can take of them.
+        room_bytes: u64,
+    },
     /// Something is still on a disk that is to be removed.
     #[error(
         "disk {number} ({location}) is not drained: {left}. Without it, {weakened} objects and other records would be kept less safely than now, \
@@ -243,7 +259,9 @@ impl DiskSet {
     pub async fn cancel_drain(self: &Arc<Self>, number: DiskNo) -> Result<(), ChangeError> {
         let _alone = self.one_at_a_time.lock().await;
         self.entry(number)?;
-        self.set_role(number, Role::Member).await
+        self.set_role(number, Role::Member).await?;
+        self.parts.healer.wake();
+        Ok(())
     }
 
     /// Has a disk get nothing new, and what it holds move to the others. Remembered over restarts.
@@ -252,9 +270,10 @@ impl DiskSet {
     /// [`ChangeError`]: it goes on as before.
     pub async fn drain(self: &Arc<Self>, number: DiskNo) -> Result<(), ChangeError> {
         let _alone = self.one_at_a_time.lock().await;
-        self.entry(number)?;
+        let entry = self.entry(number)?;
         let usage = self.usage().await?;
         self.check_left_without(number, &usage)?;
+        self.check_room_without(&entry, &usage).await?;
         self.set_role(number, Role::Draining).await?;
         self.note_drain(number);
         self.copy_deletions().await
@@ -393,6 +412,51 @@ impl DiskSet {
             what,
             profile: profile.to_string(),
             needed: profile.total(),
+        })
+    }
+
+    /// Of each blob a disk can take one shard; so one with much room is of little use if it has a shard of most already.
+    async fn check_room_without(&self, entry: &PoolDisk, usage: &Usage) -> Result<(), ChangeError> {
+        if entry.role == Role::Draining {
+            return Ok(());
+        }
+        let spaces = self.parts.pool.spaces().await;
+        let disks = self.parts.pool.disks();
+        let takes = |disk: &&PoolDisk| {
+            disk.role == Role::Member
+                && disk.number != entry.number
+                && disk.health() == Health::Good
+        };
+        let room = |disk: &PoolDisk| {
+            let free = spaces.get(&disk.number).map_or(0, |space| space.free_bytes);
+            let reserve = spaces
+                .get(&disk.number)
+                .map_or(0, |space| self.parts.options.disk.reserve_bytes(*space));
+            let further = usage
+                .one_of_each_bytes
+                .saturating_sub(usage.on(disk.number).bytes);
+            free.saturating_sub(reserve).min(further)
+        };
+        let room_bytes = disks
+            .iter()
+            .filter(takes)
+            .map(room)
+            .fold(0, u64::saturating_add);
+        // What other disks are being drained of goes there as well.
+        let others = disks.iter().filter(|disk| disk.role == Role::Draining);
+        let promised = others
+            .map(|disk| usage.on(disk.number).bytes)
+            .fold(0, u64::saturating_add);
+        let room_bytes = room_bytes.saturating_sub(promised);
+        let needed_bytes = usage.on(entry.number).bytes;
+        if needed_bytes <= room_bytes {
+            return Ok(());
+        }
+        Err(ChangeError::NoRoom {
+            number: entry.number.0,
+            location: entry.location.clone(),
+            needed_bytes,
+            room_bytes,
         })
     }
 

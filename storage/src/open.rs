@@ -1,7 +1,7 @@
 //! Putting the layers together: from directories to a store.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -40,7 +40,7 @@ pub const DEFAULT_DISK_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct OpenSettings {
     /// One directory per disk, in a fixed order.
     pub data: Vec<PathBuf>,
-    /// How new blobs are coded; by number of disks where `None`.
+    /// How new blobs are coded. `None`: as since the cluster was made, and by number of disks when it is.
     pub profile: Option<Profile>,
     /// The view's engine.
     pub engine: Engine,
@@ -241,13 +241,14 @@ impl Parts {
                 disks: count,
             });
         }
-        let opened = open_disks(settings, rng).await?;
+        let mut opened = open_disks(settings, rng).await?;
         // A disk that is on its way out should not widen what is written until it is.
         let staying = opened.disks.iter().filter(|disk| disk.role == Role::Member);
-        let profile = settings
-            .profile
-            .or_else(|| default_profile(staying.count()))
-            .ok_or(OpenError::NoDisks)?;
+        let staying = staying.count();
+        let profile = match settings.profile {
+            Some(profile) => profile,
+            None => remembered_profile(&mut opened, staying).ok_or(OpenError::NoDisks)?,
+        };
         let dirs = opened.disks.iter().zip(&settings.data);
         let dirs: HashMap<_, _> = dirs.map(|(slot, dir)| (slot.number, dir.clone())).collect();
         let dirs = Arc::new(RwLock::new(dirs));
@@ -272,11 +273,39 @@ impl Parts {
     }
 }
 
+/// The profile that the cluster has had from its beginning, whatever disks have come since.
+fn remembered_profile(opened: &mut Opened, staying: usize) -> Option<Profile> {
+    let default = default_profile(staying)?;
+    let known = opened.profile.as_deref();
+    let known = known.and_then(|profile| profile.parse::<Profile>().ok());
+    let Some(known) = known else {
+        // Made by a release that did not write it down: so it is from the next change of the disks on.
+        opened.roster.remember_profile(&default.to_string());
+        return Some(default);
+    };
+    if known.total() > staying {
+        opened.reports.push(format!(
+            "this cluster began with profile {known}, for which {staying} disks are too few: new objects get {default}"
+        ));
+        return Some(default);
+    }
+    if known != default {
+        opened.reports.push(format!(
+            "new objects get profile {known}, as since the beginning of this cluster; for {staying} disks --profile {default} is another choice"
+        ));
+    }
+    Some(known)
+}
+
 /// Off the async threads: it blocks, for as long as a disk may take.
 async fn open_disks(settings: &OpenSettings, rng: &Arc<dyn Rng>) -> Result<Opened, OpenError> {
     let (data, rng) = (settings.data.clone(), Arc::clone(rng));
     let options = disk::OpenOptions {
         patience: Some(settings.disk_timeout),
+        profile: settings
+            .profile
+            .or_else(|| default_profile(settings.data.len()))
+            .map(|profile| profile.to_string()),
         ..settings.disks.clone()
     };
     let work = move || disk::open_local(&data, &options, &*rng);
@@ -461,6 +490,11 @@ impl Storage {
             damaged_reads: self.pool.damaged_reads(),
             writable: good >= Pool::write_quorum(self.pool.profile()),
         })
+    }
+
+    /// The disks that are emptier than they should be, and how many bytes of shards each gets before the others do.
+    pub fn wanting(&self) -> BTreeMap<DiskNo, u64> {
+        self.pool.favoured()
     }
 
     /// Where the disks are that can be used.

@@ -1,5 +1,6 @@
 """Every disk of a running server is swapped out while clients write, read and delete: by add, drain and remove, and by replacing one that died."""
 
+import contextlib
 import json
 import os
 import random
@@ -256,3 +257,67 @@ def test_a_drain_outlives_a_kill_and_can_be_taken_back(world):
     server.start()
     model.compare()
     server.close()
+
+
+def heal_status(server):
+    return json.loads(server.run("heal", "status", "--json"))
+
+
+def look_and_wait(server):
+    """Has the disks looked at, and waits until that is over."""
+    surveys = heal_status(server)["surveys"]
+    server.run("heal", "start")
+
+    def is_over():
+        heal = heal_status(server)
+        return heal["surveys"] > surveys and heal["state"] == "idle"
+
+    poll(is_over, 120, "a survey")
+
+
+def files_below(directory):
+    """Bytes of the extents of a disk, as they are now."""
+    sizes = []
+    for path in (directory / "extents").rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size if path.is_file() else 0)
+    return sum(sizes)
+
+
+@pytest.mark.timeout(600)
+def test_what_the_old_disks_hold_moves_to_one_that_is_added_under_load(world):
+    server, model, clients = world
+    fill = [f"fill/{number}" for number in range(60)]
+    for name in fill:
+        model.put(name, 3 * MIB)
+    busy(clients)
+    before = [files_below(disk) for disk in server.disks]
+    new = server.new_directory("new")
+    server.disk("add", new)
+    server.names.append(new.name)
+
+    def is_level():
+        held = [disk["shard_bytes"] for disk in server.list().values()]
+        due = sum(held) / len(held)
+        return all(abs(share - due) < 8 * MIB for share in held)
+
+    poll(is_level, 240, "level disks")
+    busy(clients)
+    poll(
+        lambda: all(files_below(disk) < size * 0.95 for disk, size in zip(server.disks, before, strict=False)),
+        60,
+        "the files of the old disks shrink",
+    )
+    assert files_below(new) > 30 * MIB
+    s3 = boto(server)
+    for name in fill:
+        assert digest(s3.get_object(Bucket=model.bucket, Key=name)["Body"].read()) == model.sure[name], name
+    stop(clients)
+    look_and_wait(server)
+    assert is_level(), server.list()
+    # Nothing moves any more.
+    held = {number: disk["shards"] for number, disk in server.list().items()}
+    look_and_wait(server)
+    assert {number: disk["shards"] for number, disk in server.list().items()} == held
+    assert heal_status(server)["moved"]["bytes"] > 0
+    check_end(server, model, clients)

@@ -6,6 +6,7 @@ use larder_storage::{
     disk::{DiskNo, Health, Role},
     disk_set::{ChangeError, Usage},
     open::{self, Storage},
+    upkeep::heal::HealState,
 };
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,12 @@ pub struct DiskEntry {
     pub records: u64,
     /// Shards that have to leave it before it can be removed.
     pub shards_to_move: u64,
+    /// Bytes of shards that it gets before other disks, until all are level.
+    #[serde(default)]
+    pub bytes_to_take: u64,
+    /// What the shards that have to leave it wait for.
+    #[serde(default)]
+    pub waits_for: Option<String>,
 }
 
 /// What a change did.
@@ -221,6 +228,7 @@ fn refused(error: ChangeError) -> AdminError {
         | ChangeError::NotMade { .. }
         | ChangeError::Works { .. }
         | ChangeError::TooFewLeft { .. }
+        | ChangeError::NoRoom { .. }
         | ChangeError::NotDrained { .. } => AdminError::conflict(message),
     }
 }
@@ -230,12 +238,22 @@ impl DiskList {
         let status = storage.status().await?;
         let usage = storage.disk_set().usage().await?;
         let drained = storage.disk_set().drained(&usage).await;
-        let disks = status.disks.iter();
+        let wanting = storage.wanting();
+        let waits_for = match storage.healer().status().state {
+            HealState::Waiting(what) => Some(what),
+            _ => None,
+        };
+        let entry = |disk: &open::DiskStatus| {
+            let entry = DiskEntry::of(disk, &usage, drained.contains(&disk.number));
+            DiskEntry {
+                bytes_to_take: wanting.get(&disk.number).copied().unwrap_or_default(),
+                waits_for: waits_for.clone().filter(|_| entry.shards_to_move > 0),
+                ..entry
+            }
+        };
         Ok(Self {
             profile: status.profile.to_string(),
-            disks: disks
-                .map(|disk| DiskEntry::of(disk, &usage, drained.contains(&disk.number)))
-                .collect(),
+            disks: status.disks.iter().map(entry).collect(),
         })
     }
 }
@@ -269,6 +287,8 @@ impl DiskEntry {
                 Role::Draining => on.shards,
                 Role::Member => 0,
             },
+            bytes_to_take: 0,
+            waits_for: None,
         }
     }
 }

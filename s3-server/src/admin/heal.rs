@@ -30,7 +30,7 @@ pub const PACE_PATH: &str = "heal/pace";
 /// All that `larder heal status` shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealDocument {
-    /// `idle`, `surveying`, `healing`, `paused` or `waiting`.
+    /// `idle`, `surveying`, `healing`, `levelling`, `paused` or `waiting`.
     pub state: String,
     /// What it waits for.
     pub reason: Option<String>,
@@ -52,6 +52,12 @@ pub struct HealDocument {
     pub last_error: Option<String>,
     /// Since the start of the server.
     pub healed: TallyDocument,
+    /// Shards moved from fuller disks to emptier ones, since the start of the server.
+    #[serde(default)]
+    pub moved: TallyDocument,
+    /// Bytes of shards that are to move until the disks are level.
+    #[serde(default)]
+    pub left_to_move_bytes: u64,
     /// Surveys since the start of the server; 0: nothing is known yet.
     pub surveys: u64,
     /// How fast it goes.
@@ -184,6 +190,7 @@ impl From<&HealStatus> for HealDocument {
             HealState::Idle => ("idle", None),
             HealState::Surveying => ("surveying", None),
             HealState::Healing => ("healing", None),
+            HealState::Levelling => ("levelling", None),
             HealState::Paused => ("paused", None),
             HealState::Waiting(why) => ("waiting", Some(why.clone())),
         };
@@ -207,6 +214,8 @@ impl From<&HealStatus> for HealDocument {
                 objects: status.healed_objects,
                 bytes: status.healed_bytes,
             },
+            moved: status.moved.into(),
+            left_to_move_bytes: status.left_to_move_bytes,
             surveys: status.surveys,
             pace: PaceDocument::default(),
         }

@@ -159,6 +159,15 @@ fn note(disk: &DiskEntry) -> Option<String> {
     if let Some(error) = &disk.last_error {
         return Some(format!("disk {number}: {error}\n"));
     }
+    if let Some(what) = &disk.waits_for {
+        return Some(format!("disk {number}: draining waits for {what}\n"));
+    }
+    if disk.bytes_to_take > 0 {
+        let size = bytes(disk.bytes_to_take);
+        return Some(format!(
+            "disk {number}: emptier than the others: takes {size} more before they do\n"
+        ));
+    }
     let drained = disk.role == "drained";
     drained.then(|| format!("disk {number}: drained: can be removed\n"))
 }

@@ -142,6 +142,10 @@ fn summary(document: &HealDocument) -> String {
         parts.push(format!("{} of {}", bytes(done.bytes), bytes(total.bytes)));
         parts.push(format!("{} of {} objects", done.objects, total.objects));
     }
+    if document.left_to_move_bytes > 0 {
+        let left = bytes(document.left_to_move_bytes);
+        parts.push(format!("{left} to move to emptier disks"));
+    }
     if document.bytes_per_second > 0 {
         parts.push(format!("{}/s", bytes(document.bytes_per_second)));
     }
@@ -186,6 +190,11 @@ fn text(document: &HealDocument) -> String {
         format!("pace      {}", pace_of(document)),
         format!("healed    {}", count(healed.objects, healed.bytes)),
     ];
+    let moved = document.moved;
+    if moved.objects > 0 {
+        let size = bytes(moved.bytes);
+        lines.push(format!("levelled  {} shards, {size}", moved.objects));
+    }
     let (waiting, lost) = (document.waiting, document.lost);
     if waiting.objects > 0 {
         lines.push(format!(

@@ -27,7 +27,7 @@ impl DiskOptions {
     }
 
     /// The reserve on a file system of this size, bytes.
-    pub(super) fn reserve_bytes(&self, space: Space) -> u64 {
+    pub(crate) fn reserve_bytes(&self, space: Space) -> u64 {
         let wanted = (2 * u64::from(self.segment_bytes())).max(space.total_bytes / 100);
         let bounded = wanted
             .min(Self::MAX_RESERVE_BYTES)

@@ -27,6 +27,8 @@ const ROWS: usize = 4096;
 pub struct Usage {
     /// Per disk; disks that are no members any more may be among them.
     pub disks: BTreeMap<DiskNo, DiskUsage>,
+    /// Bytes of one shard of each blob: more no disk can hold.
+    pub one_of_each_bytes: u64,
     /// The profile with the most shards, of those that blobs have.
     pub widest: Option<Profile>,
 }
@@ -96,6 +98,7 @@ impl Usage {
             usage.shards += 1;
             usage.bytes += bytes;
         }
+        self.one_of_each_bytes = self.one_of_each_bytes.saturating_add(bytes);
         self.widen(placement.profile);
     }
 

@@ -1,7 +1,7 @@
 //! The disks that blobs are spread over, with what readers and writers share.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -44,6 +44,8 @@ pub struct PoolOptions {
 #[derive(Debug)]
 pub struct Pool {
     disks: RwLock<Disks>,
+    /// Disks that new blobs go to before others, and how many bytes of shards each is still to get before it is like any other.
+    favoured: RwLock<BTreeMap<DiskNo, u64>>,
     options: PoolOptions,
     codecs: RwLock<HashMap<Profile, Arc<Codec>>>,
     next_blob: AtomicU64,
@@ -63,6 +65,7 @@ impl Pool {
         Arc::new(Self {
             crew: Crew::new(),
             disks: RwLock::new(Disks::new(disks)),
+            favoured: RwLock::default(),
             options,
             codecs: RwLock::default(),
             next_blob: AtomicU64::new(1),
@@ -133,13 +136,17 @@ impl Pool {
         is_free: impl Fn(DiskNo) -> bool,
     ) -> Vec<Arc<dyn Disk>> {
         let disks = self.disks();
-        let is_good = |disk: &PoolDisk| {
-            disk.health() == Health::Good
-                && self.answering(disk.number) == Answering::Promptly
-                && is_free(disk.number)
+        let favoured = self.favoured();
+        let good = |is_favoured: bool| {
+            let is_good = |disk: &PoolDisk| {
+                disk.health() == Health::Good
+                    && self.answering(disk.number) == Answering::Promptly
+                    && favoured.contains_key(&disk.number) == is_favoured
+                    && is_free(disk.number)
+            };
+            disks.iter().map(is_good).collect()
         };
-        let good: Vec<bool> = disks.iter().map(is_good).collect();
-        let chosen = placement::choose(&good, count, mix(blob.0));
+        let chosen = choose_in_turn(&[good(true), good(false)], count, mix(blob.0));
         let disk_of = |slot: usize| disks[slot].here().map(Arc::clone);
         chosen.into_iter().flatten().filter_map(disk_of).collect()
     }
@@ -218,17 +225,24 @@ impl Pool {
     ) -> Result<Vec<Option<Arc<dyn Disk>>>, StripeError> {
         let disks = self.disks();
         let health: Vec<Health> = disks.iter().map(PoolDisk::health).collect();
-        let good = |role: Role| {
+        let favoured = self.favoured();
+        let good = |wanted: &dyn Fn(&PoolDisk) -> bool| {
             let is_good =
-                |(disk, health): (&PoolDisk, &Health)| disk.role == role && *health == Health::Good;
+                |(disk, health): (&PoolDisk, &Health)| wanted(disk) && *health == Health::Good;
             disks.iter().zip(&health).map(is_good).collect::<Vec<_>>()
         };
-        let mut chosen = placement::choose(&good(Role::Member), profile.total(), mix(blob.0));
-        let lacking = chosen.iter().filter(|slot| slot.is_none()).count();
-        if lacking > 0 {
-            let spare = placement::choose(&good(Role::Draining), lacking, mix(blob.0));
-            let empty = chosen.iter_mut().filter(|slot| slot.is_none());
-            empty.zip(spare).for_each(|(slot, spare)| *slot = spare);
+        let is_member = |disk: &PoolDisk| disk.role == Role::Member;
+        let is_favoured = |disk: &PoolDisk| favoured.contains_key(&disk.number);
+        let choices = [
+            good(&|disk| is_member(disk) && is_favoured(disk)),
+            good(&|disk| is_member(disk) && !is_favoured(disk)),
+            good(&|disk| !is_member(disk)),
+        ];
+        let mut chosen = choose_in_turn(&choices, profile.total(), mix(blob.0));
+        if !favoured.is_empty() {
+            // Or each read of what is written now would begin with those.
+            let turn = mix(!blob.0) % profile.total().max(1) as u64;
+            chosen.rotate_left(usize::try_from(turn).unwrap_or_default());
         }
         let count = chosen.iter().flatten().count();
         let needed = Self::write_quorum(profile);
@@ -247,6 +261,31 @@ impl Pool {
             .into_iter()
             .map(|slot| slot.and_then(disk_of))
             .collect())
+    }
+
+    /// Until the next call, new blobs have a shard on each of these disks, as far as they have shards, until it has got so many bytes.
+    pub(crate) fn favour(&self, wanting: BTreeMap<DiskNo, u64>) {
+        *self.favoured.write() = wanting;
+    }
+
+    /// The disks that new blobs go to before others, and how many bytes of shards each is still to get.
+    pub fn favoured(&self) -> BTreeMap<DiskNo, u64> {
+        self.favoured.read().clone()
+    }
+
+    /// A disk has got a shard.
+    pub(crate) fn took(&self, disk: DiskNo, bytes: u64) {
+        if !self.favoured.read().contains_key(&disk) {
+            return;
+        }
+        let mut favoured = self.favoured.write();
+        let left = favoured.get_mut(&disk).map(|left| {
+            *left = left.saturating_sub(bytes);
+            *left
+        });
+        if left == Some(0) {
+            favoured.remove(&disk);
+        }
     }
 
     /// Removes the extents of a blob wherever its disks are here. Absent extents are no error. Resolves when the files are gone,
@@ -406,6 +445,20 @@ impl Pool {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
+}
+
+/// Slots for `shards` shards: of the first choice as far as they go, then of the next.
+fn choose_in_turn(choices: &[Vec<bool>], shards: usize, spread: u64) -> Vec<Option<usize>> {
+    let mut chosen = vec![None; shards];
+    for choice in choices {
+        let empty = chosen.iter_mut().filter(|slot| slot.is_none());
+        let empty: Vec<_> = empty.collect();
+        let further = placement::choose(choice, empty.len(), spread);
+        for (slot, further) in empty.into_iter().zip(further) {
+            *slot = further;
+        }
+    }
+    chosen
 }
 
 fn remove_extent(disk: &dyn Disk, blob: BlobId, shard: u8) {

@@ -345,6 +345,9 @@ impl BlobWriter {
                 Bytes::from(shard)
             });
         let disks = std::mem::take(&mut self.disks);
+        for disk in disks.iter().flatten() {
+            self.pool.took(disk.number(), used as u64);
+        }
         InlineBlob {
             blob: self.blob,
             size: self.taken,
@@ -409,6 +412,9 @@ impl BlobWriter {
             shards: shards.collect(),
         };
         let good = placement.shards.len() - placement.missing_shards();
+        for disk in placement.shards.iter().filter_map(|place| place.disk()) {
+            self.pool.took(disk, placement.layout().shard_bytes());
+        }
         // From here the guard removes what was written if the commit does not come.
         self.landed = true;
         let blob = ExtentBlob {

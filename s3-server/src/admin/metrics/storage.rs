@@ -25,7 +25,7 @@ pub(super) struct Seen<'a> {
 type Source = fn(&Seen<'_>, &mut Exposition);
 
 /// All sources, in the order of the answer.
-const SOURCES: &[Source] = &[disks, redundancy, healing, scrub];
+const SOURCES: &[Source] = &[disks, redundancy, healing, levelling, scrub];
 
 pub(super) async fn write(storage: &Storage, out: &mut Exposition) {
     let status = storage.status().await;
@@ -150,6 +150,31 @@ fn healing(seen: &Seen<'_>, out: &mut Exposition) {
         Kind::Counter,
         "Bytes of these.",
         status.healed_bytes,
+    );
+}
+
+fn levelling(seen: &Seen<'_>, out: &mut Exposition) {
+    let status = seen.storage.healer().status();
+    let mut each = |name: &str, kind: Kind, help: &str, value: u64| {
+        out.family(name, kind, help).sample(&[], value);
+    };
+    each(
+        "larder_rebalance_left_bytes",
+        Kind::Gauge,
+        "Bytes of shards that are to move from fuller disks to emptier ones.",
+        status.left_to_move_bytes,
+    );
+    each(
+        "larder_rebalance_moved_shards_total",
+        Kind::Counter,
+        "Shards moved from fuller disks to emptier ones.",
+        status.moved.objects,
+    );
+    each(
+        "larder_rebalance_moved_bytes_total",
+        Kind::Counter,
+        "Bytes of these.",
+        status.moved.bytes,
     );
 }
 

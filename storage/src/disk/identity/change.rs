@@ -90,6 +90,13 @@ impl Roster {
         members.map(|member| member.number).collect()
     }
 
+    /// Has the profile of a cluster that knows none written down with the next change.
+    pub fn remember_profile(&self, profile: &str) {
+        let mut state = self.state.lock();
+        let known = &mut state.membership.profile;
+        known.get_or_insert_with(|| profile.to_owned());
+    }
+
     /// Takes an empty directory for a new disk. Nothing is written yet.
     ///
     /// # Errors

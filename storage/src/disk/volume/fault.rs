@@ -184,6 +184,11 @@ impl<V> FaultVolume<V> {
         });
     }
 
+    /// The power goes out now.
+    pub fn stop(&self) {
+        self.script.stopped.store(true, Ordering::SeqCst);
+    }
+
     /// From now on nothing comes back (but reads of what is cached) until the result is released.
     pub fn hang(&self) -> Hang {
         use Operation::{List, Open, Read, Remove, Sync, Write};

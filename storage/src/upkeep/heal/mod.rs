@@ -17,6 +17,7 @@
 
 #[cfg(any(test, feature = "testing"))]
 mod audit;
+mod balance;
 mod census;
 mod memory;
 mod status;
@@ -29,7 +30,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -44,6 +45,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 pub use self::audit::Audit;
 pub use self::status::{HealState, HealStatus, Tally};
 use self::{
+    balance::levels::LEVEL_BYTES,
     memory::Memory,
     survey::{Need, Standings},
     work::Outcome,
@@ -57,7 +59,7 @@ use crate::{
         keys::{HEAL, HEAL_STATE, heal_key},
     },
     objects::{Store, StoreError},
-    stripes::{Pool, Rest, Role, StripeError},
+    stripes::{Pool, PoolDisk, Rest, Role, StripeError},
     upkeep::{Pace, PaceSettings},
 };
 
@@ -99,6 +101,7 @@ pub struct Healer {
     breath: Arc<Breath>,
     /// The extents are to be counted in the next round.
     census_due: AtomicBool,
+    level_bytes: AtomicU64,
     /// Queued keys of which too few shards are left: not tried again before the next round.
     lost: Mutex<BTreeSet<Bytes>>,
     /// One round at a time.
@@ -123,6 +126,8 @@ pub struct Round {
     pub waiting: u64,
     /// Records of which too few shards are left.
     pub lost: u64,
+    /// Blobs of which a shard was moved from a fuller disk to an emptier one.
+    pub moved: u64,
     /// Deletions and other frames that were copied to further disks.
     pub restored_frames: u64,
     /// Extents that nothing named and that were removed.
@@ -193,6 +198,7 @@ impl Healer {
             memory: Mutex::default(),
             wake: Notify::new(),
             census_due: AtomicBool::new(true),
+            level_bytes: AtomicU64::new(LEVEL_BYTES),
             lost: Mutex::default(),
             units: Arc::new(Semaphore::new(UNITS)),
             breath: Arc::new(Breath {
@@ -341,11 +347,11 @@ impl Healer {
         }
     }
 
-    /// Rounds until one heals nothing any more. `None` after an error.
+    /// Rounds until one heals and moves nothing any more: what clients do meanwhile changes the levels. `None` after an error.
     async fn rounds_until_done(&self) -> Option<Round> {
         loop {
             match self.round().await {
-                Ok(round) if round.healed > 0 && !round.paused => {}
+                Ok(round) if round.healed + round.moved > 0 && !round.paused => {}
                 Ok(round) => return Some(round),
                 Err(error) => {
                     self.note_error(&error);
@@ -379,6 +385,7 @@ impl Healer {
             round.strays = self.census().await?.strays;
             self.census_due.store(false, Ordering::Relaxed);
         }
+        let fill = self.look_at_levels().await?;
         self.set_state(HealState::Healing);
         self.heal_queue(&mut round).await?;
         for level in levels {
@@ -386,6 +393,10 @@ impl Healer {
         }
         if !self.is_paused().await {
             self.restore_knowledge(&mut round).await?;
+        }
+        // What was healed changed the levels: the round that follows looks at them anew.
+        if round.healed == 0 {
+            self.rebalance(fill, &mut round).await?;
         }
         round.paused = self.is_paused().await;
         self.settle(&round);
@@ -569,35 +580,37 @@ impl Healer {
     }
 
     fn settle(&self, round: &Round) {
+        let waits_for = self.what_is_waited_for();
         let mut shared = self.shared.lock();
         let status = &mut shared.status;
         status.degraded.retain(|_, level| level.objects > 0);
-        status.state = if round.paused {
-            HealState::Paused
-        } else if round.failed > 0 {
-            let why = status.last_error.clone();
-            HealState::Waiting(why.unwrap_or_else(|| "objects changed meanwhile".to_owned()))
-        } else if round.waiting > 0 {
-            drop(shared);
-            let why = self.what_is_waited_for();
-            self.shared.lock().status.state = HealState::Waiting(why);
-            return;
-        } else {
-            HealState::Idle
+        let failed = (round.failed > 0).then(|| status.last_error.clone());
+        status.state = match failed {
+            _ if round.paused => HealState::Paused,
+            None if round.waiting == 0 => HealState::Idle,
+            None => {
+                HealState::Waiting(waits_for.unwrap_or_else(|| "room on further disks".to_owned()))
+            }
+            Some(error) => {
+                // That disks are full or away says more than what came of it.
+                let why = waits_for.or(error);
+                HealState::Waiting(why.unwrap_or_else(|| "objects changed meanwhile".to_owned()))
+            }
         };
     }
 
-    fn what_is_waited_for(&self) -> String {
-        let mut away = Vec::new();
-        for disk in &self.pool.disks() {
-            if matches!(disk.health(), Health::Failed(_)) {
-                away.push(format!("disk {} ({})", disk.number.0, disk.location));
+    /// The disks that are away or full.
+    fn what_is_waited_for(&self) -> Option<String> {
+        let wait = |disk: &PoolDisk| {
+            let which = format!("disk {} ({})", disk.number.0, disk.location);
+            match disk.health() {
+                Health::Failed(_) => Some(which),
+                Health::Full => Some(format!("room on {which}")),
+                Health::Good => None,
             }
-        }
-        if away.is_empty() {
-            return "room on further disks".to_owned();
-        }
-        away.join(", ")
+        };
+        let waits: Vec<String> = self.pool.disks().iter().filter_map(wait).collect();
+        (!waits.is_empty()).then(|| waits.join(", "))
     }
 
     fn set_state(&self, state: HealState) {
@@ -678,7 +691,7 @@ impl Healer {
 impl Shared {
     /// Brings the rate and the time that is left up to date.
     fn measure(&mut self, now: Duration) {
-        let healed = self.status.healed_bytes;
+        let healed = self.status.healed_bytes + self.status.moved.bytes;
         let is_new = self
             .marks
             .back()
@@ -703,8 +716,11 @@ impl Shared {
             }
             _ => 0,
         };
-        let left = status.total.bytes.saturating_sub(status.done.bytes);
-        let is_busy = status.state == HealState::Healing;
+        let left = match status.state {
+            HealState::Levelling => status.left_to_move_bytes,
+            _ => status.total.bytes.saturating_sub(status.done.bytes),
+        };
+        let is_busy = matches!(status.state, HealState::Healing | HealState::Levelling);
         status.left = (is_busy && status.bytes_per_second > 0)
             .then(|| Duration::from_secs(left / status.bytes_per_second));
     }

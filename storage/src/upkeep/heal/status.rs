@@ -11,6 +11,8 @@ pub enum HealState {
     Surveying,
     /// It heals.
     Healing,
+    /// It moves shards from fuller disks to emptier ones.
+    Levelling,
     /// It was told to pause.
     Paused,
     /// There is something to heal that has to wait; the text says for what.
@@ -61,6 +63,10 @@ pub struct HealStatus {
     pub healed_bytes: u64,
     /// Deletions and other frames that were copied to disks that lacked them, since the start.
     pub restored_frames: u64,
+    /// Shards that were moved from fuller disks to emptier ones, and their bytes, since the start.
+    pub moved: Tally,
+    /// Bytes that are to move to emptier disks until all are level.
+    pub left_to_move_bytes: u64,
     /// Surveys made since the start.
     pub surveys: u64,
 }
@@ -80,6 +86,8 @@ impl Default for HealStatus {
             healed_objects: 0,
             healed_bytes: 0,
             restored_frames: 0,
+            moved: Tally::default(),
+            left_to_move_bytes: 0,
             surveys: 0,
         }
     }

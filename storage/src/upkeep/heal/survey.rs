@@ -187,6 +187,21 @@ impl Standings {
         self.takes_data(disk) && !placement.shards.iter().any(has)
     }
 
+    /// Whether a record and its blob lack nothing, and a blob in the log would lack nothing after it is committed anew either.
+    pub(super) fn may_move(
+        &self,
+        key: &[u8],
+        stored: &Stored,
+        placement: &BlobPlacement,
+        is_inline: bool,
+    ) -> bool {
+        let is_good = |place: &ShardPlace| self.shard(*place) == Place::Good;
+        self.is_writable
+            && self.judge(key, stored).need == Need::Nothing
+            && placement.shards.iter().all(is_good)
+            && (!is_inline || self.takes_data >= placement.profile.total())
+    }
+
     fn free_disks(&self, placement: &BlobPlacement) -> usize {
         let numbers = self.disks.keys();
         numbers

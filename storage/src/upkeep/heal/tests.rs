@@ -1,5 +1,8 @@
 //! Healing on disks in memory: after each round all is looked at physically.
 
+mod levelling;
+mod room;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -55,6 +58,16 @@ fn volume(name: usize) -> MemoryVolume {
     MemoryVolume::new(format!("disk-{name}"), 1 << 30)
 }
 
+fn small_segments() -> OpenOptions {
+    OpenOptions {
+        disk: DiskOptions {
+            segment_bytes: 64 << 10,
+            ..DiskOptions::default()
+        },
+        ..OpenOptions::default()
+    }
+}
+
 impl World {
     fn new(disks: usize, data: u8, parity: u8) -> Self {
         Self {
@@ -71,16 +84,19 @@ impl World {
 
     /// With the disks in some slots away.
     async fn open_without(&self, away: &[usize]) -> Running {
-        let options = OpenOptions {
-            disk: DiskOptions {
-                segment_bytes: 64 << 10,
-                ..DiskOptions::default()
-            },
-            ..OpenOptions::default()
-        };
+        let options = small_segments();
         let volumes = self.volumes.iter().cloned();
         let volumes = volumes.map(|volume| Arc::new(volume) as Arc<dyn Volume>);
-        let opened = open_volumes(volumes.collect(), &options, &*self.rng).unwrap();
+        self.open_volumes(volumes.collect(), &options, away).await
+    }
+
+    async fn open_volumes(
+        &self,
+        volumes: Vec<Arc<dyn Volume>>,
+        options: &OpenOptions,
+        away: &[usize],
+    ) -> Running {
+        let opened = open_volumes(volumes, options, &*self.rng).unwrap();
         let disks = opened.disks.into_iter().map(|slot| {
             let mut disk = PoolDisk::from(slot);
             if away.contains(&disk.slot) {

@@ -125,7 +125,7 @@ impl Healer {
 
     /// Units of memory for a blob in extents: two batches of `k` shards and of what is written. All while clients are served: one blob at
     /// a time then.
-    fn extent_units(&self, placement: &BlobPlacement) -> u32 {
+    pub(super) fn extent_units(&self, placement: &BlobPlacement) -> u32 {
         let all = u32::try_from(UNITS).unwrap_or(u32::MAX);
         if self.breath.pace.serves_clients() {
             return all;
@@ -135,12 +135,12 @@ impl Healer {
         u32::try_from(units).unwrap_or(u32::MAX).min(all)
     }
 
-    async fn room(&self, units: u32) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn room(&self, units: u32) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.units).acquire_many_owned(units).await.ok()
     }
 
     /// Commits a record anew, with its blob if it is in the log.
-    async fn renew(&self, key: &Bytes, row: &Stored) -> Result<Outcome, StoreError> {
+    pub(super) async fn renew(&self, key: &Bytes, row: &Stored) -> Result<Outcome, StoreError> {
         if row.placement_bytes == 0 && mutation::is_active(Mutation::SkipCopyHealing) {
             return Ok(Outcome::Nothing);
         }
@@ -280,7 +280,7 @@ impl Healer {
 }
 
 /// Units of memory for a blob in the log.
-fn units(bytes: u64) -> u32 {
+pub(super) fn units(bytes: u64) -> u32 {
     let units = bytes.div_ceil(UNIT_BYTES).max(1) * 2;
     u32::try_from(units)
         .unwrap_or(u32::MAX)

@@ -7,7 +7,11 @@
     reason = "test; the fixture has what other tests use"
 )]
 
+#[path = "../fixture/mod.rs"]
 mod fixture;
+
+mod counts;
+mod levelling;
 
 use std::{
     path::{Path, PathBuf},
@@ -27,13 +31,17 @@ use larder_storage::{
 };
 
 async fn open_on(data: &[PathBuf]) -> Result<Storage, OpenError> {
+    open_with(data, Some("2+2")).await
+}
+
+async fn open_with(data: &[PathBuf], profile: Option<&str>) -> Result<Storage, OpenError> {
     let disk = DiskOptions {
         segment_bytes: 64 << 10,
         reserve_bytes: Some(0),
     };
     let settings = OpenSettings {
         data: data.to_vec(),
-        profile: Some("2+2".parse().unwrap()),
+        profile: profile.map(|profile| profile.parse().unwrap()),
         engine: Engine::Fjall,
         view_dir: None,
         disk_timeout: std::time::Duration::from_secs(30),
@@ -217,6 +225,13 @@ async fn wait_until_drained(storage: &Storage, number: DiskNo) {
     }
 }
 
+/// It may have been on a disk that was removed.
+async fn wait_for_the_view(storage: &Storage) {
+    while storage.store().list_buckets("", None, 1).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
 fn upkeep(storage: &Storage) -> tokio::task::JoinHandle<()> {
     tokio::spawn(storage.upkeep(UpkeepSettings::default()))
 }
@@ -254,10 +269,7 @@ async fn every_disk_is_swapped_out_while_the_store_serves_and_redundancy_is_whol
         storage.remove_disk(DiskNo(number), false).await.unwrap();
         std::fs::remove_dir_all(dirs.remove(0)).unwrap();
         dirs.push(new);
-        // The view may have been on it.
-        while storage.store().list_buckets("", None, 1).await.is_err() {
-            tokio::task::yield_now().await;
-        }
+        wait_for_the_view(&storage).await;
         assert_eq!(
             dump(storage.store()).await,
             expected,
