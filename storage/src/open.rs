@@ -119,6 +119,8 @@ pub struct DiskStatus {
     pub space: Option<Space>,
     /// Bytes amid its log that the start found damaged.
     pub damaged_log_bytes: u64,
+    /// It came back as it was at an earlier time, and is not up to date yet.
+    pub is_outdated: bool,
 }
 
 /// The state of a store, for people.
@@ -474,9 +476,13 @@ impl Storage {
         let spaces = self.pool.spaces().await;
         let disks = self.pool.disks();
         let damages = &self.recovery.damages;
+        let outdated = self.engine.outdated_disks();
         let status = |disk: &PoolDisk| {
             let space = spaces.get(&disk.number).copied();
-            disk_status(disk, space, damages)
+            DiskStatus {
+                is_outdated: outdated.contains(&disk.number),
+                ..disk_status(disk, space, damages)
+            }
         };
         let disks: Vec<_> = disks.iter().map(status).collect();
         let good = disks
@@ -563,5 +569,6 @@ fn disk_status(disk: &PoolDisk, space: Option<Space>, damages: &[Damage]) -> Dis
             .filter(|damage| damage.disk == disk.number)
             .map(|damage| damage.bytes)
             .sum(),
+        is_outdated: false,
     }
 }

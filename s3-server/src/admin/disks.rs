@@ -65,6 +65,9 @@ pub struct DiskEntry {
     /// Bytes of shards that it gets before other disks, until all are level.
     #[serde(default)]
     pub bytes_to_take: u64,
+    /// It came back as it was at an earlier time, and is not up to date yet.
+    #[serde(default)]
+    pub is_outdated: bool,
     /// What the shards that have to leave it wait for.
     #[serde(default)]
     pub waits_for: Option<String>,
@@ -288,6 +291,7 @@ impl DiskEntry {
                 Role::Member => 0,
             },
             bytes_to_take: 0,
+            is_outdated: disk.is_outdated,
             waits_for: None,
         }
     }

@@ -159,6 +159,11 @@ fn note(disk: &DiskEntry) -> Option<String> {
     if let Some(error) = &disk.last_error {
         return Some(format!("disk {number}: {error}\n"));
     }
+    if disk.is_outdated {
+        return Some(format!(
+            "disk {number}: came back as it was at an earlier time: being brought up to date\n"
+        ));
+    }
     if let Some(what) = &disk.waits_for {
         return Some(format!("disk {number}: draining waits for {what}\n"));
     }

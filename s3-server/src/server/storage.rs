@@ -107,6 +107,14 @@ fn report_recovery(storage: &Storage) {
         void = found.void,
         "metadata is up to date"
     );
+    for old in &found.old_disks {
+        let ((found, _), (expected, _)) = (old.found, old.expected);
+        tracing::warn!(
+            disk = %old.location, number = old.disk.0, last_segment = found, expected_segment = expected,
+            "this disk came back as it was at an earlier time (restored from a snapshot or a copy), or has lost the end of its log: \
+             what it lacks is healed from the others"
+        );
+    }
     for damage in &found.damages {
         let Damage {
             location,

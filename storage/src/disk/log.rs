@@ -288,6 +288,14 @@ impl Disk for LogDisk {
             .map_err(|error| self.failed_sync(&error))
     }
 
+    fn last_segment(&self) -> u32 {
+        self.writer.last_segment()
+    }
+
+    fn skip_segments(&self, up_to: u32) {
+        self.writer.skip_segments(up_to);
+    }
+
     fn remove_segment(&self, segment: u32) -> Result<(), DiskError> {
         self.status.check()?;
         if self.segments.is_active(segment) {

@@ -289,6 +289,12 @@ pub trait Disk: Send + Sync + Debug {
         done: Option<Arc<dyn Completion>>,
     ) -> Result<Address, DiskError>;
 
+    /// The highest number that a segment ever had.
+    fn last_segment(&self) -> u32;
+    /// No further segment gets this number or a lower one; for a disk that has lost segments which somebody may name. It is not remembered
+    /// over a start before something is appended. To be called while nothing is.
+    fn skip_segments(&self, up_to: u32);
+
     /// All segments in order of number. Blocks.
     ///
     /// # Errors

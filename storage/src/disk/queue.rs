@@ -228,6 +228,18 @@ impl Queue {
         Ok((address, size))
     }
 
+    pub(super) fn last_segment(&self) -> u32 {
+        self.last_segment
+    }
+
+    /// The next segment has a higher number.
+    pub(super) fn skip_segments(&mut self, up_to: u32) {
+        if up_to > self.last_segment {
+            self.last_segment = up_to;
+            self.tail = None;
+        }
+    }
+
     fn roll(&mut self, seq: Seq) -> Result<Tail, DiskError> {
         let segment = self
             .last_segment

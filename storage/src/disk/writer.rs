@@ -127,6 +127,16 @@ impl Writer {
         self.queue.lock().writer == WriterState::GivenUp
     }
 
+    /// The highest number that a segment ever had.
+    pub(super) fn last_segment(&self) -> u32 {
+        self.queue.lock().last_segment()
+    }
+
+    /// The next segment has a higher number.
+    pub(super) fn skip_segments(&self, up_to: u32) {
+        self.queue.lock().skip_segments(up_to);
+    }
+
     /// Tells all who wait that the disk is out, though a batch may be under way; nothing more is queued or written.
     pub(super) fn give_up(&self, error: &DiskError) {
         let mut queue = self.queue.lock();

@@ -12,6 +12,7 @@ mod fixture;
 
 mod counts;
 mod levelling;
+mod old;
 
 use std::{
     path::{Path, PathBuf},

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::log_ends::LogEnds;
 use crate::{
     disk::{DiskNo, Seq},
     meta::Change,
@@ -82,6 +83,8 @@ pub(super) struct EpochBody {
     pub(super) settled: Seq,
     /// Of what is above `settled` and below the new epoch: only these count. Ascending.
     pub(super) adopted: Vec<Seq>,
+    /// How far the logs go.
+    pub(super) logs: LogEnds,
 }
 
 /// Written now and then: commits at or below `settled` are durable, but for the void ones.
@@ -90,6 +93,8 @@ pub(super) struct CheckpointBody {
     pub(super) settled: Seq,
     /// Commits that failed since the checkpoint before: their frames don't count. Ascending.
     pub(super) void: Vec<Seq>,
+    /// How far the logs go.
+    pub(super) logs: LogEnds,
 }
 
 fn put_seqs(out: &mut Vec<u8>, seqs: &[Seq]) {
@@ -118,6 +123,7 @@ impl EpochBody {
         varint::put(&mut out, u64::from(self.epoch));
         varint::put(&mut out, self.settled.0);
         put_seqs(&mut out, &self.adopted);
+        self.logs.put(&mut out);
         out
     }
 
@@ -128,6 +134,7 @@ impl EpochBody {
             epoch,
             settled,
             adopted: take_seqs(&mut input)?,
+            logs: LogEnds::take(&mut input).unwrap_or_default(),
         })
     }
 }
@@ -137,6 +144,7 @@ impl CheckpointBody {
         let mut out = Vec::new();
         varint::put(&mut out, self.settled.0);
         put_seqs(&mut out, &self.void);
+        self.logs.put(&mut out);
         out
     }
 
@@ -145,6 +153,7 @@ impl CheckpointBody {
         Some(Self {
             settled,
             void: take_seqs(&mut input)?,
+            logs: LogEnds::take(&mut input).unwrap_or_default(),
         })
     }
 }
@@ -262,11 +271,13 @@ mod tests {
             epoch: 4,
             settled: Seq::new(3, 8),
             adopted: adopted.clone(),
+            logs: LogEnds::default(),
         };
         assert_eq!(EpochBody::decode(&epoch.encode()), Some(epoch));
         let checkpoint = CheckpointBody {
             settled: Seq::new(3, 8),
             void: adopted,
+            logs: LogEnds::default(),
         };
         assert_eq!(
             CheckpointBody::decode(&checkpoint.encode()),

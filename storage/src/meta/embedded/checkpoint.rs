@@ -127,6 +127,7 @@ impl Embedded {
             &CheckpointBody {
                 settled: mark.settled,
                 void,
+                logs: self.log_ends(),
             }
             .encode(),
         )
@@ -193,6 +194,16 @@ impl Embedded {
 
     /// Appends a frame to every good disk and waits until it is durable on those that stay good.
     pub(super) async fn append_everywhere(&self, kind: FrameKind, body: &[u8]) {
+        self.append_to(kind, body, |_| true).await;
+    }
+
+    /// As [`Self::append_everywhere`], to the disks that `wanted` picks.
+    pub(super) async fn append_to(
+        &self,
+        kind: FrameKind,
+        body: &[u8],
+        wanted: impl Fn(DiskNo) -> bool,
+    ) {
         let wait = Wait::new();
         {
             let mut sequencer = self.sequencer.lock();
@@ -205,7 +216,8 @@ impl Embedded {
                 meta: body,
                 shard: &[],
             };
-            for disk in self.pool.disks().here() {
+            let disks = self.pool.disks();
+            for disk in disks.here().filter(|disk| wanted(disk.number())) {
                 append_one(disk, &frame, &wait);
             }
         }

@@ -22,6 +22,7 @@ mod heal;
 pub(crate) mod inspect;
 mod knowledge;
 mod locks;
+mod log_ends;
 mod reclaim;
 mod recovery;
 mod space;
@@ -44,6 +45,7 @@ use tokio::sync::Notify;
 
 pub(crate) use body::ViewValue as Stored;
 pub use checkpoint::CheckpointOutcome;
+pub use log_ends::OldDisk;
 pub use reclaim::Reclaimed;
 pub use recovery::{Damage, Progress, ProgressStage, RecoveryError, RecoveryReport};
 pub(crate) use space::inline_placement;
@@ -51,6 +53,7 @@ pub(crate) use space::inline_placement;
 use self::{
     body::ViewValue,
     locks::{Held, KeyLocks},
+    log_ends::KnownLogs,
     space::SegmentSpace,
     wait::Wait,
 };
@@ -84,6 +87,7 @@ pub struct Embedded {
     /// Where each disk's log stood at the last checkpoint that saw the disk.
     positions: Mutex<BTreeMap<DiskNo, Address>>,
     space: SegmentSpace,
+    logs: Mutex<KnownLogs>,
     /// One checkpoint or reclaim at a time.
     upkeep: tokio::sync::Mutex<()>,
     /// Held by who moves frames from segment to segment, and by who looks for frames in all of them. Taken before `upkeep`.

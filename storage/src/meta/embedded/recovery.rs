@@ -34,6 +34,7 @@ use super::{
     body::EpochBody,
     in_order_of_choice,
     locks::{Held, KeyLocks},
+    log_ends::{KnownLogs, OldDisk},
     reclaim::stripe_error,
     space::{SegmentSpace, inline_placement},
     wait::Wait,
@@ -89,6 +90,8 @@ pub struct RecoveryReport {
     pub damaged_bytes: u64,
     /// Where they are; at most a thousand segments are named.
     pub damages: Vec<Damage>,
+    /// Disks that came back as they were at an earlier time.
+    pub old_disks: Vec<OldDisk>,
     /// Extents from this number on may be orphans.
     pub orphans_from: BlobId,
 }
@@ -153,6 +156,7 @@ impl Embedded {
             settled: tokio::sync::Notify::new(),
             positions: Mutex::default(),
             space: SegmentSpace::default(),
+            logs: Mutex::default(),
             upkeep: tokio::sync::Mutex::new(()),
             moving: Arc::default(),
             max_pending_bytes: super::MAX_PENDING_BYTES.into(),
@@ -196,7 +200,7 @@ impl Embedded {
             view,
             space,
             positions,
-            epoch,
+            mut epoch,
             report,
             adopted,
         } = recovered;
@@ -205,10 +209,16 @@ impl Embedded {
         *self.locks.write() = Arc::new(KeyLocks::new(generation));
         *self.positions.lock() = positions;
         self.space.replace(space);
+        *self.logs.lock() = KnownLogs::new(std::mem::take(&mut epoch.logs));
+        self.bury_the_past();
         self.view.replace(view);
         let engine = self;
+        engine
+            .take_back_old_disks(&report.old_disks, epoch.settled)
+            .await;
         let mut renewed = engine.renew_blobs(&adopted).await;
         engine.complete_copies(&adopted).await;
+        epoch.logs = engine.log_ends();
         engine
             .append_everywhere(FrameKind::Epoch, &epoch.encode())
             .await;

@@ -33,7 +33,10 @@ impl SegmentSpace {
         let value_bytes = old.value.as_ref().map_or(0, Bytes::len);
         let mut dead = self.dead.lock();
         for (disk, segment) in &old.homes {
-            *dead.entry((*disk, *segment)).or_default() += (key.len() + value_bytes + 6) as u64;
+            add(
+                dead.entry((*disk, *segment)).or_default(),
+                (key.len() + value_bytes + 6) as u64,
+            );
         }
         let Some((placement, _)) = old
             .value
@@ -41,14 +44,20 @@ impl SegmentSpace {
             .and_then(|value| inline_placement(value, old.placement_bytes))
         else {
             for (disk, segment) in &old.homes {
-                *dead.entry((*disk, *segment)).or_default() += u64::from(FRAME_HEADER_BYTES);
+                add(
+                    dead.entry((*disk, *segment)).or_default(),
+                    FRAME_HEADER_BYTES.into(),
+                );
             }
             return;
         };
         let frame_bytes = placement.layout().shard_bytes() + u64::from(FRAME_HEADER_BYTES);
         for place in &placement.shards {
             if let ShardPlace::Log(disk, address) = place {
-                *dead.entry((*disk, address.segment)).or_default() += frame_bytes;
+                add(
+                    dead.entry((*disk, address.segment)).or_default(),
+                    frame_bytes,
+                );
             }
         }
     }
@@ -57,12 +66,20 @@ impl SegmentSpace {
     pub(super) fn bury_tombstone(&self, key: &[u8], homes: &[(DiskNo, u32)]) {
         let mut dead = self.dead.lock();
         for home in homes {
-            *dead.entry(*home).or_default() += key.len() as u64 + 3 + u64::from(FRAME_HEADER_BYTES);
+            add(
+                dead.entry(*home).or_default(),
+                key.len() as u64 + 3 + u64::from(FRAME_HEADER_BYTES),
+            );
         }
     }
 
     pub(super) fn dead_bytes(&self, disk: DiskNo, segment: u32) -> u64 {
         self.dead.lock().get(&(disk, segment)).copied().unwrap_or(0)
+    }
+
+    /// Books a whole segment as dead.
+    pub(super) fn bury_all(&self, disk: DiskNo, segment: u32) {
+        self.dead.lock().insert((disk, segment), u64::MAX);
     }
 
     /// Goes on with the books of `other`.
@@ -118,4 +135,7 @@ pub(crate) fn inline_placement(
     }
     let at = value.len().checked_sub(placement_bytes)?;
     BlobPlacement::decode(&value[at..]).ok()
+}
+fn add(sum: &mut u64, bytes: u64) {
+    *sum = sum.saturating_add(bytes);
 }

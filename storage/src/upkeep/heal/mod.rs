@@ -20,6 +20,7 @@ mod audit;
 mod balance;
 mod census;
 mod memory;
+mod past;
 mod status;
 mod survey;
 #[cfg(test)]
@@ -281,7 +282,7 @@ impl Healer {
 
     /// Whether all disks that are here are known to have the deletions that they should have.
     pub async fn knows_all(&self) -> bool {
-        let whole = self.memory().await.whole;
+        let whole = self.whole().await;
         let here = self.standings().map(|standings| standings.here());
         here.is_ok_and(|here| here.is_subset(&whole))
     }
@@ -393,6 +394,7 @@ impl Healer {
         }
         if !self.is_paused().await {
             self.restore_knowledge(&mut round).await?;
+            self.rewrite_the_past(&mut round).await;
         }
         // What was healed changed the levels: the round that follows looks at them anew.
         if round.healed == 0 {
@@ -540,7 +542,7 @@ impl Healer {
         let standings = self.standings()?;
         let here = standings.here();
         let profile = self.pool.profile();
-        let known = self.memory().await.whole;
+        let known = self.whole().await;
         // With so few disks that a deletion gets fewer copies than it should have, each absence counts.
         let is_thin = Pool::write_quorum(profile) <= profile.parity();
         let away: Vec<DiskNo> = standings.away().into_iter().collect();
@@ -571,7 +573,18 @@ impl Healer {
         self.shared.lock().status.restored_frames += round.restored_frames;
         let now_here = self.standings()?.here();
         let whole: BTreeSet<DiskNo> = here.intersection(&now_here).copied().collect();
-        self.change(move |memory| memory.whole = whole).await
+        let trusted = whole.clone();
+        self.change(move |memory| memory.whole = whole).await?;
+        self.engine.trust_disks(&trusted);
+        Ok(())
+    }
+
+    /// The disks that are known to have the deletions that they should have.
+    async fn whole(&self) -> BTreeSet<DiskNo> {
+        let mut whole = self.memory().await.whole;
+        let doubted = self.engine.doubted_disks();
+        whole.retain(|disk| !doubted.contains(disk));
+        whole
     }
 
     fn standings(&self) -> Result<Arc<Standings>, StoreError> {

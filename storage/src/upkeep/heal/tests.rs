@@ -1,6 +1,7 @@
 //! Healing on disks in memory: after each round all is looked at physically.
 
 mod levelling;
+mod old;
 mod room;
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +15,7 @@ use crate::{
     disk::{DiskOptions, MemoryVolume, OpenOptions, Volume, open_volumes},
     meta::{
         Meta,
-        embedded::Embedded,
+        embedded::{Embedded, RecoveryReport},
         view::{MemoryView, View, ViewError, ViewSource},
     },
     objects::{
@@ -96,7 +97,25 @@ impl World {
         options: &OpenOptions,
         away: &[usize],
     ) -> Running {
-        let opened = open_volumes(volumes, options, &*self.rng).unwrap();
+        self.try_open(volumes, options, away).await.unwrap().0
+    }
+
+    async fn open_and_report(&self, away: &[usize]) -> (Running, RecoveryReport) {
+        let volumes = self.volumes.iter().cloned();
+        let volumes = volumes.map(|volume| Arc::new(volume) as Arc<dyn Volume>);
+        let options = small_segments();
+        let opened = self.try_open(volumes.collect(), &options, away).await;
+        opened.unwrap()
+    }
+
+    /// `None` if the power goes out meanwhile.
+    async fn try_open(
+        &self,
+        volumes: Vec<Arc<dyn Volume>>,
+        options: &OpenOptions,
+        away: &[usize],
+    ) -> Option<(Running, RecoveryReport)> {
+        let opened = open_volumes(volumes, options, &*self.rng).ok()?;
         let disks = opened.disks.into_iter().map(|slot| {
             let mut disk = PoolDisk::from(slot);
             if away.contains(&disk.slot) {
@@ -112,9 +131,11 @@ impl World {
         let pool = Pool::new(disks.collect(), pool_options);
         pool.set_inline_max(20_000);
         let views = Arc::clone(&self.views) as Arc<dyn ViewSource>;
-        let (engine, _) = Embedded::open(Arc::clone(&pool), views, "c", Arc::new(|_| ()))
-            .await
-            .unwrap();
+        let opened = Embedded::open(Arc::clone(&pool), views, "c", Arc::new(|_| ())).await;
+        let Ok((engine, report)) = opened else {
+            pool.disks().here().for_each(|disk| disk.close());
+            return None;
+        };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rng: Arc<dyn Rng> = Arc::<SeededRng>::clone(&self.rng);
         let meta: Arc<dyn Meta> = Arc::new(Arc::clone(&engine));
@@ -122,12 +143,13 @@ impl World {
             [0; 16]
         });
         let healer = Healer::new(Arc::clone(&engine), store.clone(), clock);
-        Running {
+        let running = Running {
             store,
             engine,
             pool,
             healer,
-        }
+        };
+        Some((running, report))
     }
 
     fn empty(&mut self, slot: usize) {

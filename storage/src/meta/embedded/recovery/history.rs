@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::{
     disk::{FrameKind, ScannedFrame, Seq},
-    meta::embedded::body::{CheckpointBody, EpochBody},
+    meta::embedded::{
+        body::{CheckpointBody, EpochBody},
+        log_ends::LogEnds,
+    },
 };
 
 /// What was read so far.
@@ -18,6 +21,10 @@ pub(in crate::meta::embedded) struct History {
     /// Everything up to this number is durable, or void.
     pub(in crate::meta::embedded) settled: Seq,
     void: HashSet<Seq>,
+    /// How far the logs go.
+    pub(in crate::meta::embedded) logs: LogEnds,
+    /// Number of the frame that said which disks came back old.
+    logs_seq: Seq,
     closed: BTreeMap<u32, EpochBody>,
 }
 
@@ -42,15 +49,31 @@ impl History {
     pub(in crate::meta::embedded) fn read(&mut self, frame: &ScannedFrame) -> bool {
         self.epoch = self.epoch.max(frame.seq.epoch());
         match frame.kind {
-            FrameKind::Epoch => EpochBody::decode(&frame.meta).is_some_and(|body| self.close(body)),
+            FrameKind::Epoch => {
+                let Some(mut body) = EpochBody::decode(&frame.meta) else {
+                    return false;
+                };
+                self.note_logs(frame.seq, std::mem::take(&mut body.logs));
+                self.close(body)
+            }
             FrameKind::Checkpoint => {
                 let Some(body) = CheckpointBody::decode(&frame.meta) else {
                     return false;
                 };
                 self.void.extend(body.void);
+                self.note_logs(frame.seq, body.logs);
                 self.settle(body.settled)
             }
             FrameKind::Commit | FrameKind::Shard => false,
+        }
+    }
+
+    /// The newest says which disks are still as they were at an earlier time.
+    fn note_logs(&mut self, seq: Seq, logs: LogEnds) {
+        self.logs.extend(logs.ends);
+        if seq >= self.logs_seq {
+            self.logs_seq = seq;
+            self.logs.past = logs.past;
         }
     }
 

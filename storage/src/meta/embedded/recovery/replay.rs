@@ -25,6 +25,7 @@ use crate::{
         embedded::{
             body::{EpochBody, ViewValue, decode_commit},
             checkpoint::CheckpointState,
+            log_ends::{LogEnds, old_disks},
             space::{SegmentSpace, inline_placement},
         },
         view::{View, ViewChange, ViewError, ViewSource},
@@ -174,17 +175,22 @@ pub(super) fn recover(
     )?;
     check_present(pool)?;
     let Gathered {
-        history,
+        mut history,
         doubts,
         sorter,
         mut report,
         ..
     } = gathered;
+    report.old_disks = old_disks(pool, &history.logs);
+    for old in &report.old_disks {
+        history.logs.past.insert(old.disk, old.expected.0);
+    }
     let adopted = decide(pool, doubts);
     report.void = adopted.void;
     report.adopted = adopted.commits.len() as u64;
     let outcome = Outcome {
         history: &history,
+        counts_past: counts_past(pool, &history.logs),
         space: &space,
         merge: sorter.finish()?,
         keys: 0,
@@ -216,7 +222,15 @@ fn epoch_after(history: &History, adopted: &[Adopted]) -> EpochBody {
         epoch: history.epoch + 1,
         settled: history.settled,
         adopted: all,
+        logs: history.logs.clone(),
     }
+}
+
+/// With as many disks lost as may be, what disks that came back old have is all that there is.
+fn counts_past(pool: &Pool, logs: &LogEnds) -> bool {
+    let sound = present(pool).into_iter();
+    let sound = sound.filter(|disk| !logs.past.contains_key(&disk.number()));
+    sound.count() + pool.profile().parity() < pool.disks().len()
 }
 
 /// The view and its checkpoint; an empty view where the old one is missing, of another cluster, or older than what was trimmed.
@@ -246,6 +260,8 @@ fn open_view(
 /// What the logs say of the keys, in order.
 struct Outcome<'a> {
     history: &'a History,
+    /// Whether a record counts that only disks which came back old have.
+    counts_past: bool,
     space: &'a SegmentSpace,
     merge: Merge,
     keys: u64,
@@ -281,7 +297,11 @@ impl Outcome<'_> {
     }
 
     fn valid(&self, item: &Item) -> bool {
-        self.history.verdict(item.value.seq) == Verdict::Valid
+        let value = &item.value;
+        // A deletion counts wherever it is found.
+        let is_past =
+            !self.counts_past && value.value.is_some() && self.history.logs.are_past(&value.homes);
+        !is_past && self.history.verdict(value.seq) == Verdict::Valid
     }
 
     fn count(&mut self) {

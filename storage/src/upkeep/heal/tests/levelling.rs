@@ -153,7 +153,7 @@ async fn a_power_cut_at_any_sync_of_a_move_loses_and_leaks_nothing() {
 }
 
 /// After `cut` more syncs of any of the disks, all of them lose power. The syncs so far.
-fn cut_at_sync(volumes: &[FaultVolume<MemoryVolume>], cut: u64) -> Arc<AtomicU64> {
+pub(super) fn cut_at_sync(volumes: &[FaultVolume<MemoryVolume>], cut: u64) -> Arc<AtomicU64> {
     let syncs = Arc::new(AtomicU64::new(0));
     for volume in volumes {
         let (all, count) = (volumes.to_vec(), Arc::clone(&syncs));
