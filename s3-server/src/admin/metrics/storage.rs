@@ -62,6 +62,11 @@ fn disks(seen: &Seen<'_>, out: &mut Exposition) {
         |disk| u64::from(disk.health == Health::Full),
     );
     each(
+        "larder_disk_outdated",
+        "1 for a disk that came back as it was at an earlier time, until it is up to date.",
+        |disk| u64::from(disk.is_outdated),
+    );
+    each(
         "larder_disk_size_bytes",
         "Size of the file system.",
         |disk| disk.space.unwrap_or_default().total_bytes,
