@@ -4,6 +4,7 @@
 //! been checked, so that `Expect: 100-continue` saves the transfer.
 
 mod abort_multipart_upload;
+mod bucket_versioning;
 mod call;
 mod checksums;
 mod complete_multipart_upload;
@@ -78,6 +79,8 @@ async fn on_bucket(
         Operation::HeadBucket => head_bucket::run(bucket, call).await,
         Operation::DeleteBucket => delete_bucket::run(bucket, call).await,
         Operation::GetBucketLocation => get_bucket_location::run(bucket, call).await,
+        Operation::GetBucketVersioning => bucket_versioning::get(bucket, call).await,
+        Operation::PutBucketVersioning => bucket_versioning::put(bucket, call).await,
         Operation::GetUnset(configuration) => {
             get_unset::of_bucket(configuration, bucket, call).await
         }

@@ -1,7 +1,7 @@
 //! Building answers: names of headers, XML bodies, errors.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use larder_storage::objects::ETag;
+use larder_storage::objects::{ETag, VersionId};
 
 use crate::{
     error::{S3Code, S3Error},
@@ -20,6 +20,7 @@ headers! {
     X_AMZ_BUCKET_REGION = "x-amz-bucket-region";
     X_AMZ_CHECKSUM_TYPE = "x-amz-checksum-type";
     X_AMZ_CHECKSUM_ALGORITHM = "x-amz-checksum-algorithm";
+    X_AMZ_DELETE_MARKER = "x-amz-delete-marker";
     X_AMZ_COPY_SOURCE_VERSION_ID = "x-amz-copy-source-version-id";
     X_AMZ_ID_2 = "x-amz-id-2";
     X_AMZ_MP_PARTS_COUNT = "x-amz-mp-parts-count";
@@ -27,6 +28,9 @@ headers! {
     X_AMZ_TAGGING_COUNT = "x-amz-tagging-count";
     X_AMZ_VERSION_ID = "x-amz-version-id";
 }
+
+/// What an error's `ResourceType` says of a delete marker.
+pub const DELETE_MARKER: &str = "DeleteMarker";
 
 /// `200` with nothing in it.
 pub fn empty() -> Response {
@@ -62,6 +66,13 @@ pub fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
+/// Says which version an answer is about, in a bucket that has versions.
+pub fn set_version(headers: &mut HeaderMap, version: Option<VersionId>) {
+    if let Some(version) = version {
+        set(headers, X_AMZ_VERSION_ID, &version.to_string());
+    }
+}
+
 /// Sets a number.
 pub fn set_number(headers: &mut HeaderMap, name: HeaderName, value: u64) {
     headers.insert(name, HeaderValue::from(value));
@@ -91,6 +102,14 @@ fn error_headers(error: &S3Error, headers: &mut HeaderMap) {
     };
     if let Some(region) = element("Region") {
         set(headers, X_AMZ_BUCKET_REGION, region);
+    }
+    if element("ResourceType") == Some(DELETE_MARKER) {
+        headers.insert(X_AMZ_DELETE_MARKER, HeaderValue::from_static("true"));
+        let version = element("VersionId").unwrap_or_default();
+        set(headers, X_AMZ_VERSION_ID, version);
+        if let Some(modified) = element("LastModified") {
+            set(headers, header::LAST_MODIFIED, modified);
+        }
     }
     match error.code() {
         S3Code::InvalidRange => {

@@ -119,3 +119,15 @@ def test_a_wrong_secret_is_refused(aws, bucket):
 def test_what_is_not_there(aws, bucket):
     assert b"404" in aws("s3", "cp", f"s3://{bucket}/none", "-", fails=True)
     assert b"NoSuchBucket" in aws("s3", "ls", f"s3://{bucket}-none", fails=True)
+
+
+def test_versions(aws, s3, bucket):
+    aws("s3api", "put-bucket-versioning", "--bucket", bucket, "--versioning-configuration", "Status=Enabled")
+    assert json.loads(aws("s3api", "get-bucket-versioning", "--bucket", bucket)) == {"Status": "Enabled"}
+    old = s3.put_object(Bucket=bucket, Key="k", Body=b"old")["VersionId"]
+    s3.put_object(Bucket=bucket, Key="k", Body=b"new")
+    listed = json.loads(aws("s3api", "list-object-versions", "--bucket", bucket))
+    assert [v["IsLatest"] for v in listed["Versions"]] == [True, False]
+    aws("s3", "rm", f"s3://{bucket}/k")
+    assert len(json.loads(aws("s3api", "list-object-versions", "--bucket", bucket))["DeleteMarkers"]) == 1
+    aws("s3api", "get-object", "--bucket", bucket, "--key", "k", "--version-id", old, "/dev/null")

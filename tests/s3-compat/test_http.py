@@ -280,7 +280,6 @@ BUCKET_SUBRESOURCES = {
     "replication": "ReplicationConfigurationNotFoundError",
     "requestPayment": "RequestPaymentConfiguration",
     "tagging": "NoSuchTagSet",
-    "versioning": "VersioningConfiguration",
     "website": "NoSuchWebsiteConfiguration",
 }
 OBJECT_SUBRESOURCES = [("PUT", "acl"), ("PUT", "retention"), ("PUT", "legal-hold"), ("GET", "torrent"), ("POST", "restore"), ("POST", "select")]

@@ -7,12 +7,14 @@ use http::{
     header::{self, AsHeaderName},
     request::Parts,
 };
-use larder_storage::objects::{PartNumber, Store, UploadId};
+use larder_storage::objects::{ObjectKey, PartNumber, Store, StoreError, UploadId, VersionId};
 
 use crate::{
     app::App,
     error::{S3Code, S3Error, S3Result},
     http::Incoming,
+    http_date,
+    reply::DELETE_MARKER,
     route::Query,
     sigv4::Verified,
 };
@@ -81,29 +83,73 @@ impl Call<'_> {
             .map_err(|_| S3Error::new(S3Code::NoSuchUpload).element("UploadId", text))
     }
 
-    /// Refuses a `versionId` that an unversioned bucket cannot have.
+    /// `versionId` of the query.
     ///
     /// # Errors
-    /// [`S3Code::NoSuchVersion`]; [`S3Code::InvalidArgument`] for what no version could be called.
-    pub fn check_version_id(&self) -> S3Result<()> {
-        self.query.get("versionId").map_or(Ok(()), check_version)
+    /// [`S3Code::InvalidArgument`] for what no version could be called.
+    pub fn version_id(&self) -> S3Result<Option<VersionId>> {
+        self.query.get("versionId").map(parse_version).transpose()
+    }
+
+    /// What an object that is not there, or a version, is to the client: it names itself, as in AWS's answers.
+    pub fn missing(&self, error: StoreError, key: &ObjectKey) -> S3Error {
+        missing_version(error, key, self.query.get("versionId"))
     }
 }
 
-/// Refuses the name of a version that an unversioned bucket cannot have.
+/// What an object that is not there, or the version of it that was asked for, is to the client.
+pub(super) fn missing_version(
+    error: StoreError,
+    key: &ObjectKey,
+    version: Option<&str>,
+) -> S3Error {
+    match &error {
+        StoreError::NoSuchKey => S3Error::new(S3Code::NoSuchKey).element("Key", key.as_str()),
+        StoreError::NoSuchVersion => S3Error::new(S3Code::NoSuchVersion)
+            .element("Key", key.as_str())
+            .element("VersionId", version.unwrap_or_default()),
+        StoreError::DeleteMarker {
+            version,
+            modified_unix_millis,
+            is_named,
+        } => delete_marker(*version, *modified_unix_millis, *is_named).element("Key", key.as_str()),
+        _ => return error.into(),
+    }
+    .source_of(error)
+}
+
+fn delete_marker(version: VersionId, modified_unix_millis: u64, is_named: bool) -> S3Error {
+    let code = if is_named {
+        S3Code::MethodNotAllowed
+    } else {
+        S3Code::NoSuchKey
+    };
+    let error = S3Error::new(code)
+        .element("ResourceType", DELETE_MARKER)
+        .element("VersionId", version.to_string());
+    let modified = http_date::header(modified_unix_millis);
+    match modified.to_str() {
+        Ok(modified) if is_named => error.element("LastModified", modified),
+        _ => error,
+    }
+}
+
+/// The version that a client names. One that is called as AWS calls its versions is none of ours, and so not there.
 ///
 /// # Errors
-/// [`S3Code::NoSuchVersion`]; [`S3Code::InvalidArgument`] for what no version could be called.
-pub(super) fn check_version(version: &str) -> S3Result<()> {
+/// [`S3Code::InvalidArgument`] for what no version could be called.
+pub(super) fn parse_version(version: &str) -> S3Result<VersionId> {
     let could_be = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if let Ok(id) = version.parse() {
+        return Ok(id);
+    }
     match version {
-        "null" => Ok(()),
         "" => {
             let message = "Version id cannot be the empty string";
             Err(invalid_argument("versionId", version, message))
         }
         _ if version.len() == VERSION_ID_CHARS && version.bytes().all(could_be) => {
-            Err(S3Error::new(S3Code::NoSuchVersion).element("VersionId", version))
+            Ok(VersionId::Number(0))
         }
         _ => {
             let message = "Invalid version id specified";

@@ -164,9 +164,7 @@ fn answer(bucket: &BucketName, key: &ObjectKey, call: &Call<'_>, written: &Writt
         checksum: checksum.as_ref(),
     };
     let mut response = reply::xml(document.to_xml());
-    if let Some(version) = &written.version_id {
-        reply::set(response.headers_mut(), reply::X_AMZ_VERSION_ID, version);
-    }
+    reply::set_version(response.headers_mut(), written.version);
     response
 }
 

@@ -46,14 +46,19 @@ struct Target<'a> {
 
 impl Target<'_> {
     fn is_source(&self, source: &Source) -> bool {
-        source.bucket == *self.bucket && source.key == *self.key
+        source.bucket == *self.bucket && source.key == *self.key && source.version.is_none()
+    }
+
+    /// Whether the copy takes the place of what it is made of: where there are versions, it stands beside it.
+    fn is_rewritten(&self, source: &Source) -> bool {
+        self.is_source(source) && source.handle.info().version.is_none()
     }
 
     /// The conditions of the write: a copy onto itself is of what was read, or else a write between reading and
     /// committing would be undone.
     fn conditions(&self, source: &Source) -> WriteConditions {
         WriteConditions {
-            if_unchanged: self.is_source(source).then(|| source.handle.revision()),
+            if_unchanged: self.is_rewritten(source).then(|| source.handle.revision()),
             ..self.conditions.clone()
         }
     }
@@ -70,7 +75,8 @@ async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Respon
         return Err(S3Error::with_message(S3Code::InvalidRequest, TO_ITSELF));
     }
     let (headers, tags) = described(call, info, replaces)?;
-    let written = if to_itself && call.header("x-amz-checksum-algorithm").is_none() {
+    let updates = target.is_rewritten(&source);
+    let written = if updates && call.header("x-amz-checksum-algorithm").is_none() {
         let update = UpdateObject {
             bucket: target.bucket.clone(),
             key: target.key.clone(),
@@ -102,7 +108,7 @@ async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Respon
         Ok(written) => written,
         Err(error) => return Err(get_object::missing(error, target.key)),
     };
-    Ok(written.as_ref().map(answer))
+    Ok(written.map(|written| answer(&written, &source)))
 }
 
 async fn copy_bytes(
@@ -160,7 +166,7 @@ fn wanted_checksum(call: &Call<'_>, info: &ObjectInfo) -> S3Result<Algorithm> {
     Ok(of_source.map_or(Algorithm::DEFAULT, checksums::algorithm))
 }
 
-fn answer(written: &Written) -> Response {
+fn answer(written: &Written, source: &Source) -> Response {
     let checksum = written.checksum.as_ref().and_then(checksums::from_stored);
     let result = CopyResult {
         last_modified_ms: listing::millis(written.modified_unix_millis),
@@ -168,8 +174,7 @@ fn answer(written: &Written) -> Response {
         checksum: checksum.as_ref(),
     };
     let mut response = reply::xml(copy_object_result(&result));
-    if let Some(version) = &written.version_id {
-        reply::set(response.headers_mut(), reply::X_AMZ_VERSION_ID, version);
-    }
+    reply::set_version(response.headers_mut(), written.version);
+    source.set_version(response.headers_mut());
     response
 }

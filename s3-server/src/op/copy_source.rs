@@ -2,23 +2,23 @@
 
 use std::ops::Range;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use larder_storage::{
-    objects::{BucketName, ObjectHandle, ObjectKey, StoreError},
+    objects::{BucketName, ObjectHandle, ObjectKey, StoreError, VersionId},
     stripes::{BlobWriter, FinishedBlob},
 };
 use percent_encoding::percent_decode_str;
 
 use super::{
     Call,
-    call::{check_version, invalid_argument},
-    conditions, get_object,
+    call::{invalid_argument, missing_version, parse_version},
+    conditions,
 };
 use crate::{
     checksum::{Algorithm, Checksum, Hasher},
     error::{S3Code, S3Error, S3Result},
     hash::Md5Stream,
-    route,
+    reply, route,
 };
 
 const HEADER: &str = "x-amz-copy-source";
@@ -35,6 +35,8 @@ pub(super) struct Source {
     pub(super) bucket: BucketName,
     /// Its key.
     pub(super) key: ObjectKey,
+    /// Which version the request names; `None`: the latest.
+    pub(super) version: Option<VersionId>,
     /// A hold on it that outlives overwrites.
     pub(super) handle: ObjectHandle,
 }
@@ -59,15 +61,24 @@ impl Source {
     pub(super) async fn find(call: &Call<'_>) -> S3Result<Self> {
         let value = call.headers().get(HEADER).map(HeaderValue::as_bytes);
         let value = std::str::from_utf8(value.unwrap_or_default()).unwrap_or_default();
-        let (bucket, key) = parse(value.trim())?;
-        let handle = call.store.object(&bucket, &key).await;
-        let handle = handle.map_err(|error| get_object::missing(error, &key))?;
+        let (bucket, key, version) = parse(value.trim())?;
+        let handle = call.store.object_version(&bucket, &key, version).await;
+        let handle = handle.map_err(|error| missing(error, &key, value))?;
         conditions::check_copy(call.headers(), handle.info())?;
         Ok(Self {
             bucket,
             key,
+            version,
             handle,
         })
+    }
+
+    /// Says which version was copied, where there are versions.
+    pub(super) fn set_version(&self, headers: &mut HeaderMap) {
+        if let Some(version) = self.handle.info().version {
+            let name = reply::X_AMZ_COPY_SOURCE_VERSION_ID;
+            reply::set(headers, name, &version.to_string());
+        }
     }
 
     /// Copies `range` to `writer`; memory is bounded by one chunk and what `writer` holds.
@@ -139,8 +150,18 @@ pub(super) fn check_copy_size(size: u64) -> S3Result<()> {
     Err(S3Error::with_message(S3Code::InvalidRequest, message))
 }
 
-/// `[/]bucket/key[?versionId=null]`, URL-encoded.
-fn parse(value: &str) -> S3Result<(BucketName, ObjectKey)> {
+/// A source that is not there. A delete marker that is named can't be meant.
+fn missing(error: StoreError, key: &ObjectKey, source: &str) -> S3Error {
+    if matches!(error, StoreError::DeleteMarker { is_named: true, .. }) {
+        let message = "The source of a copy request may not specifically refer to a delete marker by version id.";
+        return S3Error::with_message(S3Code::InvalidRequest, message);
+    }
+    let version = source.split_once("?versionId=").map(|(_, version)| version);
+    missing_version(error, key, version)
+}
+
+/// `[/]bucket/key[?versionId=…]`, URL-encoded.
+fn parse(value: &str) -> S3Result<(BucketName, ObjectKey, Option<VersionId>)> {
     let message = "Copy Source must mention the source bucket and key: sourcebucket/sourcekey";
     let bad = || invalid_argument(HEADER, value, message);
     let (path, query) = value.split_once('?').unwrap_or((value, ""));
@@ -155,10 +176,9 @@ fn parse(value: &str) -> S3Result<(BucketName, ObjectKey)> {
     if key.is_empty() {
         return Err(bad());
     }
-    if let Some(version) = query.strip_prefix("versionId=") {
-        check_version(version)?;
-    }
-    Ok((bucket, route::parse_key(key)?))
+    let version = query.strip_prefix("versionId=");
+    let version = version.map(parse_version).transpose()?;
+    Ok((bucket, route::parse_key(key)?, version))
 }
 
 #[cfg(test)]
@@ -198,7 +218,8 @@ mod tests {
 
     #[test]
     fn sources_are_decoded_once() {
-        let of = |value| parse(value).map(|(b, k)| (b.as_str().to_owned(), k.as_str().to_owned()));
+        let of =
+            |value| parse(value).map(|(b, k, _)| (b.as_str().to_owned(), k.as_str().to_owned()));
         let pair = |bucket: &str, key: &str| (bucket.to_owned(), key.to_owned());
         assert_eq!(of("bucket/key").unwrap(), pair("bucket", "key"));
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use larder_storage::objects::{BucketName, ObjectKey, Tags};
 
-use super::{Call, get_object};
+use super::Call;
 use crate::{error::S3Result, http::Response, reply};
 
 pub(super) async fn run(
@@ -10,8 +10,11 @@ pub(super) async fn run(
     key: &ObjectKey,
     call: Call<'_>,
 ) -> S3Result<Response> {
-    call.check_version_id()?;
-    let set = call.store.set_tags(bucket, key, Tags::default()).await;
-    set.map_err(|error| get_object::missing(error, key))?;
+    let version = call.version_id()?;
+    let set = call
+        .store
+        .set_version_tags(bucket, key, version, Tags::default())
+        .await;
+    set.map_err(|error| call.missing(error, key))?;
     Ok(reply::no_content())
 }

@@ -1,8 +1,8 @@
 //! `DeleteObjects`: up to a thousand keys at a time, each with an outcome of its own.
 
-use larder_storage::objects::{BucketName, DeleteItem, StoreError};
+use larder_storage::objects::{BucketName, DeleteItem, Deleted, StoreError};
 
-use super::{Call, call::check_version, ingest::Plan, small_body};
+use super::{Call, call::parse_version, ingest::Plan, small_body};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http::Response,
@@ -49,9 +49,8 @@ fn check_integrity(plan: &Plan) -> S3Result<()> {
 }
 
 fn item(object: &DeleteObject) -> S3Result<DeleteItem> {
-    if let Some(version) = object.version_id.as_deref().filter(|v| !v.is_empty()) {
-        check_version(version)?;
-    }
+    let version = object.version_id.as_deref().filter(|v| !v.is_empty());
+    let version = version.map(parse_version).transpose()?;
     // To ignore a condition would delete what the client meant to keep.
     if object.last_modified_time.is_some() || object.size.is_some() {
         return Err(S3Error::new(S3Code::NotImplemented));
@@ -60,13 +59,25 @@ fn item(object: &DeleteObject) -> S3Result<DeleteItem> {
     let if_match = etag.map_err(|_| S3Error::new(S3Code::PreconditionFailed))?;
     Ok(DeleteItem {
         key: route::parse_key(&object.key)?,
+        version,
         if_match,
     })
 }
 
-fn outcome(result: Option<Result<bool, StoreError>>) -> S3Result<()> {
+/// What the answer says of an object that was deleted.
+struct Outcome {
+    /// The delete marker that was made, or deleted.
+    marker: Option<String>,
+}
+
+fn outcome(result: Option<Result<Deleted, StoreError>>) -> S3Result<Outcome> {
     match result {
-        Some(Ok(_)) => Ok(()),
+        Some(Ok(deleted)) => Ok(Outcome {
+            marker: deleted
+                .version
+                .filter(|_| deleted.is_delete_marker)
+                .map(|version| version.to_string()),
+        }),
         Some(Err(error)) => Err(error.into()),
         None => Err(S3Error::internal(
             "the store answered for fewer keys than it was asked",
@@ -74,13 +85,13 @@ fn outcome(result: Option<Result<bool, StoreError>>) -> S3Result<()> {
     }
 }
 
-fn describe<'a>(object: &'a DeleteObject, outcome: &'a S3Result<()>) -> DeleteOutcome<'a> {
+fn describe<'a>(object: &'a DeleteObject, outcome: &'a S3Result<Outcome>) -> DeleteOutcome<'a> {
     let (key, version_id) = (object.key.as_str(), object.version_id.as_deref());
     match outcome {
-        Ok(()) => DeleteOutcome::Deleted(DeletedObject {
+        Ok(Outcome { marker }) => DeleteOutcome::Deleted(DeletedObject {
             key,
             version_id,
-            delete_marker_version_id: None,
+            delete_marker_version_id: marker.as_deref(),
         }),
         Err(error) => DeleteOutcome::Failed(FailedDelete {
             key,

@@ -43,7 +43,6 @@ pub(super) async fn run(
     key: &ObjectKey,
     call: Call<'_>,
 ) -> S3Result<Response> {
-    call.check_version_id()?;
     for _ in 1..ATTEMPTS {
         if let Some(response) = attempt(bucket, key, &call).await? {
             return Ok(response);
@@ -77,11 +76,9 @@ pub(super) async fn select(
     key: &ObjectKey,
     call: &Call<'_>,
 ) -> S3Result<(ObjectHandle, Selection)> {
-    let handle = call
-        .store
-        .object(bucket, key)
-        .await
-        .map_err(|error| missing(error, key))?;
+    let version = call.version_id()?;
+    let handle = call.store.object_version(bucket, key, version).await;
+    let handle = handle.map_err(|error| call.missing(error, key))?;
     check_unencrypted(call.headers())?;
     conditions::check_read(call.headers(), handle.info())?;
     let selection = Selection::of(call, handle.info())?;

@@ -6,7 +6,7 @@ use larder_storage::objects::{BucketName, ObjectHandle, ObjectKey};
 use super::{
     Call,
     call::{invalid_argument, text},
-    checksums, conditions, get_object, list_parts, listing,
+    checksums, conditions, list_parts, listing,
     metadata::STANDARD,
 };
 use crate::{
@@ -30,10 +30,10 @@ pub(super) async fn run(
     key: &ObjectKey,
     call: Call<'_>,
 ) -> S3Result<Response> {
-    call.check_version_id()?;
+    let version = call.version_id()?;
     let wanted = wanted(call.headers())?;
-    let handle = call.store.object(bucket, key).await;
-    let handle = handle.map_err(|error| get_object::missing(error, key))?;
+    let handle = call.store.object_version(bucket, key, version).await;
+    let handle = handle.map_err(|error| call.missing(error, key))?;
     let info = handle.info();
     conditions::check_read(call.headers(), info)?;
     let asked = |name: &str| wanted.iter().any(|wanted| wanted == name);
@@ -56,6 +56,7 @@ pub(super) async fn run(
     response
         .headers_mut()
         .insert(header::LAST_MODIFIED, modified);
+    reply::set_version(response.headers_mut(), info.version);
     Ok(response)
 }
 

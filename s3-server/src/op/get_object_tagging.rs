@@ -2,7 +2,7 @@
 
 use larder_storage::objects::{BucketName, ObjectKey};
 
-use super::{Call, get_object, metadata};
+use super::{Call, metadata};
 use crate::{error::S3Result, http::Response, reply, xml::write};
 
 pub(super) async fn run(
@@ -10,9 +10,11 @@ pub(super) async fn run(
     key: &ObjectKey,
     call: Call<'_>,
 ) -> S3Result<Response> {
-    call.check_version_id()?;
-    let handle = call.store.object(bucket, key).await;
-    let handle = handle.map_err(|error| get_object::missing(error, key))?;
+    let version = call.version_id()?;
+    let handle = call.store.object_version(bucket, key, version).await;
+    let handle = handle.map_err(|error| call.missing(error, key))?;
     let tags = metadata::from_tags(&handle.info().tags)?;
-    Ok(reply::xml(write::tagging(&tags)))
+    let mut response = reply::xml(write::tagging(&tags));
+    reply::set_version(response.headers_mut(), handle.info().version);
+    Ok(response)
 }

@@ -2,7 +2,7 @@
 
 use larder_storage::objects::{BucketName, ObjectKey};
 
-use super::{Call, OWNER_ID, OWNER_NAME, call::no_object_lock, get_object};
+use super::{Call, OWNER_ID, OWNER_NAME, call::no_object_lock};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http::Response,
@@ -26,11 +26,11 @@ pub(super) async fn of_object(
     key: &ObjectKey,
     call: Call<'_>,
 ) -> S3Result<Response> {
-    call.check_version_id()?;
+    let version = call.version_id()?;
     call.store
-        .object(bucket, key)
+        .object_version(bucket, key, version)
         .await
-        .map_err(|error| get_object::missing(error, key))?;
+        .map_err(|error| call.missing(error, key))?;
     answer(which)
 }
 
@@ -56,7 +56,6 @@ fn answer(which: Configuration) -> S3Result<Response> {
             "<Payer>BucketOwner</Payer>",
         )),
         Configuration::Tagging => missing(S3Code::NoSuchTagSet),
-        Configuration::Versioning => Ok(empty("VersioningConfiguration")),
         Configuration::Website => missing(S3Code::NoSuchWebsiteConfiguration),
     }
 }

@@ -11,7 +11,6 @@ pub(super) async fn run(
     key: &ObjectKey,
     call: Call<'_>,
 ) -> S3Result<Response> {
-    call.check_version_id()?;
     let (handle, selection) = get_object::select(bucket, key, &call).await?;
     let mut response = get_object::head(&call, handle.info(), &selection);
     let headers = response.headers_mut();

@@ -1,17 +1,21 @@
-//! `ListObjectVersions` of a bucket without versioning: its objects, each with the version `null`.
+//! `ListObjectVersions`: in a bucket that never had versions, its objects, each with the version `null`.
 
-use larder_storage::objects::BucketName;
+use larder_storage::objects::{
+    BucketName, ListVersions, ListedVersion, VersionEntry, VersionsPage,
+};
 
 use super::{
     Call,
-    call::invalid_argument,
-    listing::{self, Asked, Page},
+    call::{invalid_argument, parse_version},
+    checksums,
+    listing::{self, Asked},
+    metadata::STANDARD,
 };
 use crate::{
     error::S3Result,
     http::Response,
     reply,
-    xml::write::{self, ListedVersion, VersionBody},
+    xml::write::{self, Owner, VersionBody},
 };
 
 const NULL: &str = "null";
@@ -29,30 +33,81 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
             message,
         ));
     }
-    let page = Page::read(&call, bucket, key_marker.to_owned(), asked.max_keys).await?;
+    let marker = Some(version_id_marker).filter(|marker| !marker.is_empty());
+    let request = ListVersions {
+        bucket: bucket.clone(),
+        prefix: query.get("prefix").unwrap_or_default().to_owned(),
+        delimiter: query.get("delimiter").unwrap_or_default().to_owned(),
+        after: key_marker.to_owned(),
+        after_version: marker.map(parse_version).transpose()?,
+        limit: asked.max_keys as usize,
+    };
+    let page = call.store.list_versions(request).await?;
+    let next = page.next.as_ref().map(|(key, version)| {
+        let version = version.map_or(NULL.to_owned(), |version| version.to_string());
+        (key.as_str(), version)
+    });
+    let (shown, prefixes) = split(&page);
     let owner = listing::owner();
-    let versions: Vec<_> = page
-        .contents(Some(&owner))
-        .into_iter()
-        .map(version)
-        .collect();
-    let prefixes = page.prefixes();
+    let versions: Vec<_> = shown.iter().map(|shown| shown.for_xml(&owner)).collect();
     let document = write::ListVersions {
-        listing: asked.answered(bucket, &page, &prefixes),
+        listing: asked.answered(bucket, next.is_some(), &prefixes),
         key_marker,
         version_id_marker,
-        next: page.next.as_deref().map(|key| (key, NULL)),
+        next: next.as_ref().map(|(key, version)| (*key, version.as_str())),
         versions: &versions,
     };
     Ok(reply::xml(document.to_xml()))
 }
 
-/// An object as the only, and so newest, version of its key.
-fn version(object: write::ListedObject<'_>) -> ListedVersion<'_> {
-    ListedVersion {
-        key: object.key,
-        version_id: NULL,
-        is_latest: true,
-        body: VersionBody::Object(object),
+/// A version, and what of it is text.
+struct Shown<'a> {
+    version: &'a ListedVersion,
+    id: String,
+    etag: String,
+}
+
+fn split(page: &VersionsPage) -> (Vec<Shown<'_>>, Vec<&str>) {
+    let (mut shown, mut prefixes) = (Vec::new(), Vec::new());
+    for entry in &page.entries {
+        match entry {
+            VersionEntry::CommonPrefix(prefix) => prefixes.push(prefix.as_str()),
+            VersionEntry::Version(version) => shown.push(Shown {
+                version,
+                id: version.id.to_string(),
+                etag: version.object.etag.to_string(),
+            }),
+        }
+    }
+    (shown, prefixes)
+}
+
+impl Shown<'_> {
+    fn for_xml<'a>(&'a self, owner: &'a Owner) -> write::ListedVersion<'a> {
+        let object = &self.version.object;
+        let last_modified_ms = listing::millis(object.modified_unix_millis);
+        let owner = Some(owner);
+        let body = if self.version.is_delete_marker {
+            VersionBody::DeleteMarker {
+                last_modified_ms,
+                owner,
+            }
+        } else {
+            VersionBody::Object(write::ListedObject {
+                key: object.key.as_str(),
+                last_modified_ms,
+                etag: &self.etag,
+                checksum: checksums::listed(object.checksum),
+                size_bytes: object.size,
+                owner,
+                storage_class: STANDARD,
+            })
+        };
+        write::ListedVersion {
+            key: object.key.as_str(),
+            version_id: &self.id,
+            is_latest: self.version.is_latest,
+            body,
+        }
     }
 }

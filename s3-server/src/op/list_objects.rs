@@ -16,7 +16,7 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
     let owner = listing::owner();
     let prefixes = page.prefixes();
     let document = write::ListObjects {
-        listing: asked.answered(bucket, &page, &prefixes),
+        listing: asked.answered(bucket, page.next.is_some(), &prefixes),
         marker,
         // Without a delimiter the last key of the page is the marker, and AWS says nothing.
         next_marker: page.next.as_deref().filter(|_| asked.delimiter().is_some()),

@@ -23,7 +23,7 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
     let next_token = page.next.as_deref().map(listing::encode_token);
     let prefixes = page.prefixes();
     let document = write::ListObjectsV2 {
-        listing: asked.answered(bucket, &page, &prefixes),
+        listing: asked.answered(bucket, page.next.is_some(), &prefixes),
         continuation_token: token,
         next_continuation_token: next_token.as_deref(),
         start_after,

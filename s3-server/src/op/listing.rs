@@ -173,7 +173,7 @@ impl<'a> Asked<'a> {
     pub(super) fn answered(
         &self,
         bucket: &'a BucketName,
-        page: &Page,
+        is_truncated: bool,
         common_prefixes: &'a [&'a str],
     ) -> write::Listing<'a> {
         write::Listing {
@@ -182,7 +182,7 @@ impl<'a> Asked<'a> {
             max_keys: self.max_keys,
             delimiter: self.delimiter(),
             url_encode: self.url_encode,
-            is_truncated: page.next.is_some(),
+            is_truncated,
             common_prefixes,
         }
     }

@@ -176,9 +176,7 @@ pub(super) fn describe(info: &ObjectInfo, headers: &mut HeaderMap) {
             info.tags.0.len() as u64,
         );
     }
-    if let Some(version) = &info.version_id {
-        reply::set(headers, reply::X_AMZ_VERSION_ID, version);
-    }
+    reply::set_version(headers, info.version);
 }
 
 #[cfg(test)]

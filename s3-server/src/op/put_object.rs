@@ -53,8 +53,6 @@ pub(super) fn answer(written: &Written) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ETAG, reply::quoted(&written.etag));
     checksums::set_stored(headers, written.checksum.as_ref());
-    if let Some(version) = &written.version_id {
-        reply::set(headers, reply::X_AMZ_VERSION_ID, version);
-    }
+    reply::set_version(headers, written.version);
     response
 }

@@ -2,7 +2,7 @@
 
 use larder_storage::objects::{BucketName, ObjectKey};
 
-use super::{Call, get_object, metadata, small_body};
+use super::{Call, metadata, small_body};
 use crate::{
     error::S3Result,
     http::Response,
@@ -15,10 +15,13 @@ pub(super) async fn run(
     key: &ObjectKey,
     mut call: Call<'_>,
 ) -> S3Result<Response> {
-    call.check_version_id()?;
+    let version = call.version_id()?;
     let body = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
     let tags = metadata::to_tags(tagging(&body)?);
-    let set = call.store.set_tags(bucket, key, tags).await;
-    set.map_err(|error| get_object::missing(error, key))?;
+    let set = call
+        .store
+        .set_version_tags(bucket, key, version, tags)
+        .await;
+    set.map_err(|error| call.missing(error, key))?;
     Ok(reply::empty())
 }

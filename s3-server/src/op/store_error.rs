@@ -23,6 +23,8 @@ fn answer(error: &StoreError) -> S3Error {
         StoreError::BucketExists => S3Code::BucketAlreadyOwnedByYou.into(),
         StoreError::BucketNotEmpty => S3Code::BucketNotEmpty.into(),
         StoreError::NoSuchKey => S3Code::NoSuchKey.into(),
+        StoreError::NoSuchVersion => S3Code::NoSuchVersion.into(),
+        StoreError::InvalidVersioning => S3Code::IllegalVersioningConfigurationException.into(),
         StoreError::NoSuchUpload => S3Code::NoSuchUpload.into(),
         StoreError::InvalidPart { number } => {
             S3Error::new(S3Code::InvalidPart).element("PartNumber", number.to_string())

@@ -21,7 +21,7 @@ pub(super) async fn run(
     let info = find(bucket, key, upload, &call).await?;
     let chosen = algorithm_of(&info, None)?;
     let algorithm = chosen.unwrap_or(Algorithm::DEFAULT);
-    let copied = retry(|| attempt(bucket, algorithm, &call)).await?;
+    let (copied, source) = retry(|| attempt(bucket, algorithm, &call)).await?;
     let checksum = checksums::to_stored(&copied.checksum);
     let (checksum, default_checksum) = match chosen {
         Some(_) => (Some(checksum), None),
@@ -45,7 +45,9 @@ pub(super) async fn run(
     let modified = listing::millis(written.modified_unix_millis);
     let shown = chosen.map(|_| &copied.checksum);
     let document = copy_part_result(modified, &written.etag.to_string(), shown);
-    Ok(reply::xml(document))
+    let mut response = reply::xml(document);
+    source.set_version(response.headers_mut());
+    Ok(response)
 }
 
 /// `None`: the source was replaced meanwhile.
@@ -53,7 +55,7 @@ async fn attempt(
     bucket: &BucketName,
     algorithm: Algorithm,
     call: &Call<'_>,
-) -> S3Result<Option<Copied>> {
+) -> S3Result<Option<(Copied, Source)>> {
     let source = Source::find(call).await?;
     let size = source.handle.info().size;
     let range = match call.header("x-amz-copy-source-range") {
@@ -63,7 +65,6 @@ async fn attempt(
     let length = range.end - range.start;
     check_copy_size(length)?;
     let writer = call.store.blob_writer(bucket, Some(length)).await?;
-    Ok(unless_replaced(
-        source.copy(call, range, writer, algorithm).await,
-    )?)
+    let copied = source.copy(call, range, writer, algorithm).await;
+    Ok(unless_replaced(copied)?.map(|copied| (copied, source)))
 }

@@ -14,6 +14,8 @@ pub enum Operation {
     HeadBucket,
     DeleteBucket,
     GetBucketLocation,
+    GetBucketVersioning,
+    PutBucketVersioning,
     /// Reading a configuration that Larder cannot set: answered as AWS does where none is set.
     GetUnset(Configuration),
     ListObjects,
@@ -59,7 +61,6 @@ pub enum Configuration {
     RequestPayment,
     Retention,
     Tagging,
-    Versioning,
     Website,
 }
 
@@ -80,7 +81,6 @@ const BUCKET_CONFIGURATIONS: &[(&str, Configuration)] = &[
     ("replication", Configuration::Replication),
     ("requestPayment", Configuration::RequestPayment),
     ("tagging", Configuration::Tagging),
-    ("versioning", Configuration::Versioning),
     ("website", Configuration::Website),
 ];
 
@@ -116,7 +116,13 @@ const NOT_BUILT: &[&str] = &[
 pub(crate) fn subresources() -> impl Iterator<Item = &'static str> {
     let tables = BUCKET_CONFIGURATIONS.iter().chain(OBJECT_CONFIGURATIONS);
     let built = [
-        "delete", "location", "tagging", "uploadId", "uploads", "versions",
+        "delete",
+        "location",
+        "tagging",
+        "uploadId",
+        "uploads",
+        "versioning",
+        "versions",
     ];
     tables
         .map(|&(name, _)| name)
@@ -157,6 +163,9 @@ fn bucket(method: &Method, query: &Query) -> S3Result<Found> {
     let has = |name| query.has(name);
     Ok(match method.as_str() {
         "GET" if has("location") => Some(Operation::GetBucketLocation),
+        "GET" if has("versioning") => Some(Operation::GetBucketVersioning),
+        "PUT" if has("versioning") => Some(Operation::PutBucketVersioning),
+        _ if has("versioning") => None,
         "GET" if has("versions") => Some(Operation::ListObjectVersions),
         "GET" if has("uploads") => Some(Operation::ListMultipartUploads),
         "GET" if query.get("list-type") == Some("2") => Some(Operation::ListObjectsV2),
@@ -267,6 +276,8 @@ impl Operation {
             Self::HeadBucket => "HeadBucket",
             Self::DeleteBucket => "DeleteBucket",
             Self::GetBucketLocation => "GetBucketLocation",
+            Self::GetBucketVersioning => "GetBucketVersioning",
+            Self::PutBucketVersioning => "PutBucketVersioning",
             Self::GetUnset(_) => "GetConfiguration",
             Self::ListObjects => "ListObjects",
             Self::ListObjectsV2 => "ListObjectsV2",
@@ -330,11 +341,7 @@ mod tests {
             ("DELETE", "/b", O::DeleteBucket),
             ("GET", "/b?location", O::GetBucketLocation),
             ("GET", "/b?acl", O::GetUnset(Configuration::Acl)),
-            (
-                "GET",
-                "/b?versioning=",
-                O::GetUnset(Configuration::Versioning),
-            ),
+            ("GET", "/b?versioning=", O::GetBucketVersioning),
             ("GET", "/b", O::ListObjects),
             ("GET", "/b?list-type=2&metadata=true", O::ListObjectsV2),
             ("GET", "/b?versions", O::ListObjectVersions),
@@ -372,7 +379,6 @@ mod tests {
     fn what_is_not_built_says_so() {
         let table = [
             ("PUT", "/b?policy"),
-            ("PUT", "/b?versioning"),
             ("DELETE", "/b?lifecycle"),
             ("GET", "/b?inventory"),
             ("GET", "/b?session"),

@@ -70,6 +70,34 @@ fn malformed(what: &'static str) -> XmlError {
     XmlError::Malformed { what }
 }
 
+/// What a `VersioningConfiguration` asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VersioningRequest {
+    /// `Enabled` or `Suspended`, if the client is right.
+    pub status: Option<String>,
+    /// `Enabled` or `Disabled`.
+    pub mfa_delete: Option<String>,
+}
+
+/// Parses `VersioningConfiguration`.
+///
+/// # Errors
+/// [`XmlError::Malformed`] and [`XmlError::TooLarge`].
+pub fn versioning_configuration(body: &[u8]) -> Result<VersioningRequest, XmlError> {
+    let mut cursor = Cursor::new(body, MAX_SMALL_BYTES)?;
+    cursor.root("VersioningConfiguration")?;
+    let mut request = VersioningRequest::default();
+    while let Some(name) = cursor.next_child()? {
+        match name {
+            "Status" => request.status = Some(cursor.text()?),
+            "MfaDelete" | "MFADelete" => request.mfa_delete = Some(cursor.text()?),
+            _ => cursor.skip()?,
+        }
+    }
+    cursor.end()?;
+    Ok(request)
+}
+
 /// Parses `CreateBucketConfiguration` and returns its location constraint, if there is one. An
 /// empty body has none.
 ///

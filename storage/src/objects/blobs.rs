@@ -8,7 +8,8 @@ use super::{
     BucketName, Store, StoreError,
     commit::Draft,
     keys,
-    record::{Body, BucketRecord, Manifest, ObjectRecord, PartRecord, RecordError},
+    pages::Pages,
+    record::{Body, BucketRecord, Manifest, ObjectRecord, ObjectSummary, PartRecord, RecordError},
 };
 use crate::{
     meta::{
@@ -38,7 +39,7 @@ pub(crate) struct NamedBlob {
 
 /// The bucket of an object's or upload's key.
 pub(crate) fn bucket_of(key: &[u8]) -> Option<u64> {
-    let id = keys::parse_object(key).map(|(bucket, _)| bucket);
+    let id = keys::parse_named(key).map(|(bucket, _)| bucket);
     id.or_else(|| keys::parse_upload(key).map(|(bucket, ..)| bucket))
 }
 
@@ -93,6 +94,8 @@ pub(crate) struct BlobWalk {
     space: WalkSpace,
     from: Vec<u8>,
     to: Vec<u8>,
+    /// What is walked: objects, then their further versions.
+    ranges: Vec<(Vec<u8>, Vec<u8>)>,
     page: VecDeque<Entry>,
     is_last: bool,
     current: Option<Current>,
@@ -122,12 +125,12 @@ struct Parts {
 
 impl Store {
     /// A walk over all objects, or all uploads in progress, from `position` on.
-    pub(crate) fn walk_all(&self, space: WalkSpace, position: WalkPosition) -> BlobWalk {
-        let (from, to) = match space {
-            WalkSpace::Objects => keys::all_objects(),
-            WalkSpace::Uploads => keys::all_uploads(),
+    pub(crate) fn walk_all(&self, space: WalkSpace, position: &WalkPosition) -> BlobWalk {
+        let ranges = match space {
+            WalkSpace::Objects => vec![keys::all_objects(), keys::all_versions()],
+            WalkSpace::Uploads => vec![keys::all_uploads()],
         };
-        self.walk(space, from.max(position.key), to, position.part)
+        self.walk(space, ranges, position)
     }
 
     /// A walk over the objects of `bucket` whose keys begin with `prefix`.
@@ -139,26 +142,51 @@ impl Store {
         bucket: &BucketName,
         prefix: &str,
     ) -> Result<BlobWalk, StoreError> {
-        let mut from = keys::objects(self.open_bucket(bucket).await?.id());
-        from.extend_from_slice(prefix.as_bytes());
-        let to = keys::successor(&from);
-        Ok(self.walk(WalkSpace::Objects, from, to, 0))
+        let ranges = self.ranges_of_prefix(bucket, prefix).await?;
+        Ok(self.walk(WalkSpace::Objects, ranges, &WalkPosition::default()))
     }
 
-    fn walk(&self, space: WalkSpace, from: Vec<u8>, to: Vec<u8>, skip_parts: u16) -> BlobWalk {
-        BlobWalk {
+    fn walk(
+        &self,
+        space: WalkSpace,
+        ranges: Vec<(Vec<u8>, Vec<u8>)>,
+        position: &WalkPosition,
+    ) -> BlobWalk {
+        let mut walk = BlobWalk {
             store: self.clone(),
             space,
-            from,
-            to,
+            from: Vec::new(),
+            to: Vec::new(),
+            ranges,
             page: VecDeque::new(),
             is_last: false,
             current: None,
-            skip_parts,
-        }
+            skip_parts: 0,
+        };
+        walk.go_back(position);
+        walk
     }
 
-    /// How many objects there are under a prefix, and how many bytes they have. Reads their records.
+    /// Where the objects under a prefix are, and their further versions.
+    async fn ranges_of_prefix(
+        &self,
+        bucket: &BucketName,
+        prefix: &str,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let bucket = self.open_bucket(bucket).await?;
+        let mut objects = keys::objects(bucket.id());
+        objects.extend_from_slice(prefix.as_bytes());
+        let range = |from: Vec<u8>| {
+            let to = keys::successor(&from);
+            (from, to)
+        };
+        Ok(vec![
+            range(objects),
+            range(keys::versions(bucket.id(), prefix)),
+        ])
+    }
+
+    /// How many objects and further versions there are under a prefix, and how many bytes they have. Reads their records.
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`].
@@ -167,21 +195,19 @@ impl Store {
         bucket: &BucketName,
         prefix: &str,
     ) -> Result<PrefixTotal, StoreError> {
-        let mut from = keys::objects(self.open_bucket(bucket).await?.id());
-        from.extend_from_slice(prefix.as_bytes());
-        let to = keys::successor(&from);
         let mut total = PrefixTotal::default();
-        loop {
-            let entries = self.inner.meta.scan(&from, &to, PAGE).await?;
-            let Some(last) = entries.last() else {
-                return Ok(total);
-            };
-            from = [&last.key[..], &[0]].concat();
-            for entry in &entries {
+        for (from, to) in self.ranges_of_prefix(bucket, prefix).await? {
+            let mut pages = Pages::new(&*self.inner.meta, from, to, PAGE);
+            while let Some(entry) = pages.next().await? {
+                let summary = ObjectSummary::decode(&entry.value);
+                if summary.is_ok_and(|summary| summary.is_pointer || summary.is_delete_marker) {
+                    continue;
+                }
                 total.objects += 1;
-                total.bytes += ObjectRecord::decode(&entry.value).map_or(0, |record| record.size);
+                total.bytes += summary.map_or(0, |summary| summary.size);
             }
         }
+        Ok(total)
     }
 
     /// Whether a blob is still named by the record in which it was found, and that one still counts.
@@ -287,7 +313,10 @@ impl BlobWalk {
 
     /// Goes on at an earlier position.
     pub(crate) fn go_back(&mut self, position: &WalkPosition) {
-        self.from.clone_from(&position.key);
+        let range = self.ranges.iter().find(|(_, to)| position.key < *to);
+        let (from, to) = range.or(self.ranges.last()).cloned().unwrap_or_default();
+        self.from = from.max(position.key.clone());
+        self.to = to;
         self.skip_parts = position.part;
         self.page.clear();
         self.current = None;
@@ -310,7 +339,7 @@ impl BlobWalk {
                 }
                 return Ok(self.current.take().map(|current| current.end));
             }
-            if self.page.is_empty() && !self.is_last {
+            while self.page.is_empty() && !self.is_last {
                 self.fetch().await?;
             }
             let Some(entry) = self.page.pop_front() else {
@@ -330,9 +359,20 @@ impl BlobWalk {
             .meta
             .scan(&self.from, &self.to, PAGE)
             .await?;
-        self.is_last = entries.len() < PAGE;
+        let is_through = entries.len() < PAGE;
         if let Some(last) = entries.last() {
             self.from = [&last.key[..], &[0]].concat();
+        }
+        if is_through {
+            let next = self
+                .ranges
+                .iter()
+                .find(|(from, _)| *from >= self.to)
+                .cloned();
+            self.is_last = next.is_none();
+            if let Some((from, to)) = next {
+                (self.from, self.to) = (from, to);
+            }
         }
         self.page = entries.into();
         Ok(())
@@ -355,7 +395,7 @@ impl BlobWalk {
     }
 
     fn enter_object(&mut self, entry: Entry, skip: u16) -> Result<Option<Walked>, RecordError> {
-        let (bucket, name) = keys::parse_object(&entry.key).ok_or(RecordError::BadKey)?;
+        let (bucket, name) = keys::parse_named(&entry.key).ok_or(RecordError::BadKey)?;
         let record = ObjectRecord::decode(&entry.value)?;
         let end = Walked::End {
             bucket,
@@ -363,6 +403,9 @@ impl BlobWalk {
             size: record.size,
         };
         let (blob, parts) = match record.body {
+            // Its bytes are met where they are.
+            Body::Elsewhere(_) => return Ok(None),
+            Body::Empty if record.is_delete_marker => return Ok(None),
             Body::Empty => (None, None),
             Body::Blob(placement) => (Some(placement), None),
             Body::Parts(manifest) => {
@@ -405,7 +448,7 @@ impl BlobWalk {
 
 /// The object's key in an `o` or `u` key, for people.
 fn name_of(key: &[u8]) -> String {
-    let name = keys::parse_object(key).map(|(_, name)| name);
+    let name = keys::parse_named(key).map(|(_, name)| name);
     let name = name.or_else(|| keys::parse_upload(key).map(|(_, name, _)| name));
     name.unwrap_or_else(|| String::from_utf8_lossy(key).into_owned())
 }

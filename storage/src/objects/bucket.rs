@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    BucketName, Store, StoreError,
+    BucketName, Deleted, Store, StoreError, VersionId, Versioning,
     commit::{ATTEMPTS, Draft},
     keys,
     record::{BucketRecord, GarbageRecord, RecordError},
@@ -21,6 +21,8 @@ pub struct Bucket {
     pub created_unix_millis: u64,
     /// The region that was asked for.
     pub region: String,
+    /// Whether it keeps versions.
+    pub versioning: Versioning,
 }
 
 /// A bucket to create.
@@ -53,6 +55,24 @@ impl OpenBucket {
     /// Its identifier, the base of its objects' keys.
     pub(super) fn id(&self) -> u64 {
         self.record.id
+    }
+
+    pub(super) fn versioning(&self) -> Versioning {
+        self.record.versioning
+    }
+
+    /// The identifier of an object that stands under its own key; `None` where there are no versions.
+    pub(super) fn null_version(&self) -> Option<VersionId> {
+        (self.versioning() != Versioning::Off).then_some(VersionId::Null)
+    }
+
+    /// That a version went for good.
+    pub(super) fn deleted(&self, version: VersionId, is_delete_marker: bool) -> Deleted {
+        Deleted {
+            changed: true,
+            version: self.null_version().map(|_| version),
+            is_delete_marker,
+        }
     }
 
     /// The value that takes a deletion back, if one is under way (or was, at a crash).
@@ -94,6 +114,7 @@ impl Store {
                 name,
                 created_unix_millis: record.created_unix_millis,
                 region,
+                versioning: record.versioning,
             }),
             None => Err(StoreError::BucketExists),
         }
@@ -107,13 +128,48 @@ impl Store {
         let BucketRecord {
             created_unix_millis,
             region,
+            versioning,
             ..
         } = (*self.open_bucket(name).await?.record).clone();
         Ok(Bucket {
             name: name.clone(),
             created_unix_millis,
             region,
+            versioning,
         })
+    }
+
+    /// Has a bucket keep versions from now on, or no more. Durable when it returns; writes that began before may still be of the other
+    /// kind, and come before it.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`]; [`StoreError::InvalidVersioning`]: it can't be as if it never had had versions.
+    pub async fn set_versioning(
+        &self,
+        name: &BucketName,
+        versioning: Versioning,
+    ) -> Result<(), StoreError> {
+        for _ in 0..ATTEMPTS {
+            let bucket = self.read_bucket(name).await?;
+            if bucket.versioning() == versioning {
+                return Ok(());
+            }
+            if versioning == Versioning::Off {
+                return Err(StoreError::InvalidVersioning);
+            }
+            let record = BucketRecord {
+                versioning,
+                is_deleting: false,
+                ..(*bucket.record).clone()
+            };
+            let mut draft = Draft::default();
+            draft.put(bucket.key.clone(), record.encode());
+            draft.expect(bucket.key.clone(), Some(bucket.revision));
+            if self.try_commit(draft).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Conflict)
     }
 
     /// Deletes an empty bucket, and in due course the uploads in it.
@@ -173,6 +229,22 @@ impl Store {
                 Ok(bucket)
             }
         }
+    }
+
+    /// A bucket as it is now: writes that were decided by what it was have failed.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`], also where another has taken its name.
+    pub(super) async fn reopen_bucket(
+        &self,
+        bucket: &OpenBucket,
+    ) -> Result<OpenBucket, StoreError> {
+        let found = self.inner.meta.get(&bucket.key).await?;
+        let found = found.ok_or(StoreError::NoSuchBucket)?;
+        let now = OpenBucket::decode(bucket.key.clone(), &found)?;
+        (now.id() == bucket.id())
+            .then_some(now)
+            .ok_or(StoreError::NoSuchBucket)
     }
 
     async fn read_bucket(&self, name: &BucketName) -> Result<OpenBucket, StoreError> {
@@ -248,11 +320,13 @@ fn listed(key: &[u8], value: &[u8]) -> Result<Bucket, StoreError> {
     let BucketRecord {
         created_unix_millis,
         region,
+        versioning,
         ..
     } = BucketRecord::decode(value)?;
     Ok(Bucket {
         name,
         created_unix_millis,
         region,
+        versioning,
     })
 }

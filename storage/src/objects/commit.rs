@@ -39,6 +39,12 @@ impl Draft {
         });
     }
 
+    /// As [`Self::put`], before all that is there already: this is what holds the inline blob.
+    pub(super) fn put_first(&mut self, key: Bytes, value: Vec<u8>) {
+        let value = Some(value.into());
+        self.transaction.changes.insert(0, Change { key, value });
+    }
+
     /// Queues what is put under `key` for healing if its extents lack a shard; of inline blobs the engine finds out.
     pub(super) fn queue_healing(&mut self, key: &[u8], placement: Option<&BlobPlacement>) {
         if placement.is_some_and(|placement| placement.missing_shards() > 0) {
@@ -147,7 +153,7 @@ pub(super) fn object_garbage(record: &ObjectRecord) -> Option<GarbageRecord> {
             Some(GarbageRecord::Blob(placement.clone()))
         }
         Body::Parts(manifest) => Some(GarbageRecord::parts_of(&manifest.upload)),
-        Body::Blob(_) | Body::Empty => None,
+        Body::Blob(_) | Body::Empty | Body::Elsewhere(_) => None,
     }
 }
 

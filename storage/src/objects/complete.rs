@@ -11,13 +11,13 @@ use super::{
     bucket::OpenBucket,
     commit::{ATTEMPTS, Draft},
     keys,
-    object::FoundObject,
     pages::Pages,
     record::{
         Body, ChecksumAlgorithm, ChecksumKind, GarbageRecord, Manifest, ObjectRecord, PartRecord,
         RecordError, UploadRecord,
     },
     upload::FoundUpload,
+    versions::Drafted,
 };
 use crate::meta::Revision;
 
@@ -143,14 +143,15 @@ impl Store {
         let parts = choose_parts(&request.parts, &found)?;
         let record = self.completed_record(&upload.record, request, &parts, combine)?;
 
-        let object_key = keys::object(bucket.id(), &request.key);
-        let old = self.find_object(&object_key).await?;
-        request
-            .conditions
-            .check(old.as_ref().map(FoundObject::existing))?;
+        let mut record = record;
+        let head = self.find_head(bucket, &request.key).await?;
+        request.conditions.check(head.existing())?;
         let mut draft = Draft::default();
-        draft.put(object_key.clone(), record.encode());
-        draft.expect(object_key, old.as_ref().map(|old| old.revision));
+        let what = (&mut record, None);
+        let drafted = self.draft_latest(&mut draft, bucket, &request.key, what, head);
+        let Drafted::Ready(version) = drafted.await? else {
+            return Ok(None);
+        };
         draft.delete(upload.key.clone());
         draft.expect(upload.key, Some(upload.revision));
         draft.enter(bucket);
@@ -165,8 +166,8 @@ impl Store {
             let used = manifest(request.upload, &parts);
             self.discard(&mut draft, &GarbageRecord::UnusedParts(used));
         }
-        self.discard_object(&mut draft, old.as_ref().map(|old| &old.record));
-        Ok(self.try_commit(draft).await?.map(|_| Written::of(&record)))
+        let committed = self.try_commit(draft).await?;
+        Ok(committed.map(|_| Written::of(&record, version)))
     }
 
     /// Marks an upload as completing; `None` if it changed meanwhile.
@@ -278,15 +279,15 @@ impl Store {
         bucket: &OpenBucket,
         request: &CompleteUpload,
     ) -> Result<Written, StoreError> {
-        let found = self
-            .find_object(&keys::object(bucket.id(), &request.key))
-            .await?;
+        let found = self.find_version(bucket, &request.key, None).await;
         let is_this = |record: &ObjectRecord| match &record.body {
             Body::Parts(manifest) => manifest.upload == request.upload,
-            Body::Empty | Body::Blob(_) => false,
+            _ => false,
         };
         match found {
-            Some(found) if is_this(&found.record) => Ok(Written::of(&found.record)),
+            Ok(version) if is_this(&version.found.record) => {
+                Ok(Written::of(&version.found.record, version.id))
+            }
             _ => Err(StoreError::NoSuchUpload),
         }
     }

@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 
-use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 
 use super::{
-    BucketName, ETag, ObjectKey, Store, StoreError, WriteConditions,
+    BucketName, Deleted, ETag, ObjectKey, Store, StoreError, VersionId, Versioning,
+    WriteConditions,
     bucket::OpenBucket,
     commit::{ATTEMPTS, Draft},
     keys,
-    object::FoundObject,
+    versions::{Drafted, Head, delete_marker},
 };
 
 /// Objects deleted in one commit: each takes a change, a precondition and perhaps a garbage task.
@@ -23,6 +23,8 @@ const BATCHES_AT_ONCE: usize = 8;
 pub struct DeleteItem {
     /// Its key.
     pub key: ObjectKey,
+    /// Which version is to go for good; `None`: the object.
+    pub version: Option<VersionId>,
     /// Which object it must be.
     pub if_match: Option<ETag>,
 }
@@ -37,7 +39,8 @@ impl DeleteItem {
 }
 
 impl Store {
-    /// Deletes an object; says whether there was one. On `Ok` it stays deleted after power loss.
+    /// Deletes an object. Where the bucket has versions, it gets a delete marker and nothing goes, but for the null version while they are
+    /// suspended. On `Ok` it stays so after power loss.
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::PreconditionFailed`], [`StoreError::NoSuchKey`] (`If-Match` without an object).
@@ -46,52 +49,102 @@ impl Store {
         bucket: &BucketName,
         key: &ObjectKey,
         conditions: WriteConditions,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Deleted, StoreError> {
+        self.delete_version(bucket, key, None, conditions).await
+    }
+
+    /// Deletes a version of an object for good; `None`: as [`Self::delete_object`]. The version before it, if there is one, becomes the
+    /// latest where it was that. On `Ok` it stays deleted after power loss.
+    ///
+    /// # Errors
+    /// As [`Self::delete_object`].
+    pub async fn delete_version(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        version: Option<VersionId>,
+        conditions: WriteConditions,
+    ) -> Result<Deleted, StoreError> {
         let bucket = self.open_bucket(bucket).await?;
-        self.delete_from(&bucket, key, &conditions).await
+        self.delete_from(&bucket, key, version, &conditions).await
     }
 
     async fn delete_from(
         &self,
         bucket: &OpenBucket,
         key: &ObjectKey,
+        version: Option<VersionId>,
         conditions: &WriteConditions,
-    ) -> Result<bool, StoreError> {
-        let object_key = keys::object(bucket.id(), key);
-        let mut turn = None;
+    ) -> Result<Deleted, StoreError> {
+        let (mut bucket, mut turn) = (bucket.clone(), None);
         for _ in 0..ATTEMPTS {
             let mut draft = Draft::default();
-            if !self
-                .draft_delete(&mut draft, &object_key, conditions)
+            let what = (key, version);
+            let Some(deleted) = self
+                .draft_delete(&mut draft, &bucket, what, conditions)
                 .await?
-            {
-                return Ok(false);
+            else {
+                continue;
+            };
+            if !deleted.changed {
+                return Ok(deleted);
             }
             if self.try_commit(draft).await?.is_some() {
-                return Ok(true);
+                return Ok(deleted);
             }
+            let object_key = keys::object(bucket.id(), key);
             self.inner.turns.take(&object_key, &mut turn).await;
+            bucket = self.reopen_bucket(&bucket).await?;
         }
         Err(StoreError::Conflict)
     }
 
-    /// Adds the deletion of what is there; `false` if nothing is.
+    /// Adds a deletion to a draft; `None` if something had to be committed before.
     async fn draft_delete(
         &self,
         draft: &mut Draft,
-        object_key: &Bytes,
+        bucket: &OpenBucket,
+        (key, version): (&ObjectKey, Option<VersionId>),
         conditions: &WriteConditions,
-    ) -> Result<bool, StoreError> {
-        let old = self.find_object(object_key).await?;
-        conditions.check(old.as_ref().map(FoundObject::existing))?;
-        let Some(old) = old else { return Ok(false) };
-        draft.delete(object_key.clone());
-        draft.expect(object_key.clone(), Some(old.revision));
-        self.discard_object(draft, Some(&old.record));
-        Ok(true)
+    ) -> Result<Option<Deleted>, StoreError> {
+        let head = self.find_head(bucket, key).await?;
+        conditions.check(head.existing())?;
+        let id = match (version, bucket.versioning()) {
+            (Some(id), _) => id,
+            (None, Versioning::Off) => VersionId::Null,
+            (None, Versioning::Enabled | Versioning::Suspended) => {
+                return self.draft_delete_marker(draft, bucket, key, head).await;
+            }
+        };
+        let deleted = self.draft_removal(draft, bucket, key, id, head).await?;
+        Ok(Some(deleted.unwrap_or(Deleted {
+            changed: false,
+            version: bucket.null_version().and(version),
+            is_delete_marker: false,
+        })))
     }
 
-    /// Deletes many objects, each for itself: the results stand in the order of `items` and say whether there was one.
+    async fn draft_delete_marker(
+        &self,
+        draft: &mut Draft,
+        bucket: &OpenBucket,
+        key: &ObjectKey,
+        head: Head,
+    ) -> Result<Option<Deleted>, StoreError> {
+        let mut marker = delete_marker(self.now());
+        let drafted = self.draft_latest(draft, bucket, key, (&mut marker, None), head);
+        let Drafted::Ready(version) = drafted.await? else {
+            return Ok(None);
+        };
+        draft.enter(bucket);
+        Ok(Some(Deleted {
+            changed: true,
+            version,
+            is_delete_marker: true,
+        }))
+    }
+
+    /// Deletes many objects, or versions, each for itself: the results stand in the order of `items`.
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`]; all else stands with the object that it befell.
@@ -99,7 +152,7 @@ impl Store {
         &self,
         bucket: &BucketName,
         items: Vec<DeleteItem>,
-    ) -> Result<Vec<Result<bool, StoreError>>, StoreError> {
+    ) -> Result<Vec<Result<Deleted, StoreError>>, StoreError> {
         let bucket = &self.open_bucket(bucket).await?;
         let batches: Vec<_> = batches(&items)
             .into_iter()
@@ -118,15 +171,18 @@ impl Store {
         &self,
         bucket: &OpenBucket,
         items: &[DeleteItem],
-    ) -> Vec<Result<bool, StoreError>> {
+    ) -> Vec<Result<Deleted, StoreError>> {
+        // Versions take more keys of a commit than one has for all.
+        if bucket.versioning() != Versioning::Off {
+            return self.delete_each(bucket, items).await;
+        }
         let mut draft = Draft::default();
         let mut results = Vec::with_capacity(items.len());
         for item in items {
-            let key = keys::object(bucket.id(), &item.key);
-            results.push(
-                self.draft_delete(&mut draft, &key, &item.conditions())
-                    .await,
-            );
+            let (what, conditions) = ((&item.key, item.version), item.conditions());
+            let deleted = self.draft_delete(&mut draft, bucket, what, &conditions);
+            // Only a delete marker needs another commit before.
+            results.push(deleted.await.map(Option::unwrap_or_default));
         }
         if draft.is_empty() {
             return results;
@@ -137,7 +193,7 @@ impl Store {
             Err(error) => results
                 .into_iter()
                 .map(|result| match result {
-                    Ok(true) => Err(error.clone()),
+                    Ok(Deleted { changed: true, .. }) => Err(error.clone()),
                     other => other,
                 })
                 .collect(),
@@ -149,7 +205,7 @@ impl Store {
         &self,
         bucket: &OpenBucket,
         items: &[DeleteItem],
-    ) -> Vec<Result<bool, StoreError>> {
+    ) -> Vec<Result<Deleted, StoreError>> {
         let delete = |item| self.delete_one_of(bucket, item).boxed();
         let deletes: Vec<_> = items.iter().map(delete).collect();
         stream::iter(deletes)
@@ -162,8 +218,8 @@ impl Store {
         &self,
         bucket: &OpenBucket,
         item: &DeleteItem,
-    ) -> Result<bool, StoreError> {
-        self.delete_from(bucket, &item.key, &item.conditions())
+    ) -> Result<Deleted, StoreError> {
+        self.delete_from(bucket, &item.key, item.version, &item.conditions())
             .await
     }
 }

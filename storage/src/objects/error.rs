@@ -1,6 +1,6 @@
 //! What can go wrong above metadata and blobs.
 
-use super::record::RecordError;
+use super::{VersionId, record::RecordError};
 use crate::{meta::MetaError, stripes::StripeError};
 
 /// What went wrong with a request to the store.
@@ -18,6 +18,22 @@ pub enum StoreError {
     /// No object of this key.
     #[error("no such key")]
     NoSuchKey,
+    /// The object has no such version.
+    #[error("no such version")]
+    NoSuchVersion,
+    /// The version that was asked for is a delete marker.
+    #[error("version {version} is a delete marker")]
+    DeleteMarker {
+        /// Which one.
+        version: VersionId,
+        /// When it was made, milliseconds since the Unix epoch.
+        modified_unix_millis: u64,
+        /// Whether it was asked for by its identifier, and not as the latest.
+        is_named: bool,
+    },
+    /// A bucket that has had versions can't be one that never had any.
+    #[error("versioning can be suspended, not taken back")]
+    InvalidVersioning,
     /// No such upload of this key; completed or aborted, perhaps.
     #[error("no such upload")]
     NoSuchUpload,
@@ -140,13 +156,18 @@ impl StoreError {
     /// What the caller does about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoSuchBucket | Self::NoSuchKey | Self::NoSuchUpload => ErrorKind::NotFound,
+            Self::NoSuchBucket
+            | Self::NoSuchKey
+            | Self::NoSuchVersion
+            | Self::DeleteMarker { .. }
+            | Self::NoSuchUpload => ErrorKind::NotFound,
             Self::BucketExists
             | Self::BucketNotEmpty
             | Self::PreconditionFailed { .. }
             | Self::Replaced
             | Self::Conflict => ErrorKind::Conflict,
-            Self::InvalidPart { .. }
+            Self::InvalidVersioning
+            | Self::InvalidPart { .. }
             | Self::InvalidPartOrder
             | Self::NoParts
             | Self::PartTooSmall { .. }

@@ -2,23 +2,27 @@
 //!
 //! ```text
 //! b <bucket name>                              bucket
-//! o <bucket id> <key>                          latest version of an object
+//! o <bucket id> <key>                          an object, or where its latest version is
+//! v <bucket id> <key> 00 00                    null version of an object that has versions
+//! v <bucket id> <key> 00 01 <!number>          version, the newest first
 //! u <bucket id> <key> 00 01 <upload id>        upload in progress
 //! p <upload number> <part number>              part
 //! g <id>                                       garbage task
 //! ```
 //!
 //! Identifiers are big-endian (64 bits, an upload id 128, a part number 16), so that keys sort as what they name.
-//! In `u` keys a NUL of the object's key is written as `00 ff`, so that the uploads of a key come before those of longer keys.
+//! In `u` and `v` keys a NUL of the object's key is written as `00 ff`, so that what belongs to a key comes before what belongs to longer
+//! keys. A version's number stands there with all bits turned round.
 
 use bytes::Bytes;
 
-use super::names::{BucketName, ObjectKey, PartNumber, UploadId};
+use super::names::{BucketName, ObjectKey, PartNumber, UploadId, VersionId};
 
 /// First byte of a bucket's key.
 pub(super) const BUCKET: u8 = b'b';
 const OBJECT: u8 = b'o';
 const UPLOAD: u8 = b'u';
+const VERSION: u8 = b'v';
 const PART: u8 = b'p';
 const GARBAGE: u8 = b'g';
 
@@ -28,6 +32,11 @@ const UPLOAD_SEPARATOR: [u8; 2] = [0, 1];
 /// Comes after every upload of a key.
 const AFTER_UPLOADS: [u8; 2] = [0, 2];
 const UPLOAD_TAIL_BYTES: usize = 18;
+const NULL_VERSION_TAIL: [u8; 2] = [0, 0];
+const VERSION_SEPARATOR: [u8; 2] = [0, 1];
+/// Comes after every version of a key.
+const AFTER_VERSIONS: [u8; 2] = [0, 2];
+const VERSION_TAIL_BYTES: usize = 10;
 
 /// A bucket.
 pub(super) fn bucket(name: &BucketName) -> Bytes {
@@ -56,6 +65,65 @@ pub(super) fn objects(bucket_id: u64) -> Vec<u8> {
     base(OBJECT, bucket_id)
 }
 
+/// A version of an object that has versions.
+pub(super) fn version(bucket_id: u64, key: &ObjectKey, id: VersionId) -> Bytes {
+    let name = escape(key.as_str());
+    match id {
+        VersionId::Null => named(VERSION, bucket_id, &name, &NULL_VERSION_TAIL),
+        VersionId::Number(number) => {
+            let tail = [&VERSION_SEPARATOR[..], &(!number).to_be_bytes()].concat();
+            named(VERSION, bucket_id, &name, &tail)
+        }
+    }
+}
+
+/// What the versions of all keys of a bucket that begin with `prefix` begin with.
+pub(super) fn versions(bucket_id: u64, prefix: &str) -> Vec<u8> {
+    let mut key = base(VERSION, bucket_id);
+    key.extend_from_slice(&escape(prefix));
+    key
+}
+
+/// The range of the versions of `key` with numbers below `below`, the newest first; the null version is not among them.
+pub(super) fn versions_below(bucket_id: u64, key: &str, below: u64) -> (Vec<u8>, Vec<u8>) {
+    let mut from = versions(bucket_id, key);
+    let to = [&from[..], &AFTER_VERSIONS].concat();
+    from.extend_from_slice(&VERSION_SEPARATOR);
+    from.extend_from_slice(&(!below).to_be_bytes());
+    from.push(0);
+    (from, to)
+}
+
+/// Bucket, object's key and identifier of a `v` key; `None` if it is none.
+pub(super) fn parse_version(key: &[u8]) -> Option<(u64, String, VersionId)> {
+    let (base, rest) = key.split_at_checked(BASE_BYTES)?;
+    let bucket_id = u64::from_be_bytes(base.strip_prefix(&[VERSION])?.try_into().ok()?);
+    // A number may end as the tail of a null version does: whichever leaves a name is right, and only one can.
+    let numbered = rest
+        .split_at_checked(
+            rest.len()
+                .checked_sub(VERSION_TAIL_BYTES)
+                .unwrap_or(usize::MAX),
+        )
+        .and_then(|(name, tail)| {
+            let number = tail.strip_prefix(&VERSION_SEPARATOR)?.try_into().ok()?;
+            Some((
+                unescape(name)?,
+                VersionId::Number(!u64::from_be_bytes(number)),
+            ))
+        });
+    let (name, id) = numbered.or_else(|| {
+        let name = rest.strip_suffix(&NULL_VERSION_TAIL)?;
+        Some((unescape(name)?, VersionId::Null))
+    })?;
+    Some((bucket_id, name, id))
+}
+
+/// Bucket and object's key of an `o` or `v` key; `None` if it is neither.
+pub(super) fn parse_named(key: &[u8]) -> Option<(u64, String)> {
+    parse_object(key).or_else(|| parse_version(key).map(|(bucket, name, _)| (bucket, name)))
+}
+
 /// An upload.
 pub(super) fn upload(bucket_id: u64, key: &ObjectKey, id: &UploadId) -> Bytes {
     let tail = [&UPLOAD_SEPARATOR[..], &id.to_bytes()].concat();
@@ -72,6 +140,11 @@ pub(super) fn uploads(bucket_id: u64, prefix: &str) -> Vec<u8> {
 /// The range of all objects of all buckets.
 pub(super) fn all_objects() -> (Vec<u8>, Vec<u8>) {
     (vec![OBJECT], vec![OBJECT + 1])
+}
+
+/// The range of all versions of all objects that have versions.
+pub(super) fn all_versions() -> (Vec<u8>, Vec<u8>) {
+    (vec![VERSION], vec![VERSION + 1])
 }
 
 /// The range of all parts of all uploads.
@@ -162,9 +235,9 @@ pub(super) fn is_garbage(key: &[u8]) -> bool {
     key.first() == Some(&GARBAGE)
 }
 
-/// Whether the record of this key names a blob that is somebody's data: an object's, or a part's.
+/// Whether the record of this key names a blob that is somebody's data: an object's, a version's, or a part's.
 pub(super) fn names_blobs(key: &[u8]) -> bool {
-    matches!(key.first(), Some(&OBJECT | &PART))
+    matches!(key.first(), Some(&OBJECT | &VERSION | &PART))
 }
 
 /// A garbage task.
@@ -240,8 +313,28 @@ mod tests {
         }
 
         #[test]
+        fn versions_survive_the_round_trip(bucket_id: u64, name in "[a\0\u{1}b]{1,9}", number: u64, is_null: bool) {
+            let id = if is_null { VersionId::Null } else { VersionId::Number(number) };
+            let key = version(bucket_id, &object_key(&name), id);
+            prop_assert_eq!(parse_version(&key), Some((bucket_id, name.clone(), id)));
+            prop_assert!(key.starts_with(&versions(bucket_id, &name)));
+            prop_assert!(key[..] < successor(&versions(bucket_id, &name))[..]);
+        }
+
+        #[test]
+        fn versions_sort_by_key_then_the_null_one_then_the_newest(a in "[a\0\u{1}b]{1,5}", b in "[a\0\u{1}b]{1,5}", x: u64, y: u64) {
+            let of = |name: &str, number| version(1, &object_key(name), VersionId::Number(number));
+            prop_assert_eq!(of(&a, x).cmp(&of(&b, y)), (a.as_bytes(), !x).cmp(&(b.as_bytes(), !y)));
+            prop_assert!(version(1, &object_key(&a), VersionId::Null) < of(&a, u64::MAX));
+            let (from, to) = versions_below(1, &a, x);
+            prop_assert_eq!((from.as_slice()..to.as_slice()).contains(&of(&a, y).as_ref()), y < x);
+            prop_assert_eq!((from.as_slice()..to.as_slice()).contains(&of(&b, y).as_ref()), a == b && y < x);
+        }
+
+        #[test]
         fn parsing_never_panics(key: Vec<u8>) {
             drop(parse_upload(&key));
+            drop(parse_version(&key));
             prop_assert!(parse_part(&key).is_none_or(|number| key.ends_with(&number.get().to_be_bytes())));
         }
     }

@@ -65,13 +65,14 @@ pub struct ListedObject {
 }
 
 impl ListedObject {
-    fn decode(name: &str, record: &[u8]) -> Result<Self, StoreError> {
+    pub(super) fn new(name: &str, summary: &ObjectSummary) -> Result<Self, RecordError> {
         let ObjectSummary {
             size,
             modified_unix_millis,
             etag,
             checksum,
-        } = ObjectSummary::decode(record)?;
+            ..
+        } = *summary;
         let key = ObjectKey::parse(name).map_err(|_| RecordError::BadKey)?;
         Ok(Self {
             key,
@@ -107,6 +108,10 @@ impl Store {
         let mut pages = Pages::new(&*self.inner.meta, from, to, names.expected(request.limit));
         let mut left_out = 0_u64;
         while let Some(entry) = pages.next().await? {
+            let summary = ObjectSummary::decode(&entry.value);
+            if summary.is_ok_and(|summary| summary.is_delete_marker) {
+                continue;
+            }
             if listing.entries.len() == request.limit {
                 listing.next = listing.entries.last().map(|last| last.name().to_owned());
                 break;
@@ -122,7 +127,7 @@ impl Store {
                     .entries
                     .push(ListedEntry::CommonPrefix(common.to_owned()));
             } else {
-                match ListedObject::decode(name, &entry.value) {
+                match summary.and_then(|summary| ListedObject::new(name, &summary)) {
                     Ok(object) => listing.entries.push(ListedEntry::Object(object)),
                     Err(error) => {
                         tracing::debug!(name, %error, "object left out of a listing");

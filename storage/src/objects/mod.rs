@@ -25,6 +25,7 @@ mod garbage;
 mod heal;
 mod keys;
 mod list_uploads;
+mod list_versions;
 mod listing;
 mod names;
 mod object;
@@ -39,6 +40,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod versions;
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,16 +53,21 @@ pub use error::{ErrorKind, StoreError};
 pub use garbage::Swept;
 pub(crate) use heal::{HealingExtents, any_extents_of, extents_of};
 pub use list_uploads::{ListUploads, ListedUpload, UploadEntry, UploadsPage};
+pub use list_versions::{ListVersions, ListedVersion, VersionEntry, VersionsPage};
 pub use listing::{ListObjects, ListedEntry, ListedObject, Listing};
 pub use names::{
     BucketName, ETag, MAX_KEY_BYTES, MAX_PARTS, NameError, ObjectKey, PartNumber, UploadId,
+    VersionId,
 };
 pub use object::{PutObject, UpdateObject, Written};
 pub use read::{ObjectHandle, ObjectInfo, ObjectPart, ObjectReader};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use record::fuzz_records;
-pub use record::{Checksum, ChecksumAlgorithm, ChecksumKind, Headers, RecordError, Tags};
+pub use record::{
+    Checksum, ChecksumAlgorithm, ChecksumKind, Headers, RecordError, Tags, Versioning,
+};
 pub use upload::{CreateUpload, ListParts, ListedPart, PartsPage, PutPart, UploadInfo};
+pub use versions::Deleted;
 
 use crate::{
     clock::Clock,

@@ -28,6 +28,9 @@ pub enum NameError {
     /// Not an upload identifier that this store could have given.
     #[error("not an upload identifier of this store")]
     UploadId,
+    /// Not a version identifier that this store could have given.
+    #[error("not a version identifier of this store")]
+    VersionId,
 }
 
 /// The name of a bucket.
@@ -244,6 +247,45 @@ impl FromStr for UploadId {
     }
 }
 
+/// Names a version of an object. Numbers grow with the time of writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VersionId {
+    /// The one that is written while versioning is off or suspended: `null`.
+    Null,
+    /// Any other.
+    Number(u64),
+}
+
+impl fmt::Display for VersionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Number(number) => write!(f, "{number:016x}{:016x}", check(*number)),
+        }
+    }
+}
+
+impl FromStr for VersionId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text == "null" {
+            return Ok(Self::Null);
+        }
+        let [number, sum] = halves(u128_from_hex(text).ok_or(NameError::VersionId)?);
+        let is_own = sum == check(number) && !text.contains(|c: char| c.is_ascii_uppercase());
+        is_own
+            .then_some(Self::Number(number))
+            .ok_or(NameError::VersionId)
+    }
+}
+
+/// Tells identifiers of this store from those of others, which are of the same length.
+fn check(number: u64) -> u64 {
+    let mixed = (number ^ (number >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 32)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -334,7 +376,15 @@ mod tests {
         }
 
         #[test]
+        fn version_ids_survive_the_round_trip(number: u64) {
+            for id in [VersionId::Null, VersionId::Number(number)] {
+                prop_assert_eq!(id.to_string().parse(), Ok(id));
+            }
+        }
+
+        #[test]
         fn parsing_never_panics(text in "\\PC{0,40}") {
+            drop(text.parse::<VersionId>());
             drop(text.parse::<ETag>());
             drop(text.parse::<UploadId>());
             drop(BucketName::parse(&text));

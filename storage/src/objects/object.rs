@@ -3,11 +3,12 @@
 use bytes::Bytes;
 
 use super::{
-    BucketName, Checksum, ETag, Existing, Headers, ObjectKey, Store, StoreError, Tags,
+    BucketName, Checksum, ETag, Existing, Headers, ObjectKey, Store, StoreError, Tags, VersionId,
     WriteConditions,
     commit::{ATTEMPTS, Data, Draft, to_the_end},
     keys,
     record::{Body, ObjectRecord},
+    versions::{Drafted, FoundVersion},
 };
 use crate::{
     meta::Revision,
@@ -47,17 +48,17 @@ pub struct Written {
     /// Its checksum.
     pub checksum: Option<Checksum>,
     /// Its version; `None` in a bucket without versions.
-    pub version_id: Option<String>,
+    pub version: Option<VersionId>,
 }
 
 impl Written {
-    pub(super) fn of(record: &ObjectRecord) -> Self {
+    pub(super) fn of(record: &ObjectRecord, version: Option<VersionId>) -> Self {
         Self {
             etag: record.etag,
             size: record.size,
             modified_unix_millis: record.modified_unix_millis,
             checksum: record.checksum.clone(),
-            version_id: None,
+            version,
         }
     }
 }
@@ -142,22 +143,20 @@ impl Store {
         let mut turn = None;
         for _ in 0..ATTEMPTS {
             let bucket = self.open_bucket(bucket).await?;
-            let object_key = keys::object(bucket.id(), key);
-            let old = self.find_object(&object_key).await?;
-            conditions.check(old.as_ref().map(FoundObject::existing))?;
+            let head = self.find_head(&bucket, key).await?;
+            conditions.check(head.existing())?;
             record.modified_unix_millis = self.now();
             let mut draft = Draft::default();
-            draft.put(object_key.clone(), record.encode());
-            if let Body::Blob(placement) = &record.body {
-                draft.queue_healing(&object_key, Some(placement));
-            }
-            draft.inline(inline.clone());
-            draft.expect(object_key.clone(), old.as_ref().map(|old| old.revision));
+            let what = (&mut record, inline.clone());
+            let drafted = self.draft_latest(&mut draft, &bucket, key, what, head);
+            let Drafted::Ready(version) = drafted.await? else {
+                continue;
+            };
             draft.enter(&bucket);
-            self.discard_object(&mut draft, old.as_ref().map(|old| &old.record));
             if self.try_commit(draft).await?.is_some() {
-                return Ok(Written::of(&record));
+                return Ok(Written::of(&record, version));
             }
+            let object_key = keys::object(bucket.id(), key);
             self.inner.turns.take(&object_key, &mut turn).await;
         }
         Err(StoreError::Conflict)
@@ -178,12 +177,12 @@ impl Store {
             return Ok(());
         }
         let bucket = self.open_bucket(bucket).await?;
-        let found = self.find_object(&keys::object(bucket.id(), key)).await?;
-        conditions.check(found.as_ref().map(FoundObject::existing))
+        let head = self.find_head(&bucket, key).await?;
+        conditions.check(head.existing())
     }
 
     /// Replaces headers (and tags) of an object without touching its data: a copy onto itself. Its time of modification is
-    /// now. Atomic and durable as [`Self::put_object`].
+    /// now. Atomic and durable as [`Self::put_object`]. Not for buckets with versions, where such a copy is a version of its own.
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::NoSuchKey`], [`StoreError::PreconditionFailed`], [`StoreError::Replaced`].
@@ -196,7 +195,7 @@ impl Store {
             conditions,
         } = request;
         tags.as_ref().map_or(Ok(()), Tags::check)?;
-        let record = self.modify_object(&bucket, &key, |found| {
+        let record = self.modify_object(&bucket, &key, None, |found| {
             conditions.check(Some(found.existing()))?;
             let record = &mut found.record;
             record.headers = headers.clone();
@@ -206,7 +205,7 @@ impl Store {
             record.modified_unix_millis = self.now();
             Ok(())
         });
-        Ok(Written::of(&record.await?))
+        Ok(Written::of(&record.await?, None))
     }
 
     /// Changes a record, its bytes staying what they are.
@@ -217,16 +216,17 @@ impl Store {
         &self,
         bucket: &BucketName,
         key: &ObjectKey,
+        version: Option<VersionId>,
         change: impl Fn(&mut FoundObject) -> Result<(), StoreError>,
     ) -> Result<ObjectRecord, StoreError> {
         let mut turn = None;
         for _ in 0..ATTEMPTS {
             let bucket = self.open_bucket(bucket).await?;
-            let object_key = keys::object(bucket.id(), key);
-            let mut found = self
-                .find_object(&object_key)
-                .await?
-                .ok_or(StoreError::NoSuchKey)?;
+            let FoundVersion {
+                row: object_key,
+                mut found,
+                ..
+            } = self.find_version(&bucket, key, version).await?;
             change(&mut found)?;
             let FoundObject {
                 revision,
@@ -253,7 +253,10 @@ impl Store {
         Err(StoreError::Conflict)
     }
 
-    async fn revision_of(&self, object_key: &Bytes) -> Result<Option<Revision>, StoreError> {
+    pub(super) async fn revision_of(
+        &self,
+        object_key: &Bytes,
+    ) -> Result<Option<Revision>, StoreError> {
         let found = self.find_object(object_key).await?;
         Ok(found.map(|found| found.revision))
     }
@@ -262,7 +265,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Replaced`] if the record is no longer of this revision, and the blob elsewhere.
-    async fn code_again(
+    pub(super) async fn code_again(
         &self,
         object_key: &Bytes,
         revision: Revision,
@@ -270,7 +273,7 @@ impl Store {
     ) -> Result<Option<InlineBlob>, StoreError> {
         let placement = match body {
             Body::Blob(placement) if !placement.is_extents() => placement,
-            Body::Blob(_) | Body::Parts(_) | Body::Empty => return Ok(None),
+            _ => return Ok(None),
         };
         let (pool, size) = (&self.inner.pool, placement.size);
         let mut reader = BlobReader::open(pool, placement.clone(), 0..size)?;
@@ -317,7 +320,7 @@ impl FoundObject {
         match &self.record.body {
             Body::Blob(placement) if placement.is_extents() => Some(placement.blob.0),
             Body::Parts(manifest) => Some(manifest.upload.number),
-            Body::Blob(_) | Body::Empty => None,
+            Body::Blob(_) | Body::Empty | Body::Elsewhere(_) => None,
         }
     }
 }

@@ -43,8 +43,9 @@ impl Store {
         &self,
         mut candidates: HashSet<BlobId>,
     ) -> Result<HashSet<BlobId>, StoreError> {
-        let named: [(_, PlacementOf); 3] = [
+        let named: [(_, PlacementOf); 4] = [
             (keys::all_objects(), object_placement),
+            (keys::all_versions(), object_placement),
             (keys::all_parts(), part_placement),
             (keys::all_garbage(), garbage_placement),
         ];
@@ -81,7 +82,7 @@ impl Store {
 fn object_placement(value: &[u8]) -> Result<Option<BlobPlacement>, RecordError> {
     Ok(match ObjectRecord::decode(value)?.body {
         Body::Blob(placement) => Some(placement),
-        Body::Parts(_) | Body::Empty => None,
+        Body::Parts(_) | Body::Empty | Body::Elsewhere(_) => None,
     })
 }
 

@@ -5,13 +5,14 @@ use std::{collections::VecDeque, ops::Range};
 use bytes::Bytes;
 
 use super::{
-    BucketName, Checksum, ETag, Headers, ObjectKey, PartNumber, Store, StoreError, Tags,
+    BucketName, Checksum, ETag, Headers, ObjectKey, PartNumber, Store, StoreError, Tags, VersionId,
     commit::ATTEMPTS,
     keys,
     object::FoundObject,
     pages::Pages,
     pins::Pin,
     record::{Body, Manifest, ObjectRecord, PartRecord, RecordError},
+    versions::FoundVersion,
 };
 use crate::{
     meta::Revision,
@@ -38,7 +39,7 @@ pub struct ObjectInfo {
     /// Its parts, without their checksums (see [`ObjectHandle::parts`]); empty unless it was uploaded in parts.
     pub parts: Vec<ObjectPart>,
     /// Its version; `None` in a bucket without versions.
-    pub version_id: Option<String>,
+    pub version: Option<VersionId>,
 }
 
 /// A part of an object.
@@ -67,47 +68,51 @@ impl Store {
     /// The object of this key. Reads metadata only.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchBucket`], [`StoreError::NoSuchKey`].
+    /// [`StoreError::NoSuchBucket`], [`StoreError::NoSuchKey`], [`StoreError::DeleteMarker`].
     pub async fn object(
         &self,
         bucket: &BucketName,
         key: &ObjectKey,
     ) -> Result<ObjectHandle, StoreError> {
+        self.object_version(bucket, key, None).await
+    }
+
+    /// A version of the object of this key; `None`: the latest. Reads metadata only.
+    ///
+    /// # Errors
+    /// As [`Self::object`], and [`StoreError::NoSuchVersion`].
+    pub async fn object_version(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        version: Option<VersionId>,
+    ) -> Result<ObjectHandle, StoreError> {
         let bucket = self.open_bucket(bucket).await?;
-        let meta_key = keys::object(bucket.id(), key);
-        let mut found = self
-            .find_object(&meta_key)
-            .await?
-            .ok_or(StoreError::NoSuchKey)?;
+        let mut found = self.find_version(&bucket, key, version).await?;
         for _ in 0..ATTEMPTS {
-            let Some(number) = found.pin_number() else {
-                return Ok(self.handle(key, meta_key, found, None));
+            let Some(number) = found.found.pin_number() else {
+                return Ok(self.handle(key, found, None));
             };
             let pin = self.inner.pins.pin(number);
             // Only now the sweeper keeps off; it may have come before. See `pins`.
-            let again = self
-                .find_object(&meta_key)
-                .await?
-                .ok_or(StoreError::NoSuchKey)?;
-            if again.revision == found.revision {
-                return Ok(self.handle(key, meta_key, found, Some(pin)));
+            let again = self.find_version(&bucket, key, version).await?;
+            if again.found.revision == found.found.revision {
+                return Ok(self.handle(key, found, Some(pin)));
             }
             found = again;
         }
         Err(StoreError::Conflict)
     }
 
-    fn handle(
-        &self,
-        key: &ObjectKey,
-        meta_key: Bytes,
-        found: FoundObject,
-        pin: Option<Pin>,
-    ) -> ObjectHandle {
-        let FoundObject { revision, record } = found;
+    fn handle(&self, key: &ObjectKey, version: FoundVersion, pin: Option<Pin>) -> ObjectHandle {
+        let FoundVersion {
+            row: meta_key,
+            found: FoundObject { revision, record },
+            id,
+        } = version;
         let parts = match &record.body {
             Body::Parts(manifest) => parts_of(manifest),
-            Body::Empty | Body::Blob(_) => Vec::new(),
+            Body::Empty | Body::Blob(_) | Body::Elsewhere(_) => Vec::new(),
         };
         let info = ObjectInfo {
             key: key.clone(),
@@ -118,7 +123,7 @@ impl Store {
             tags: record.tags,
             checksum: record.checksum,
             parts,
-            version_id: None,
+            version: id,
         };
         let body = record.body;
         ObjectHandle {
@@ -186,7 +191,7 @@ impl ObjectHandle {
         };
         match &self.body {
             _ if range.is_empty() => {}
-            Body::Empty => {}
+            Body::Empty | Body::Elsewhere(_) => {}
             Body::Blob(placement) => {
                 let home = Home::Object {
                     meta_key: self.meta_key.clone(),

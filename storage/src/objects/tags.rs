@@ -1,6 +1,6 @@
 //! Tags of objects.
 
-use super::{BucketName, ObjectKey, Store, StoreError, record::Tags};
+use super::{BucketName, ObjectKey, Store, StoreError, VersionId, record::Tags};
 
 /// Tags that an object may have.
 const MAX_TAGS: usize = 10;
@@ -49,15 +49,29 @@ impl Store {
     /// Replaces the tags of an object; empty removes them. Atomic; neither data nor time of modification change.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchBucket`], [`StoreError::NoSuchKey`], [`StoreError::InvalidTags`].
+    /// [`StoreError::NoSuchBucket`], [`StoreError::NoSuchKey`], [`StoreError::DeleteMarker`], [`StoreError::InvalidTags`].
     pub async fn set_tags(
         &self,
         bucket: &BucketName,
         key: &ObjectKey,
         tags: Tags,
     ) -> Result<(), StoreError> {
+        self.set_version_tags(bucket, key, None, tags).await
+    }
+
+    /// The same of a version of an object; `None`: the latest.
+    ///
+    /// # Errors
+    /// As [`Self::set_tags`], and [`StoreError::NoSuchVersion`].
+    pub async fn set_version_tags(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        version: Option<VersionId>,
+        tags: Tags,
+    ) -> Result<(), StoreError> {
         tags.check()?;
-        self.modify_object(bucket, key, |found| {
+        self.modify_object(bucket, key, version, |found| {
             found.record.tags = tags.clone();
             Ok(())
         })

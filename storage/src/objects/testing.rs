@@ -272,6 +272,7 @@ impl Fixture {
         self.store
             .delete_object(&bucket("bucket"), &key(name), WriteConditions::default())
             .await
+            .map(|deleted| deleted.changed)
     }
 
     pub(super) async fn start(&self, name: &str) -> UploadId {
@@ -315,6 +316,17 @@ impl Fixture {
         self.store
             .complete_upload(completion(name, upload, parts), &|_, _| None)
             .await
+    }
+
+    /// An object of one part.
+    pub(super) async fn upload_whole(
+        &self,
+        name: &str,
+        body: &[u8],
+    ) -> Result<Written, StoreError> {
+        let upload = self.start(name).await;
+        self.part(name, upload, 1, body).await?;
+        self.complete(name, upload, &[(1, body)]).await
     }
 
     /// Sweeps until nothing is left that can be removed.

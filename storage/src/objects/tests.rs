@@ -6,3 +6,4 @@ mod objects;
 mod races;
 mod sweeping;
 mod uploads;
+mod versions;

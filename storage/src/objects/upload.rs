@@ -219,7 +219,7 @@ impl Store {
         let data = Data::new(blob);
         let placement = match data.body() {
             Body::Blob(placement) => Some(placement),
-            Body::Empty | Body::Parts(_) => None,
+            Body::Empty | Body::Parts(_) | Body::Elsewhere(_) => None,
         };
         let part = PartRecord {
             size,
@@ -389,7 +389,7 @@ fn written(part: &PartRecord) -> Written {
             .as_ref()
             .or(part.default_checksum.as_ref())
             .cloned(),
-        version_id: None,
+        version: None,
     }
 }
 

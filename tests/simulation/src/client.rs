@@ -302,6 +302,7 @@ impl Client {
         let results = async {
             let item = |key: &&str| {
                 Ok(DeleteItem {
+                    version: None,
                     key: object_key(key)?,
                     if_match: None,
                 })

@@ -154,7 +154,7 @@ fn resolve(reference: &BytesRef<'_>) -> Result<char, XmlError> {
 
 /// The name as a constant, so that the cursor is free to move on; unknown names become empty.
 fn known_name(name: &str) -> &'static str {
-    const NAMES: [&str; 26] = [
+    const NAMES: [&str; 30] = [
         "CreateBucketConfiguration",
         "LocationConstraint",
         "Location",
@@ -181,6 +181,10 @@ fn known_name(name: &str) -> &'static str {
         "ChecksumSHA1",
         "ChecksumSHA256",
         "ChecksumType",
+        "VersioningConfiguration",
+        "Status",
+        "MfaDelete",
+        "MFADelete",
     ];
     NAMES.into_iter().find(|n| *n == name).unwrap_or_default()
 }

@@ -47,6 +47,13 @@ impl ListBuckets<'_> {
     }
 }
 
+/// `VersioningConfiguration`; without a status where versioning was never enabled.
+pub fn versioning_configuration(status: Option<&str>) -> String {
+    let mut w = Writer::new("VersioningConfiguration", 128);
+    w.text_if("Status", status);
+    w.finish()
+}
+
 /// `LocationConstraint`; empty for `us-east-1`, as AWS has it.
 pub fn location_constraint(region: &str) -> String {
     let region = if region == "us-east-1" { "" } else { region };

@@ -6,6 +6,19 @@ const ID: u64 = 1;
 const CREATED: u64 = 3;
 const REGION: u64 = 5;
 const DELETING: u64 = 7;
+const VERSIONING: u64 = 9;
+
+/// Whether a bucket keeps versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Versioning {
+    /// It never did.
+    #[default]
+    Off,
+    /// Each write makes a version.
+    Enabled,
+    /// It did: those that there are stay, each write replaces the null version.
+    Suspended,
+}
 
 /// A bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +29,7 @@ pub(in crate::objects) struct BucketRecord {
     pub(in crate::objects) region: String,
     /// Set while a deletion looks whether it is empty; the next write takes it back.
     pub(in crate::objects) is_deleting: bool,
+    pub(in crate::objects) versioning: Versioning,
     pub(in crate::objects) unknown: Unknown,
 }
 
@@ -27,6 +41,11 @@ impl BucketRecord {
         out.bytes(REGION, self.region.as_bytes());
         if self.is_deleting {
             out.bytes(DELETING, &[]);
+        }
+        match self.versioning {
+            Versioning::Off => {}
+            Versioning::Enabled => out.number(VERSIONING, 1),
+            Versioning::Suspended => out.number(VERSIONING, 2),
         }
         out.unknown(&self.unknown);
         out.finish()
@@ -45,6 +64,13 @@ impl BucketRecord {
                 CREATED => bucket.created_unix_millis = field.number()?,
                 REGION => field.text()?.clone_into(&mut bucket.region),
                 DELETING => bucket.is_deleting = true,
+                VERSIONING => {
+                    bucket.versioning = match field.number()? {
+                        1 => Versioning::Enabled,
+                        2 => Versioning::Suspended,
+                        _ => return Err(field.bad()),
+                    };
+                }
                 _ => field.keep_unknown(&mut bucket.unknown)?,
             }
         }

@@ -20,6 +20,7 @@ mod tests;
 mod upload;
 
 pub(super) use bucket::BucketRecord;
+pub use bucket::Versioning;
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind};
 pub(super) use common::{placement_of, with_placement};
 pub use fields::RecordError;

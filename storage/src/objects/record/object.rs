@@ -7,7 +7,11 @@ use super::{
     headers::{self, Headers, Tags},
     manifest::Manifest,
 };
-use crate::{objects::names::ETag, stripes::BlobPlacement, varint};
+use crate::{
+    objects::names::{ETag, VersionId},
+    stripes::BlobPlacement,
+    varint,
+};
 
 const VERSION_ID: u64 = 17;
 const DELETE_MARKER: u64 = 19;
@@ -16,6 +20,7 @@ const LEGAL_HOLD: u64 = 23;
 const ENCRYPTION: u64 = 25;
 const PROFILE: u64 = 26;
 const MANIFEST: u64 = 27;
+const POINTER: u64 = 29;
 
 /// How strictly an object is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +49,8 @@ pub(in crate::objects) enum Body {
     Blob(BlobPlacement),
     /// In the parts of a completed upload.
     Parts(Manifest),
+    /// In the record of this version: this record only says which is the latest, and what listings show of it.
+    Elsewhere(VersionId),
 }
 
 /// An object's version, or a delete marker.
@@ -55,9 +62,8 @@ pub(in crate::objects) struct ObjectRecord {
     pub(in crate::objects) checksum: Option<Checksum>,
     pub(in crate::objects) headers: Headers,
     pub(in crate::objects) tags: Tags,
-    /// Room for versioning: the version's number.
-    pub(in crate::objects) version_id: Option<u64>,
-    /// Room for versioning.
+    /// Of a version: its number, by which versions are ordered; a null version has one, too.
+    pub(in crate::objects) version: Option<u64>,
     pub(in crate::objects) is_delete_marker: bool,
     /// Room for object lock.
     pub(in crate::objects) retention: Option<Retention>,
@@ -71,6 +77,16 @@ pub(in crate::objects) struct ObjectRecord {
     pub(in crate::objects) body: Body,
 }
 
+impl Body {
+    /// The version whose record has the bytes, if it is not this one.
+    pub(in crate::objects) fn elsewhere(&self) -> Option<VersionId> {
+        match self {
+            Self::Elsewhere(id) => Some(*id),
+            Self::Empty | Self::Blob(_) | Self::Parts(_) => None,
+        }
+    }
+}
+
 impl ObjectRecord {
     /// A record with all that is optional left out.
     pub(in crate::objects) fn new(size: u64, modified_unix_millis: u64, etag: ETag) -> Self {
@@ -81,7 +97,7 @@ impl ObjectRecord {
             checksum: None,
             headers: Headers::default(),
             tags: Tags::default(),
-            version_id: None,
+            version: None,
             is_delete_marker: false,
             retention: None,
             legal_hold: false,
@@ -109,6 +125,12 @@ impl ObjectRecord {
         let mut record = if let Body::Parts(manifest) = &self.body {
             out.bytes(MANIFEST, &manifest.encode());
             out.finish()
+        } else if let Body::Elsewhere(id) = self.body {
+            match id {
+                VersionId::Null => out.bytes(POINTER, &[]),
+                VersionId::Number(number) => out.number(POINTER, number),
+            }
+            out.finish()
         } else {
             out.finish()
         };
@@ -119,8 +141,8 @@ impl ObjectRecord {
     }
 
     fn encode_rare(&self, out: &mut Encoder) {
-        if let Some(version_id) = self.version_id {
-            out.number(VERSION_ID, version_id);
+        if let Some(version) = self.version {
+            out.number(VERSION_ID, version);
         }
         if self.is_delete_marker {
             out.bytes(DELETE_MARKER, &[]);
@@ -160,12 +182,19 @@ impl ObjectRecord {
         Ok(object)
     }
 
-    /// Refuses what a later version wrote and this one would serve wrongly: a delete marker is no object, and encrypted bytes are
-    /// not the object's.
-    pub(in crate::objects) fn check_served(&self) -> Result<(), RecordError> {
-        if self.is_delete_marker {
-            return Err(RecordError::Unserved { tag: DELETE_MARKER });
+    /// What an object's key holds when `self` is its latest version, and has the identifier `id`.
+    pub(in crate::objects) fn pointer(&self, id: VersionId) -> Self {
+        Self {
+            checksum: self.checksum.clone(),
+            version: self.version,
+            is_delete_marker: self.is_delete_marker,
+            body: Body::Elsewhere(id),
+            ..Self::new(self.size, self.modified_unix_millis, self.etag)
         }
+    }
+
+    /// Refuses what a later release wrote and this one would serve wrongly: encrypted bytes are not the object's.
+    pub(in crate::objects) fn check_served(&self) -> Result<(), RecordError> {
         if self.encryption.is_some() {
             return Err(RecordError::Unserved { tag: ENCRYPTION });
         }
@@ -178,13 +207,14 @@ impl ObjectRecord {
                 self.headers.decode_field(field)?;
             }
             headers::TAGS => self.tags = Tags::decode(field)?,
-            VERSION_ID => self.version_id = Some(field.number()?),
+            VERSION_ID => self.version = Some(field.number()?),
             DELETE_MARKER => self.is_delete_marker = true,
             RETENTION => self.retention = Some(field.whole(take_retention)?),
             LEGAL_HOLD => self.legal_hold = true,
             ENCRYPTION => self.encryption = Some(field.bytes.to_vec()),
             PROFILE => self.profile = Some(field.text()?.to_owned()),
             MANIFEST => self.body = Body::Parts(field.whole(Manifest::take)?),
+            POINTER => self.body = Body::Elsewhere(take_pointer(field)?),
             _ => field.keep_unknown(&mut self.unknown)?,
         }
         Ok(())
@@ -193,6 +223,7 @@ impl ObjectRecord {
     fn decode_body(&mut self, rest: &[u8]) -> Result<(), RecordError> {
         let agrees = match (&self.body, rest.is_empty()) {
             (Body::Parts(manifest), true) => manifest.size() == Some(self.size),
+            (Body::Elsewhere(_), is_empty) => is_empty,
             (Body::Parts(_), false) => false,
             (_, true) => self.size == 0,
             (_, false) => {
@@ -206,6 +237,13 @@ impl ObjectRecord {
             Err(RecordError::BadBody)
         }
     }
+}
+
+fn take_pointer(field: &Field<'_>) -> Result<VersionId, RecordError> {
+    if field.bytes.is_empty() {
+        return Ok(VersionId::Null);
+    }
+    field.number().map(VersionId::Number)
 }
 
 fn take_retention(input: &mut &[u8]) -> Option<Retention> {
@@ -227,6 +265,11 @@ pub(in crate::objects) struct ObjectSummary {
     pub(in crate::objects) modified_unix_millis: u64,
     pub(in crate::objects) etag: ETag,
     pub(in crate::objects) checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+    pub(in crate::objects) is_delete_marker: bool,
+    /// Its number, if it has one.
+    pub(in crate::objects) version: Option<u64>,
+    /// It only says which version is the latest.
+    pub(in crate::objects) is_pointer: bool,
 }
 
 impl ObjectSummary {
@@ -235,15 +278,17 @@ impl ObjectSummary {
     pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
         let mut decoder = Decoder::new(record)?;
         let mut common = Common::new();
+        let (mut is_delete_marker, mut version, mut is_pointer) = (false, None, false);
         while let Some(field) = decoder.field()? {
             if common.take(&field)? {
                 continue;
             }
             match field.tag {
-                DELETE_MARKER | ENCRYPTION => {
-                    return Err(RecordError::Unserved { tag: field.tag });
-                }
-                tag if tag > MANIFEST => field.check_skippable()?,
+                ENCRYPTION => return Err(RecordError::Unserved { tag: field.tag }),
+                DELETE_MARKER => is_delete_marker = true,
+                VERSION_ID => version = Some(field.number()?),
+                POINTER => is_pointer = true,
+                tag if tag > POINTER => field.check_skippable()?,
                 _ => {}
             }
         }
@@ -253,6 +298,9 @@ impl ObjectSummary {
             modified_unix_millis: common.modified_unix_millis,
             etag: common.etag,
             checksum: common.checksum_type()?,
+            is_delete_marker,
+            version,
+            is_pointer,
         })
     }
 }

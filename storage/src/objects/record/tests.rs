@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use crate::objects::{
-    names::{ETag, PartNumber, UploadId},
+    names::{ETag, PartNumber, UploadId, VersionId},
     testing::some_placement,
 };
 
@@ -75,7 +75,9 @@ fn body(size: u64) -> (u64, Body) {
         secret: 9,
     };
     let part = |n| (PartNumber::new(n).unwrap(), size % 1000);
-    match size % 3 {
+    match size % 5 {
+        3 => (size, Body::Elsewhere(VersionId::Null)),
+        4 => (size, Body::Elsewhere(VersionId::Number(size))),
         0 => (0, Body::Empty),
         1 => (size, Body::Blob(some_placement())),
         _ => {
@@ -97,7 +99,7 @@ prop_compose! {
             checksum: base.3,
             headers: base.4,
             tags: Tags(base.5),
-            version_id: rare.0,
+            version: rare.0,
             is_delete_marker: rare.1,
             retention: rare.2.map(|(strict, until_unix_millis)| Retention { mode: mode(strict), until_unix_millis }),
             legal_hold: rare.3,
@@ -122,6 +124,8 @@ proptest! {
         prop_assert_eq!(summary.map(|_| ()), record.check_served());
         if let Ok(summary) = summary {
             prop_assert_eq!((summary.size, summary.etag), (record.size, record.etag));
+            let elsewhere = record.body.elsewhere().is_some();
+            prop_assert_eq!((summary.is_pointer, summary.version, summary.is_delete_marker), (elsewhere, record.version, record.is_delete_marker));
             prop_assert_eq!(summary.checksum, record.checksum.as_ref().map(|c| (c.algorithm, c.kind)));
         }
         prop_assert_eq!(ObjectRecord::decode(&bytes), Ok(record));
@@ -152,8 +156,9 @@ proptest! {
     }
 
     #[test]
-    fn buckets_survive_the_round_trip(id: u64, created_unix_millis: u64, region in "\\PC{0,20}", is_deleting: bool, unknown in unknown()) {
-        let bucket = BucketRecord { id, created_unix_millis, region, is_deleting, unknown };
+    fn buckets_survive_the_round_trip(id: u64, created_unix_millis: u64, region in "\\PC{0,20}", is_deleting: bool, versioning in 0..3_usize, unknown in unknown()) {
+        let versioning = [Versioning::Off, Versioning::Enabled, Versioning::Suspended][versioning];
+        let bucket = BucketRecord { id, created_unix_millis, region, is_deleting, versioning, unknown };
         prop_assert_eq!(BucketRecord::decode(&bucket.encode()), Ok(bucket));
     }
 

@@ -168,6 +168,7 @@ async fn apply(fixture: &Fixture, model: &mut Model, operation: Operation) {
             let items = names
                 .iter()
                 .map(|name| DeleteItem {
+                    version: None,
                     key: key(name),
                     if_match: None,
                 })

@@ -450,7 +450,7 @@ impl Scrub {
 
     async fn walk(&self, turn: u64, space: WalkSpace) -> Result<(), Stop> {
         let position = self.look_at_pass(turn, |pass| pass.walk.clone())?;
-        let mut walk = self.store.walk_all(space, position);
+        let mut walk = self.store.walk_all(space, &position);
         loop {
             let is_through = self.walk_step(turn, space, &mut walk).await?;
             let position = walk.position();
