@@ -28,6 +28,7 @@ use crate::{
         open_newcomer,
     },
     meta::{MetaError, embedded::Embedded},
+    mutation::{self, Mutation},
     rng::Rng,
     stripes::{Disks, Job, Pool, PoolDisk},
     upkeep::heal::Healer,
@@ -348,6 +349,9 @@ impl DiskSet {
     /// Why a disk can't be removed yet.
     async fn left_on(&self, entry: &PoolDisk, usage: &Usage) -> Option<String> {
         let on = usage.on(entry.number);
+        if entry.role == Role::Draining && mutation::is_active(Mutation::RemoveTooEarly) {
+            return None;
+        }
         if !on.is_empty() {
             let DiskUsage {
                 shards, records, ..

@@ -36,11 +36,13 @@ pub enum Mutation {
     LeakPartsOfObjects,
     /// A scrub queues nothing of what it finds damaged.
     ScrubForgetsDamage,
+    /// A disk that is being drained can be removed at once, whatever is on it.
+    RemoveTooEarly,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::SkipLogSync,
         Self::SkipSegmentNameSync,
         Self::SkipExtentSync,
@@ -56,6 +58,7 @@ impl Mutation {
         Self::SkipHealPreconditions,
         Self::LeakPartsOfObjects,
         Self::ScrubForgetsDamage,
+        Self::RemoveTooEarly,
     ];
 }
 

@@ -1,6 +1,6 @@
 //! What goes wrong with disks, beyond the power.
 //!
-//! Invariant: only the *fragile* slots of a run, `m` at most, are hit by what costs data. All else must never lose a byte.
+//! Invariant: only the *fragile* directories of a run, `m` at most, are hit by what costs data. All else must never lose a byte.
 
 use std::fmt;
 
@@ -15,19 +15,21 @@ use larder_storage::{
 
 use crate::{
     tasks::{chance, draw},
-    world::World,
+    world::{Dir, World},
 };
 
 /// Which disks may lose data in a run, and what they once were.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Faults {
-    fragile: Vec<usize>,
-    old: Vec<(usize, MemoryVolume)>,
+    fragile: Vec<Dir>,
+    old: Vec<(Dir, MemoryVolume)>,
     old_view: Option<MemoryView>,
-    /// Slots that were exchanged and must be put back after they were refused.
+    /// Places in the list that were exchanged and must be put back after they were refused.
     swapped: Option<(usize, usize)>,
-    /// Slots that do not answer in this life.
-    vanished: Vec<usize>,
+    /// Directories that do not answer in this life.
+    vanished: Vec<Dir>,
+    /// Disks more may become fragile.
+    spare: usize,
 }
 
 impl fmt::Display for Faults {
@@ -46,9 +48,9 @@ impl fmt::Display for Faults {
 }
 
 impl Faults {
-    /// Draws up to `most` fragile slots of `slots`.
-    pub fn new(rng: &dyn Rng, slots: usize, most: usize) -> Self {
-        let mut fragile: Vec<usize> = (0..slots).collect();
+    /// Draws up to `most` fragile ones of `dirs`.
+    pub fn new(rng: &dyn Rng, dirs: &[Dir], most: usize) -> Self {
+        let mut fragile = dirs.to_vec();
         while fragile.len() > most {
             fragile.remove(draw(rng, fragile.len()));
         }
@@ -56,11 +58,9 @@ impl Faults {
             fragile.truncate(draw(rng, most + 1));
         }
         Self {
+            spare: most - fragile.len(),
             fragile,
-            old: Vec::new(),
-            old_view: None,
-            swapped: None,
-            vanished: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -77,46 +77,75 @@ impl Faults {
         if chance(rng, 30) {
             self.old_view = Some(world.view_image());
         }
-        for slot in self.fragile.clone() {
+        for dir in self.fragile.clone() {
+            if !world.listed.contains(&dir) {
+                continue;
+            }
             let fate = rng.next_u64() % 100;
-            tracing::info!(slot, fate, "between lives");
+            tracing::info!(?dir, fate, "between lives");
             match fate {
-                0..10 => self.replace(slot, world),
-                10..25 => self.vanished.push(slot),
-                25..40 => self.old.push((slot, world.images[slot].after_kill())),
-                40..50 => self.come_back_old(slot, world, rng),
-                50..75 => rot(&world.images[slot], rng),
+                0..10 => self.replace(dir, world),
+                10..25 => self.vanished.push(dir),
+                25..40 => self.old.push((dir, world.images[&dir].after_kill())),
+                40..50 => self.come_back_old(dir, world, rng),
+                50..75 => rot(&world.images[&dir], rng),
                 _ => {}
             }
         }
-        // With a disk that does not answer, an exchange is not always found out before it is too late to take it back.
-        if let [first, second] = self.fragile[..]
+        // With a disk that does not answer, an exchange is not always found out before it is too late to take it back; nor while
+        // there is doubt about the list.
+        let place = |dir: &Dir| world.listed.iter().position(|other| other == dir);
+        if let [first, second] = &self.fragile[..]
+            && let Some((first, second)) = place(first).zip(place(second))
             && self.vanished.is_empty()
+            && world.doubts.is_empty()
             && chance(rng, 10)
         {
-            world.images.swap(first, second);
+            world.listed.swap(first, second);
             self.swapped = Some((first, second));
         }
     }
 
-    /// An empty disk takes the place of the one in `slot` for good: the old one would be refused.
-    pub fn replace(&mut self, slot: usize, world: &mut World) {
-        tracing::info!(slot, "replaced");
-        world.images[slot] = world.empty_disk();
-        self.old.retain(|(of, _)| *of != slot);
+    /// An empty disk takes the place of the one in `dir` for good: the old one would be refused.
+    pub fn replace(&mut self, dir: Dir, world: &mut World) {
+        tracing::info!(?dir, "replaced");
+        world.empty(dir);
+        self.old.retain(|(of, _)| *of != dir);
     }
 
-    fn come_back_old(&self, slot: usize, world: &mut World, rng: &dyn Rng) {
-        let images: Vec<_> = self.old.iter().filter(|(of, _)| *of == slot).collect();
+    fn come_back_old(&self, dir: Dir, world: &mut World, rng: &dyn Rng) {
+        let images: Vec<_> = self.old.iter().filter(|(of, _)| *of == dir).collect();
         if !images.is_empty() {
-            world.images[slot] = images[draw(rng, images.len())].1.after_kill();
+            let (_, image) = images[draw(rng, images.len())];
+            world.images.insert(dir, image.after_kill());
         }
     }
 
+    /// A disk is plugged in. It may be one of those that lose data, if these are not too many with it.
+    pub fn join(&mut self, dir: Dir, rng: &dyn Rng) {
+        if self.spare > 0 && chance(rng, 50) {
+            self.spare -= 1;
+            self.fragile.push(dir);
+        }
+    }
+
+    /// `new` takes the place of a disk that may have lost data.
+    pub fn succeed(&mut self, old: Dir, new: Dir) {
+        if self.is_fragile(old) {
+            self.fragile.push(new);
+        }
+    }
+
+    /// A disk is plugged in no more. What it has lost already counts as before.
+    pub fn leave(&mut self, dir: Dir) {
+        self.fragile.retain(|other| *other != dir);
+        self.old.retain(|(of, _)| *of != dir);
+    }
+
     /// All is whole again: from now on other disks may be hit.
-    pub fn redraw(&mut self, rng: &dyn Rng, slots: usize, most: usize) {
+    pub fn redraw(&mut self, rng: &dyn Rng, dirs: &[Dir], most: usize) {
         let old_view = self.old_view.take();
-        *self = Self::new(rng, slots, most);
+        *self = Self::new(rng, dirs, most);
         self.old_view = old_view;
     }
 
@@ -127,7 +156,10 @@ impl Faults {
 
     /// The machine is on: what does not answer?
     pub fn at_boot(&self, world: &World) {
-        for slot in &self.vanished {
+        for dir in &self.vanished {
+            let Some(disk) = world.disks.get(dir) else {
+                continue;
+            };
             for operation in [
                 Operation::Read,
                 Operation::Write,
@@ -136,21 +168,19 @@ impl Faults {
                 Operation::List,
                 Operation::Remove,
             ] {
-                world.disks[*slot].inject(fault(operation, 0, u64::MAX, Effect::Errno(EIO)));
+                disk.inject(fault(operation, 0, u64::MAX, Effect::Errno(EIO)));
             }
         }
     }
 
-    /// Disks of this life that may have lost data or do not answer.
-    pub fn fragile(&self) -> &[usize] {
-        &self.fragile
+    /// Whether a disk may have lost data or does not answer.
+    pub fn is_fragile(&self, dir: Dir) -> bool {
+        self.fragile.contains(&dir)
     }
 
     /// Exchanged disks were accepted, as both were new: this is their place now.
     pub fn keep_swapped(&mut self) {
-        if self.swapped.take().is_some() {
-            self.old.clear();
-        }
+        self.swapped = None;
     }
 
     /// Puts exchanged disks back; whether there were any, so that a refusal was right.
@@ -158,7 +188,7 @@ impl Faults {
         let Some((first, second)) = self.swapped.take() else {
             return false;
         };
-        world.images.swap(first, second);
+        world.listed.swap(first, second);
         true
     }
 
@@ -167,7 +197,7 @@ impl Faults {
         if self.fragile.is_empty() {
             return;
         }
-        let slot = self.fragile[draw(rng, self.fragile.len())];
+        let dir = self.fragile[draw(rng, self.fragile.len())];
         let after = rng.next_u64() % 20;
         let times = 1 + rng.next_u64() % 3;
         let bit = draw(rng, 1 << 20);
@@ -181,8 +211,10 @@ impl Faults {
             6 => (Operation::Write, Effect::BitFlip { bit }),
             _ => (Operation::Write, Effect::Errno(ENOSPC)),
         };
-        tracing::info!(slot, ?operation, ?effect, after, times, "fault");
-        world.disks[slot].inject(fault(operation, after, times, effect));
+        tracing::info!(?dir, ?operation, ?effect, after, times, "fault");
+        if let Some(disk) = world.disks.get(&dir) {
+            disk.inject(fault(operation, after, times, effect));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Larder's storage crate in a seeded, single-threaded world whose disks crash, tear, rot and lie.
 //!
-//! A run is a number of *lives* of one store on four disks. In each life the store opens, every key is read and compared, random
+//! A run is a number of *lives* of one store on three to seven disks, which come and go. In each life the store opens, every key is read and compared, random
 //! clients put, overwrite, delete, copy, complete uploads, tag and list, upkeep and scrub run, disks fail; then the life ends by a power cut, by a
 //! kill, or by a clean stop. Nothing but the seed decides what happens: which task is polled next, when a disk's log is written, what
 //! of the unsynced bytes a power cut leaves.
@@ -19,8 +19,10 @@ pub mod driver;
 pub mod faults;
 pub mod history;
 mod life;
+mod operator;
 pub mod process;
 pub mod run;
+pub mod shape;
 pub mod tasks;
 mod upkeep;
 mod whole;

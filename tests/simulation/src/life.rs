@@ -3,7 +3,7 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use larder_storage::{
-    disk::Disk,
+    disk::{Disk, Health},
     meta::{Entry, Meta},
     rng::{Rng, SeededRng},
 };
@@ -11,6 +11,7 @@ use larder_storage::{
 use crate::{
     client::{Client, KEYS},
     driver::Driver,
+    operator::Operator,
     process::{Machine, Process},
     run::Simulation,
     tasks::{chance, draw},
@@ -43,14 +44,17 @@ impl Life<'_> {
         self.left = self.left.min(budget);
         self.start_clients(&process);
         let upkeep = Upkeep::new(&process);
+        let mut operator = Operator::new(&process);
         while self.left > 0 {
             upkeep.maybe_start_something(self);
             upkeep.check(self.simulation)?;
+            operator.work(self);
             self.maybe_fail();
             self.step().await?;
         }
         if end == End::Close {
             self.close(&process).await?;
+            operator.work(self);
         }
         Ok(())
     }
@@ -90,6 +94,13 @@ impl Life<'_> {
         }
     }
 
+    /// From now on the logs of new disks are written, too.
+    fn drive_newcomers(&mut self) {
+        for disk in self.machine.disks.lock().drain(..) {
+            self.driver.drive(disk);
+        }
+    }
+
     async fn close(&mut self, process: &Process) -> Result<(), String> {
         self.simulation.shared.stop.set(true);
         self.finish().await?;
@@ -103,6 +114,7 @@ impl Life<'_> {
     pub(crate) async fn step(&mut self) -> Result<(), String> {
         self.simulation.steps += 1;
         self.left = self.left.saturating_sub(1);
+        self.drive_newcomers();
         self.driver.step().await?;
         self.simulation.shared.check()
     }
@@ -148,7 +160,7 @@ impl Life<'_> {
 
     /// Opens the store; `None` if the steps run out before, or there is no bucket.
     pub(crate) async fn open(&mut self) -> Result<Option<Process>, String> {
-        let opening = self.machine.open();
+        let opening = self.machine.open().ok_or("opened twice")?;
         let Some(opened) = self.until_done(opening).await? else {
             return Ok(None);
         };
@@ -157,6 +169,11 @@ impl Life<'_> {
         done.rebuilds += u64::from(process.report.rebuilt);
         done.adopted += process.report.adopted;
         done.void += process.report.void;
+        let disks = process.pool.disks();
+        let all_are_well = disks.iter().all(|disk| disk.health() == Health::Good);
+        if process.report.adopted > 0 && !all_are_well {
+            self.simulation.may_name_what_was_lost = true;
+        }
         let store = process.store.clone();
         let from = process.report.orphans_from;
         let swept = async move { store.sweep_orphans(from).await };

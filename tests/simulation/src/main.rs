@@ -74,7 +74,7 @@ fn soak(arguments: &Arguments) -> Result<u64, String> {
     } else {
         Box::new(arguments.seeds.clone().into_iter())
     };
-    let (mut runs, mut answered, mut power_cuts) = (0, 0, 0);
+    let (mut runs, mut answered, mut power_cuts, mut changes) = (0, 0, 0, 0);
     for seed in seeds {
         let elapsed = bar.elapsed();
         if arguments.seeds.is_empty() && elapsed >= Duration::from_secs(arguments.seconds) {
@@ -94,9 +94,10 @@ fn soak(arguments: &Arguments) -> Result<u64, String> {
         runs += 1;
         answered += summary.answered;
         power_cuts += summary.power_cuts;
+        changes += summary.changes;
         bar.set_position(elapsed.as_secs());
         bar.set_message(format!(
-            "{runs} runs, {answered} operations, {power_cuts} power cuts, at seed {seed}"
+            "{runs} runs, {answered} operations, {power_cuts} power cuts, {changes} changes of disks, at seed {seed}"
         ));
     }
     bar.finish();

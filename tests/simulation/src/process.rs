@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use larder_erasure::Profile;
 use larder_storage::{
     clock::Clock,
-    disk::{DiskOptions, IdentityError, LogDisk, OpenOptions, open_manual},
+    disk::{
+        DiskOptions, IdentityError, LogDisk, OpenOptions, Role, Roster, open_manual,
+        open_newcomer_manual,
+    },
+    disk_set::{DiskSet, DiskSetParts},
     meta::{
         Meta,
         embedded::{Embedded, RecoveryError, RecoveryReport},
@@ -19,19 +22,24 @@ use larder_storage::{
 use crate::{
     clock::SimClock,
     content::{INLINE_MAX_BYTES, MIN_PART_BYTES, digest},
+    shape::Shape,
     world::{SimView, World},
 };
+
+use parking_lot::Mutex;
 
 /// Disks that are put together; their metadata is not open yet.
 #[derive(Debug)]
 pub struct Machine {
-    /// The disks that are here, for writing their queues.
-    pub disks: Vec<Arc<LogDisk>>,
+    /// The disks that are here and are not driven yet, for writing their queues.
+    pub disks: Arc<Mutex<Vec<Arc<LogDisk>>>>,
     /// All disks.
     pub pool: Arc<Pool>,
     /// The view.
     pub view: Arc<SimView>,
     cluster: String,
+    options: OpenOptions,
+    roster: Option<Roster>,
     clock: SimClock,
     rng: Arc<SeededRng>,
 }
@@ -49,6 +57,8 @@ pub struct Process {
     pub healer: Arc<Healer>,
     /// What reads and verifies the disks.
     pub scrub: Arc<Scrub>,
+    /// Which disks there are.
+    pub disk_set: Arc<DiskSet>,
     /// What recovery found.
     pub report: RecoveryReport,
 }
@@ -59,6 +69,7 @@ pub struct Process {
 /// [`IdentityError`], which the simulation expects where it swapped disks.
 pub fn boot(
     world: &mut World,
+    shape: &Shape,
     clock: &SimClock,
     rng: &Arc<SeededRng>,
     at_boot: impl FnOnce(&World),
@@ -76,56 +87,64 @@ pub fn boot(
     };
     let (opened, disks) = open_manual(volumes, &options, &**rng)?;
     let cluster = format!("{:032x}", opened.cluster_id);
-    let slots = opened.disks.into_iter().map(PoolDisk::from);
-    let profile = Profile::new(2, 2).unwrap_or_else(|_| unreachable!("2+2 is a profile"));
-    let options = PoolOptions {
-        profile,
+    let staying = opened.disks.iter().filter(|disk| disk.role == Role::Member);
+    let pool_options = PoolOptions {
+        profile: shape.profile(staying.count()),
         blocking_threads: false,
     };
-    let pool = Pool::new(slots.collect(), options);
+    let slots = opened.disks.into_iter().map(PoolDisk::from);
+    let pool = Pool::new(slots.collect(), pool_options);
     pool.set_inline_max(INLINE_MAX_BYTES);
     Ok(Machine {
-        disks,
+        disks: Arc::new(Mutex::new(disks)),
         pool,
         view,
         cluster,
+        options,
+        roster: Some(opened.roster),
         clock: clock.clone(),
         rng: Arc::clone(rng),
     })
 }
 
 impl Machine {
-    /// Places of the disks that were refused or could not be opened.
-    pub fn slots_missing(&self) -> Vec<usize> {
+    /// Directories of the disks that were refused or could not be opened.
+    pub fn missing(&self) -> Vec<String> {
         let disks = self.pool.disks();
-        let missing = disks.iter().enumerate();
-        missing
-            .filter(|(_, disk)| disk.here().is_none())
-            .map(|(slot, _)| slot)
-            .collect()
+        let missing = disks.iter().filter(|disk| disk.here().is_none());
+        missing.map(|disk| disk.location.clone()).collect()
     }
 
-    /// Recovers the metadata and opens the store.
+    /// Recovers the metadata and opens the store; `None` if it was opened before.
     ///
     /// # Errors
     /// [`RecoveryError`].
-    pub fn open(&self) -> impl Future<Output = Result<Process, RecoveryError>> + use<> {
+    pub fn open(&mut self) -> Option<impl Future<Output = Result<Process, RecoveryError>> + use<>> {
+        let roster = self.roster.take()?;
+        let (options, disks) = (self.options.clone(), Arc::clone(&self.disks));
         let (pool, view) = (Arc::clone(&self.pool), Arc::clone(&self.view));
         let (cluster, clock) = (self.cluster.clone(), self.clock.clone());
         let rng = Arc::clone(&self.rng);
-        async move {
+        Some(async move {
             let progress = Arc::new(|_| ());
             let (engine, report) =
                 Embedded::open(Arc::clone(&pool), view, &cluster, progress).await?;
             let meta: Arc<dyn Meta> = Arc::new(Arc::clone(&engine));
             let clock: Arc<dyn Clock> = Arc::new(clock);
             let rng: Arc<dyn Rng> = rng;
-            let options = StoreOptions {
+            let store_options = StoreOptions {
                 min_part_bytes: MIN_PART_BYTES,
                 ..StoreOptions::default()
             };
-            let store = Store::new(meta, Arc::clone(&pool), Arc::clone(&clock), rng, digest)
-                .with_options(options);
+            let (clock_of_store, rng_of_store) = (Arc::clone(&clock), Arc::clone(&rng));
+            let store = Store::new(
+                meta,
+                Arc::clone(&pool),
+                clock_of_store,
+                rng_of_store,
+                digest,
+            )
+            .with_options(store_options);
             let healer = Healer::new(Arc::clone(&engine), store.clone(), Arc::clone(&clock));
             let (engine_of_scrub, store_of_scrub) = (Arc::clone(&engine), store.clone());
             let settings = ScrubSettings::default();
@@ -136,7 +155,14 @@ impl Machine {
                 clock,
                 settings,
             );
+            let mut parts = DiskSetParts::new(&pool, &engine, &healer, roster, options, rng);
+            parts.open = Box::new(move |newcomer, options| {
+                let disk = open_newcomer_manual(newcomer, options)?;
+                disks.lock().push(Arc::clone(&disk));
+                Ok(disk)
+            });
             Ok(Process {
+                disk_set: DiskSet::new(parts),
                 store,
                 engine,
                 pool,
@@ -144,6 +170,6 @@ impl Machine {
                 scrub,
                 report,
             })
-        }
+        })
     }
 }

@@ -1,11 +1,12 @@
 //! One run: life after life, until the steps are used up; at the end all is repaired, and everything is compared once more.
 
-use std::{fmt, rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, fmt, rc::Rc, sync::Arc};
 
 use larder_storage::{
-    disk::DiskNo,
+    disk::{DiskNo, IdentityError},
     mutation::{self, Mutation},
     rng::{Rng, SeededRng},
+    stripes::{Pool, PoolDisk},
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -16,12 +17,11 @@ use crate::{
     faults::Faults,
     life::Life,
     process::{Machine, boot},
-    tasks::chance,
-    world::{DISKS, End, World},
+    shape::Shape,
+    tasks::{chance, draw},
+    world::{Dir, End, World},
 };
 
-/// Shards that may be lost: the simulation runs 2+2.
-const PARITY: usize = 2;
 /// How often all is healed between two lives, in percent.
 const RECOVERY_PERCENT: u64 = 10;
 
@@ -62,6 +62,8 @@ pub struct Summary {
     pub adopted: u64,
     /// Commits in doubt that recoveries voided.
     pub void: u64,
+    /// Times that a disk was added, drained, removed or replaced.
+    pub changes: u64,
     /// Times that all was healed and then looked at on every disk.
     pub audits: u64,
     /// Of all bytes on all disks at the end: the same for each run of a seed.
@@ -113,13 +115,18 @@ pub fn run(settings: Settings) -> Result<Summary, Failure> {
 /// The world of a run, and what is known of it.
 pub(crate) struct Simulation {
     settings: Settings,
+    pub(crate) shape: Shape,
     pub(crate) world: World,
     pub(crate) faults: Faults,
     clock: SimClock,
     pub(crate) rng: Arc<SeededRng>,
     pub(crate) shared: Rc<Shared>,
-    /// Number of the disk in each slot, in this life.
-    slots: Vec<DiskNo>,
+    /// Whether disks come and go.
+    pub(crate) has_operator: bool,
+    /// Commits were adopted that could not be made whole, for want of disks: sound disks may lack shards that were never synced.
+    pub(crate) may_name_what_was_lost: bool,
+    /// The directory of each disk of this life.
+    dirs: BTreeMap<DiskNo, Dir>,
     /// Steps so far.
     pub(crate) steps: u64,
     pub(crate) done: Summary,
@@ -128,14 +135,19 @@ pub(crate) struct Simulation {
 impl Simulation {
     fn new(settings: Settings) -> Self {
         let rng = Arc::new(SeededRng::new(settings.seed));
+        let shape = Shape::draw(&*rng);
+        let world = World::new(shape.disks);
         Self {
             settings,
-            world: World::new(),
-            faults: Faults::new(&*rng, DISKS, PARITY),
+            faults: Faults::new(&*rng, &world.listed, shape.parity),
+            has_operator: chance(&*rng, 60),
+            shape,
+            world,
             clock: SimClock::default(),
             shared: Shared::new(settings.seed),
             rng,
-            slots: Vec::new(),
+            may_name_what_was_lost: false,
+            dirs: BTreeMap::new(),
             steps: 0,
             done: Summary::default(),
         }
@@ -158,7 +170,8 @@ impl Simulation {
             self.life()?;
             if chance(&*rng, RECOVERY_PERCENT) {
                 self.become_whole()?;
-                self.faults.redraw(&*rng, DISKS, PARITY);
+                let parity = self.shape.parity;
+                self.faults.redraw(&*rng, &self.world.listed, parity);
             }
         }
         Ok(())
@@ -185,8 +198,8 @@ impl Simulation {
             return Ok(None);
         };
         let mut driver = Driver::new(&self.rng, &self.clock);
-        for disk in &machine.disks {
-            driver.drive(Arc::clone(disk));
+        for disk in machine.disks.lock().drain(..) {
+            driver.drive(disk);
         }
         let runtime = new_runtime()?;
         let mut life = Life {
@@ -209,28 +222,52 @@ impl Simulation {
     /// Puts the disks together; `None` if exchanged disks were refused, as they have to be unless both are new.
     pub(crate) fn boot(&mut self) -> Result<Option<Machine>, String> {
         self.done.lives += 1;
-        tracing::info!(life = self.done.lives, faults = %self.faults, "boots");
+        let rng = Arc::clone(&self.rng);
+        let mut lists = vec![self.world.listed.clone()];
+        lists.append(&mut self.world.doubts);
+        let first = draw(&*rng, lists.len());
+        lists.rotate_left(first);
+        let mut refusals = Vec::new();
+        // Of the lists that may be right one must be accepted.
+        for at in 0..lists.len() {
+            self.world.listed.clone_from(&lists[at]);
+            match self.boot_once() {
+                Ok(machine) => {
+                    lists.remove(at);
+                    self.world.doubts = lists;
+                    return Ok(Some(machine));
+                }
+                Err(_) if self.faults.unswap(&mut self.world) => return Ok(None),
+                Err(error) => refusals.push(error.to_string()),
+            }
+        }
+        Err(format!("disks refused: {refusals:?}"))
+    }
+
+    fn boot_once(&mut self) -> Result<Machine, IdentityError> {
+        let (life, listed) = (self.done.lives, &self.world.listed);
+        tracing::info!(life, ?listed, faults = %self.faults, "boots");
         let (faults, world, rng) = (&self.faults, &mut self.world, &self.rng);
         // A disk is gone from the start, or answers just long enough to be counted among the present ones.
         let at_once = chance(&**rng, 50);
-        let booted = boot(world, &self.clock, rng, |world| {
+        let machine = boot(world, &self.shape, &self.clock, rng, |world| {
             if at_once {
                 faults.at_boot(world);
             }
-        });
-        match booted {
-            Err(_) if self.faults.unswap(&mut self.world) => Ok(None),
-            Err(error) => Err(format!("disks refused: {error}")),
-            Ok(machine) => {
-                self.faults.keep_swapped();
-                let slots = machine.pool.disks();
-                self.slots = slots.iter().map(|disk| disk.number).collect();
-                if !at_once {
-                    self.faults.at_boot(&self.world);
-                }
-                Ok(Some(machine))
-            }
+        })?;
+        self.faults.keep_swapped();
+        self.note_numbers(&machine.pool);
+        if !at_once {
+            self.faults.at_boot(&self.world);
         }
+        Ok(machine)
+    }
+
+    /// Notes which disk is where now.
+    pub(crate) fn note_numbers(&mut self, pool: &Pool) {
+        let disks = pool.disks();
+        let dir = |disk: &PoolDisk| Some((disk.number, self.world.dir_at(&disk.location)?));
+        self.dirs = disks.iter().filter_map(dir).collect();
     }
 
     /// The machine, or the process on it, is no more.
@@ -242,13 +279,13 @@ impl Simulation {
 
     /// Whether a disk of this life may have lost data, or does not answer.
     pub(crate) fn is_fragile(&self, disk: DiskNo) -> bool {
-        let mut fragile = self.faults.fragile().iter();
-        fragile.any(|slot| self.slots.get(*slot) == Some(&disk))
+        let dir = self.dirs.get(&disk);
+        dir.is_some_and(|dir| self.faults.is_fragile(*dir))
     }
 
     /// Whether a disk of this life must have all that it ever had.
     pub(crate) fn is_sound(&self, disk: DiskNo) -> bool {
-        self.slots.contains(&disk) && !self.is_fragile(disk)
+        self.dirs.contains_key(&disk) && !self.is_fragile(disk) && !self.may_name_what_was_lost
     }
 }
 

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use larder_storage::{
+    disk::Role,
+    disk_set::ChangeError,
+    meta::MetaError,
     objects::StoreError,
     upkeep::{VerifyOutcome, VerifyStep, heal::Audit},
 };
@@ -13,7 +16,7 @@ use crate::{
     process::Process,
     run::Simulation,
     tasks::{chance, draw},
-    world::{DISKS, End},
+    world::End,
 };
 
 /// Times that damage may show before all must be whole: first what the records tell, then what only reading shows.
@@ -36,10 +39,15 @@ impl Simulation {
         let Some(machine) = self.boot()? else {
             return Ok(());
         };
-        let refused = machine.slots_missing();
+        let refused = machine.missing();
         self.end(&machine, End::Kill);
-        for slot in refused {
-            self.faults.replace(slot, &mut self.world);
+        // All disks are here: this is the list.
+        let listed = self.world.listed.clone();
+        self.world.settle_list(listed);
+        for location in refused {
+            if let Some(dir) = self.world.dir_at(&location) {
+                self.faults.replace(dir, &mut self.world);
+            }
         }
         Ok(())
     }
@@ -68,12 +76,11 @@ impl Simulation {
     /// Whichever disks are emptied, as long as they are no more than may be lost, healing makes all whole again.
     fn lose_any_disks(&mut self) {
         let rng = Arc::clone(&self.rng);
-        let first = draw(&*rng, DISKS);
-        let distance = 1 + draw(&*rng, DISKS - 1);
-        let slots = [first, (first + distance) % DISKS];
-        tracing::info!(?slots, "emptied");
-        for slot in slots {
-            self.world.images[slot] = self.world.empty_disk();
+        let mut dirs = self.world.listed.clone();
+        for _ in 0..self.shape.parity {
+            let dir = dirs.remove(draw(&*rng, dirs.len()));
+            tracing::info!(?dir, "emptied");
+            self.world.empty(dir);
         }
         if chance(&*rng, 50) {
             self.world.lose_view();
@@ -101,12 +108,15 @@ impl Life<'_> {
 
     async fn heal_all(&mut self) -> Result<(), String> {
         let process = self.open_whole().await?;
+        self.maybe_drain(&process).await?;
         self.heal_and_audit(&process).await?;
+        self.remove_drained(&process).await?;
         self.verify(&process).await?;
         // What the pass under way has found of disks that may be damaged now is not to count against others later.
         let scrub = Arc::clone(&process.scrub);
         let forget = async move { scrub.start(true).await };
         self.must("forgetting the scrub under way", forget).await?;
+        self.simulation.may_name_what_was_lost = false;
         self.finish().await
     }
 
@@ -125,6 +135,64 @@ impl Life<'_> {
             self.distrust_rotten_deletions(process, &last).await?;
         }
         Err(format!("after healing: {last:?}"))
+    }
+
+    /// Now and then a disk is to go.
+    async fn maybe_drain(&mut self, process: &Process) -> Result<(), String> {
+        let rng = Arc::clone(&self.simulation.rng);
+        if !self.simulation.has_operator || chance(&*rng, 50) {
+            return Ok(());
+        }
+        let disks = process.pool.disks();
+        let number = disks[draw(&*rng, disks.len())].number;
+        let set = Arc::clone(&process.disk_set);
+        let drain = async move { set.drain(number).await };
+        match self.until_done(drain).await? {
+            Some(Ok(())) => {}
+            Some(Err(ChangeError::TooFewLeft { .. })) => return Ok(()),
+            other => return Err(format!("draining {number:?}: {other:?}")),
+        }
+        // Whoever can't wait is told what is on it.
+        let set = Arc::clone(&process.disk_set);
+        let usage = async move { set.usage().await };
+        let on = self.must("looking at disks", usage).await?.on(number);
+        let set = Arc::clone(&process.disk_set);
+        let drained = async move {
+            let usage = set.usage().await?;
+            Ok::<_, MetaError>(set.drained(&usage).await)
+        };
+        let drained = self.must("looking for drained disks", drained).await?;
+        if drained.contains(&number) && !on.is_empty() {
+            return Err(format!("{number:?} is called drained, and holds {on:?}"));
+        }
+        Ok(())
+    }
+
+    /// Where all is healed, nothing is left on a disk that is being drained: it can go, and nothing else is to be done.
+    async fn remove_drained(&mut self, process: &Process) -> Result<(), String> {
+        let disks = process.pool.disks();
+        let draining = disks.iter().filter(|disk| disk.role == Role::Draining);
+        for disk in draining {
+            let (set, number) = (Arc::clone(&process.disk_set), disk.number);
+            let remove = async move { set.remove(number, false).await };
+            self.must("removing what is drained", remove).await?;
+            self.simulation.done.changes += 1;
+            if let Some(gone) = self.simulation.world.dir_at(&disk.location) {
+                let mut listed = self.simulation.world.listed.clone();
+                listed.retain(|dir| *dir != gone);
+                self.simulation.world.settle_list(listed);
+                self.simulation.faults.leave(gone);
+            }
+            let audit = process.healer.audit().await;
+            let audit = audit.map_err(|error| error.to_string())?;
+            if !audit.is_clean() {
+                return Err(format!(
+                    "disk {} was drained, and without it: {audit:?}",
+                    number.0
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// A whole pass.

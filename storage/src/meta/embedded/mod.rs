@@ -93,6 +93,8 @@ pub struct Embedded {
     /// Held by who moves frames from segment to segment, and by who looks for frames in all of them. Taken before `upkeep`.
     moving: Arc<tokio::sync::Mutex<()>>,
     max_pending_bytes: AtomicU64,
+    /// Deletions of which the disks that stay got too few copies.
+    short_deletions: AtomicU64,
 }
 
 /// Gives sequence numbers; whoever holds it appends, so frames of one disk are in order of number.
@@ -319,6 +321,11 @@ impl Embedded {
         Err(unavailable(good, needed))
     }
 
+    /// Deletions of which the disks that stay got too few copies, since the start.
+    pub(crate) fn short_deletions(&self) -> u64 {
+        self.short_deletions.load(Ordering::Relaxed)
+    }
+
     /// Copies of a commit's changes that make it survive the loss of any `m` disks.
     fn copies_wanted(&self) -> usize {
         self.pool.profile().parity() + 1
@@ -541,6 +548,18 @@ impl Pending {
         Err(unavailable(shards.max(copies), self.shards_needed.max(1)))
     }
 
+    /// Whether it deletes something, and too few of the disks that have it are there to stay.
+    fn lacks_lasting_copies(&self, durable: &[DiskNo]) -> bool {
+        let disks = self.engine.pool.disks();
+        let stays = |number: &DiskNo| {
+            let entry = disks.entry(*number);
+            entry.is_some_and(|disk| disk.role == Role::Member)
+        };
+        let lasting: Vec<DiskNo> = durable.iter().copied().filter(stays).collect();
+        self.changes.iter().any(|change| change.value.is_none())
+            && self.copies_on(&lasting) < self.engine.copies_wanted()
+    }
+
     /// Brings the durable commit into the view.
     ///
     /// # Cancel safety
@@ -556,6 +575,10 @@ impl Pending {
         let applied = engine.view.outcome(effect).await;
         engine.settle(self.seq, applied.is_ok());
         applied?;
+        if self.lacks_lasting_copies(durable) {
+            // After it is settled: a pass over the logs that begins now finds it.
+            engine.short_deletions.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(Committed {
             revision: Revision(self.seq.0),
             degraded: self.shards_on(durable) < self.shards_total,

@@ -160,6 +160,7 @@ impl Embedded {
             upkeep: tokio::sync::Mutex::new(()),
             moving: Arc::default(),
             max_pending_bytes: super::MAX_PENDING_BYTES.into(),
+            short_deletions: 0.into(),
         });
         let report = engine.rebuild_view(views, progress).await?;
         Ok((engine, report))
@@ -232,7 +233,16 @@ impl Embedded {
             pending.take_effect(durable).await?;
         }
         engine.checkpoint_alone().await?;
-        engine.remember_all_degraded(renewed.degraded).await?;
+        match engine.remember_all_degraded(renewed.degraded).await {
+            // With as many disks missing as may be, nothing can be written, and all must be read.
+            Err(MetaError::Unavailable(why)) => {
+                tracing::warn!(
+                    why,
+                    "adopted objects that stay degraded are not queued for healing"
+                );
+            }
+            remembered => remembered?,
+        }
         Ok(report)
     }
 

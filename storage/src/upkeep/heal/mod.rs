@@ -107,6 +107,10 @@ pub struct Healer {
     lost: Mutex<BTreeSet<Bytes>>,
     /// One round at a time.
     rounds: tokio::sync::Mutex<()>,
+    /// How often logs were distrusted.
+    distrusts: AtomicU64,
+    /// Up to which of [`Embedded::short_deletions`] the last pass over the logs has made up for; `None` before the first.
+    made_up_for: Mutex<Option<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -214,6 +218,8 @@ impl Healer {
             clock,
             store,
             rounds: tokio::sync::Mutex::default(),
+            distrusts: AtomicU64::new(0),
+            made_up_for: Mutex::default(),
         })
     }
 
@@ -276,6 +282,7 @@ impl Healer {
     /// # Errors
     /// Those of the metadata engine: it will not be known after a restart.
     pub async fn distrust(&self, disks: &[DiskNo]) -> Result<(), StoreError> {
+        self.distrusts.fetch_add(1, Ordering::Relaxed);
         self.change(|memory| memory.whole.retain(|disk| !disks.contains(disk)))
             .await
     }
@@ -284,7 +291,24 @@ impl Healer {
     pub async fn knows_all(&self) -> bool {
         let whole = self.whole().await;
         let here = self.standings().map(|standings| standings.here());
-        here.is_ok_and(|here| here.is_subset(&whole))
+        here.is_ok_and(|here| here.is_subset(&whole)) && !self.may_leave_deletions()
+    }
+
+    /// Whether a disk that is being drained may have been given deletions that too few others have: where the others are too few, it is
+    /// written to. Of earlier processes nobody knows.
+    fn may_leave_deletions(&self) -> bool {
+        let disks = self.pool.disks();
+        let is_draining = disks.iter().any(|disk| disk.role == Role::Draining);
+        is_draining && *self.made_up_for.lock() != Some(self.engine.short_deletions())
+    }
+
+    /// Disks that are here to stay.
+    fn lasting(&self) -> usize {
+        let disks = self.pool.disks();
+        let lasts = |disk: &&PoolDisk| {
+            disk.role == Role::Member && !matches!(disk.health(), Health::Failed(_))
+        };
+        disks.iter().filter(lasts).count()
     }
 
     /// Works until `stop` turns true.
@@ -554,9 +578,13 @@ impl Healer {
             self.change(|memory| memory.whole.retain(|disk| !absent.contains(disk)))
                 .await?;
         }
-        if here.is_subset(&known) || !standings.is_writable() {
+        let can_make_up = self.may_leave_deletions() && self.lasting() > profile.parity();
+        let is_due = !here.is_subset(&known) || can_make_up;
+        if !is_due || !standings.is_writable() {
             return Ok(());
         }
+        let short_deletions = self.engine.short_deletions();
+        let distrusts = self.distrusts.load(Ordering::Relaxed);
         let mut pass = self.engine.knowledge_pass().await?;
         loop {
             if self.is_paused().await {
@@ -571,6 +599,13 @@ impl Healer {
         }
         drop(pass);
         self.shared.lock().status.restored_frames += round.restored_frames;
+        if self.distrusts.load(Ordering::Relaxed) != distrusts {
+            // The pass may have begun before what called for another one.
+            return Ok(());
+        }
+        if can_make_up && self.lasting() > profile.parity() {
+            *self.made_up_for.lock() = Some(short_deletions);
+        }
         let now_here = self.standings()?.here();
         let whole: BTreeSet<DiskNo> = here.intersection(&now_here).copied().collect();
         let trusted = whole.clone();

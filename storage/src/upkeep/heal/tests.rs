@@ -4,10 +4,18 @@ mod levelling;
 mod old;
 mod room;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use larder_erasure::Profile;
+use tokio::sync::Notify;
 
 use super::{Audit, HealState, Healer};
 use crate::{
@@ -22,7 +30,7 @@ use crate::{
         BucketName, CreateBucket, ETag, Headers, ObjectKey, PutObject, Store, Tags, WriteConditions,
     },
     rng::{Rng, SeededRng},
-    stripes::{Pool, PoolDisk, PoolOptions},
+    stripes::{Pool, PoolDisk, PoolOptions, Role},
     upkeep::PaceSettings,
 };
 
@@ -479,4 +487,95 @@ async fn the_loop_heals_by_itself_and_stops_when_told() {
     assert!(status.healed_objects > 0, "{status:?}");
     assert_eq!(status.left, None::<Duration>);
     assert_eq!(running.healer.audit().await.unwrap(), Audit::default());
+}
+
+/// Whoever sleeps while it is shut sleeps until it is opened.
+#[derive(Debug, Default)]
+struct Gate {
+    now: parking_lot::Mutex<Duration>,
+    is_shut: AtomicBool,
+    reached: Notify,
+    opened: Notify,
+}
+
+impl Clock for Gate {
+    fn unix_millis(&self) -> u64 {
+        0
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.now.lock()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            if self.is_shut.load(Ordering::Relaxed) {
+                self.reached.notify_one();
+                self.opened.notified().await;
+            }
+            *self.now.lock() += duration;
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_through_the_logs_that_began_before_they_were_distrusted_proves_nothing() {
+    let world = World::new(4, 2, 2);
+    let running = world.open().await;
+    running.create_bucket().await;
+    running.put_all(20).await;
+    let gate = Arc::new(Gate::default());
+    let clock = Arc::clone(&gate) as Arc<dyn Clock>;
+    let healer = Healer::new(Arc::clone(&running.engine), running.store.clone(), clock);
+    let slow = PaceSettings {
+        max_bytes_per_second: Some(1),
+        ..PaceSettings::default()
+    };
+    healer.set_pace(slow).await.unwrap();
+    let disks: Vec<_> = running.pool.disks().iter().map(|d| d.number).collect();
+    healer.distrust(&disks).await.unwrap();
+    gate.is_shut.store(true, Ordering::Relaxed);
+    let working = Arc::clone(&healer);
+    let round = tokio::spawn(async move { working.round().await });
+    gate.reached.notified().await;
+    healer.distrust(&disks).await.unwrap();
+    gate.is_shut.store(false, Ordering::Relaxed);
+    gate.opened.notify_one();
+    round.await.unwrap().unwrap();
+    assert!(!healer.knows_all().await);
+    healer.round().await.unwrap();
+    assert!(healer.knows_all().await);
+    running.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_that_only_a_draining_disk_took_are_made_up_for_before_it_is_drained() {
+    let world = World::new(5, 2, 2);
+    let running = world.open().await;
+    running.create_bucket().await;
+    running.put_all(6).await;
+    running
+        .pool
+        .change_disks(|disks| disks[3].role = Role::Draining);
+    running.heal_and_audit().await;
+    assert!(running.healer.knows_all().await);
+    for slot in [0, 1] {
+        running.pool.disks()[slot].here().unwrap().give_up("test");
+    }
+    running.delete("k001").await;
+    assert!(!running.healer.knows_all().await, "on two disks that stay");
+    running.healer.round().await.unwrap();
+    assert!(!running.healer.knows_all().await, "there is no third");
+    running.close();
+    let running = world.open().await;
+    running
+        .pool
+        .change_disks(|disks| disks[3].role = Role::Draining);
+    assert!(
+        !running.healer.knows_all().await,
+        "of earlier processes nobody knows"
+    );
+    running.heal_and_audit().await;
+    assert!(running.healer.knows_all().await);
+    running.close();
 }
