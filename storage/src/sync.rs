@@ -9,7 +9,14 @@
 pub(crate) use parking_lot::{Condvar, Mutex};
 
 #[cfg(test)]
-pub(crate) use model::{Condvar, Mutex, modelled};
+pub(crate) use model::{Condvar, Mutex, modelled, others_go_on};
+
+/// A point at which a model checker lets other tasks go on; nothing in a build that is not for tests.
+#[cfg(not(test))]
+#[inline]
+pub(crate) fn others_go_on() -> std::future::Ready<()> {
+    std::future::ready(())
+}
 
 #[cfg(test)]
 mod model {
@@ -28,6 +35,13 @@ mod model {
         MODELLED.set(true);
         work();
         MODELLED.set(false);
+    }
+
+    /// A point at which the model checker lets other tasks go on.
+    pub(crate) async fn others_go_on() {
+        if MODELLED.get() {
+            shuttle::future::yield_now().await;
+        }
     }
 
     /// A mutex, of whichever kind.

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-use crate::meta::Transaction;
+use crate::{meta::Transaction, sync};
 
 const LOCKS: usize = 4096;
 
@@ -63,13 +63,19 @@ impl KeyLocks {
         // Exclusive before shared of the same lock, so that dedup keeps the stronger one.
         wanted.sort_unstable_by_key(|(index, exclusive)| (*index, !*exclusive));
         wanted.dedup_by_key(|(index, _)| *index);
+        self.take(&wanted).await
+    }
+
+    /// Takes locks in this order, each exclusively or not.
+    async fn take(&self, wanted: &[(usize, bool)]) -> Held {
         let mut held = Held {
             generation: self.generation,
             ..Held::default()
         };
         for (index, exclusive) in wanted {
-            let lock = Arc::clone(&self.locks[index]);
-            if exclusive {
+            sync::others_go_on().await;
+            let lock = Arc::clone(&self.locks[*index]);
+            if *exclusive {
                 held.exclusive.push(lock.write_owned().await);
             } else {
                 held.shared.push(lock.read_owned().await);
@@ -78,3 +84,6 @@ impl KeyLocks {
         held
     }
 }
+
+#[cfg(test)]
+mod interleavings;
