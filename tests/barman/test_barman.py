@@ -76,9 +76,12 @@ def uploading(store):
 
 def back_up_while_the_store_dies(database, store):
     """A base backup in whose middle the store is killed. barman may try again by itself; if it gives up, so does an operator once."""
-    process = database.popen(*backup_command(database, store, "base-1"))
+    # So slow that there is a middle, however fast the machine.
+    slowly = ["--max-bandwidth", "2MB" if database.compression else "10MB"]
+    command, *options = backup_command(database, store, "base-1")
+    process = database.popen(command, *slowly, *options)
     poll(lambda: uploading(store) or process.poll() is not None, 60, "the backup's first upload")
-    assert process.poll() is None, "the backup was over before the store could be killed: make it larger"
+    assert process.poll() is None, "the backup was over before the store could be killed: make it slower"
     store.kill()
     store.start()
     if process.wait(180) != 0:
