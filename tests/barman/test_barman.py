@@ -1,7 +1,6 @@
 """The job that Larder is for: barman archives a working PostgreSQL to it, everything that may fail does, and the database returns."""
 
 import json
-import signal
 
 import pytest
 from larderlib.clients import boto, client_environment
@@ -93,7 +92,7 @@ def mark(database, name):
 
 
 def stop_load(load):
-    load.send_signal(signal.SIGINT)
+    load.terminate()
     load.wait(30)
 
 
