@@ -3,7 +3,8 @@
 //! | first byte | rest | value |
 //! |---|---|---|
 //! | `b` | bucket name | bucket |
-//! | `o` | bucket id (u64, big endian), object key | latest version of an object |
+//! | `o` | bucket id (u64, big endian), object key | an object, or which of its versions is the latest |
+//! | `v` | bucket id, object key, `00 00` or `00 01` and a number | version of an object that has versions |
 //! | `u` | bucket id, object key, `00 01`, upload id | multipart upload |
 //! | `p` | upload id, part number (u16, big endian) | part |
 //! | `g` | id | garbage task |

@@ -1,4 +1,4 @@
-//! S3 semantics: buckets, objects, multipart uploads, listing, conditions, tags. No HTTP in it.
+//! S3 semantics: buckets, objects, versions, multipart uploads, listing, conditions, tags. No HTTP in it.
 //!
 //! Everything here is written on [`crate::meta::Meta`] and [`crate::stripes`] alone, so it is the same on each metadata engine.
 //! Keys are opaque UTF-8 in one flat space: `a`, `a/`, `a//b` and `a/b` are four objects.
