@@ -15,6 +15,7 @@ pub(super) mod local;
 #[cfg(any(test, feature = "testing"))]
 pub(super) mod memory;
 mod once;
+mod only_read;
 pub(super) mod patient;
 pub(super) mod watched;
 

@@ -13,9 +13,8 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    DiskError, ReadMode, VolumeFile, io_error,
     local::{advise, read_nowait},
-    refusal,
+    only_read::{OnlyRead, Reading},
 };
 
 /// Offsets, lengths and memory of direct reads and writes are multiples of this: the largest sector in use.
@@ -23,29 +22,23 @@ pub(super) const ALIGN: usize = 4096;
 /// Bytes of one direct read or write at most.
 pub(super) const PIECE_BYTES: usize = 1 << 20;
 
-/// A file that is read and never written.
+/// Reads past the page cache.
 #[derive(Debug)]
-pub(super) struct DirectFile {
-    file: File,
-    path: String,
+pub(super) struct Direct {
     /// The aligned memory that direct reads go to; `None` where the file was opened for the page cache.
     bounce: Option<Mutex<Vec<u8>>>,
 }
 
-impl DirectFile {
+impl Direct {
     /// Opens a file. `direct` says whether the file system takes `O_DIRECT`, and is told if it does not.
-    pub(super) fn open(path: &Path, direct: &AtomicBool) -> io::Result<Self> {
-        let name = path.display().to_string();
+    pub(super) fn open(path: &Path, direct: &AtomicBool) -> io::Result<OnlyRead<Self>> {
         let mut options = OpenOptions::new();
         options.read(true);
         if direct.load(Ordering::Relaxed) {
             match options.clone().custom_flags(libc::O_DIRECT).open(path) {
                 Ok(file) => {
-                    return Ok(Self {
-                        file,
-                        path: name,
-                        bounce: Some(Mutex::default()),
-                    });
+                    let bounce = Some(Mutex::default());
+                    return Ok(OnlyRead::new(file, path, Self { bounce }));
                 }
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                     direct.store(false, Ordering::Relaxed);
@@ -53,38 +46,54 @@ impl DirectFile {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self {
-            file: options.open(path)?,
-            path: name,
-            bounce: None,
-        })
+        let file = options.open(path)?;
+        Ok(OnlyRead::new(file, path, Self { bounce: None }))
     }
+}
 
-    /// Reads up to a piece; short only at the end of the file.
-    fn read_piece(&self, buf: &mut [u8], offset: u64, bounce: &mut Vec<u8>) -> io::Result<usize> {
-        bounce.resize(PIECE_BYTES + 2 * ALIGN, 0);
-        let shift = bounce.as_ptr().align_offset(ALIGN);
-        let skip = usize::try_from(offset % ALIGN as u64).unwrap_or(0);
-        let wanted = (skip + buf.len()).next_multiple_of(ALIGN).min(PIECE_BYTES);
-        let area = bounce.get_mut(shift..shift + wanted).unwrap_or_default();
-        let read = read_some(&self.file, area, offset - skip as u64)?;
-        let bytes = area.get(skip..read).unwrap_or_default();
-        let taken = bytes.len().min(buf.len());
-        buf[..taken].copy_from_slice(&bytes[..taken]);
-        Ok(taken)
-    }
-
-    /// Reads by way of the page cache and drops what was not in it before.
-    fn read_and_drop(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        if let Ok(read) = read_nowait(&self.file, buf, offset)
-            && read == buf.len()
-        {
-            return Ok(read);
+impl Reading for Direct {
+    fn read(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            let rest = buf.get_mut(filled..).unwrap_or_default();
+            let at = offset + filled as u64;
+            let read = match &self.bounce {
+                Some(bounce) => read_piece(file, rest, at, &mut bounce.lock()),
+                None => read_and_drop(file, rest, at),
+            };
+            match read? {
+                0 => break,
+                read => filled += read,
+            }
         }
-        let read = read_some(&self.file, buf, offset)?;
-        advise(&self.file, offset, read as u64, libc::POSIX_FADV_DONTNEED);
-        Ok(read)
+        Ok(filled)
     }
+}
+
+/// Reads up to a piece; short only at the end of the file.
+fn read_piece(file: &File, buf: &mut [u8], offset: u64, bounce: &mut Vec<u8>) -> io::Result<usize> {
+    bounce.resize(PIECE_BYTES + 2 * ALIGN, 0);
+    let shift = bounce.as_ptr().align_offset(ALIGN);
+    let skip = usize::try_from(offset % ALIGN as u64).unwrap_or(0);
+    let wanted = (skip + buf.len()).next_multiple_of(ALIGN).min(PIECE_BYTES);
+    let area = bounce.get_mut(shift..shift + wanted).unwrap_or_default();
+    let read = read_some(file, area, offset - skip as u64)?;
+    let bytes = area.get(skip..read).unwrap_or_default();
+    let taken = bytes.len().min(buf.len());
+    buf[..taken].copy_from_slice(&bytes[..taken]);
+    Ok(taken)
+}
+
+/// Reads by way of the page cache and drops what was not in it before.
+fn read_and_drop(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    if let Ok(read) = read_nowait(file, buf, offset)
+        && read == buf.len()
+    {
+        return Ok(read);
+    }
+    let read = read_some(file, buf, offset)?;
+    advise(file, offset, read as u64, libc::POSIX_FADV_DONTNEED);
+    Ok(read)
 }
 
 /// Fills `buf` as far as the file goes.
@@ -103,48 +112,10 @@ pub(super) fn read_some(file: &File, buf: &mut [u8], offset: u64) -> io::Result<
     Ok(filled)
 }
 
-impl VolumeFile for DirectFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64, _: ReadMode) -> Result<usize, DiskError> {
-        let mut filled = 0;
-        while filled < buf.len() {
-            let rest = buf.get_mut(filled..).unwrap_or_default();
-            let at = offset + filled as u64;
-            let read = match &self.bounce {
-                Some(bounce) => self.read_piece(rest, at, &mut bounce.lock()),
-                None => self.read_and_drop(rest, at),
-            };
-            match read.map_err(|error| io_error("read", &self.path, &error))? {
-                0 => break,
-                read => filled += read,
-            }
-        }
-        Ok(filled)
-    }
-
-    fn write_at(&self, _: &[u8], _: u64) -> Result<(), DiskError> {
-        Err(refusal("write", &self.path, "opened for reading".into()))
-    }
-
-    fn start_writeback(&self, _: u64, _: u64) {}
-
-    fn sync_data(&self) -> Result<(), DiskError> {
-        Err(refusal("sync", &self.path, "opened for reading".into()))
-    }
-
-    fn len_bytes(&self) -> Result<u64, DiskError> {
-        let metadata = self.file.metadata();
-        let metadata = metadata.map_err(|error| io_error("stat", &self.path, &error))?;
-        Ok(metadata.len())
-    }
-
-    fn truncate(&self, _: u64) -> Result<(), DiskError> {
-        Err(refusal("truncate", &self.path, "opened for reading".into()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::{ReadMode, volume::VolumeFile};
 
     fn pattern(length: usize) -> Vec<u8> {
         let byte = |i: usize| u8::try_from(i * 31 % 251).unwrap();
@@ -158,7 +129,7 @@ mod tests {
         let bytes = pattern(2 * PIECE_BYTES + 12_345);
         std::fs::write(&path, &bytes).unwrap();
         for may_be_direct in [true, false] {
-            let file = DirectFile::open(&path, &AtomicBool::new(may_be_direct)).unwrap();
+            let file = Direct::open(&path, &AtomicBool::new(may_be_direct)).unwrap();
             for (offset, length) in [
                 (0, 1),
                 (0, bytes.len()),
@@ -186,7 +157,7 @@ mod tests {
     fn a_file_that_is_not_there_says_nothing_about_the_file_system() {
         let directory = tempfile::tempdir().unwrap();
         let direct = AtomicBool::new(true);
-        let error = DirectFile::open(&directory.path().join("f"), &direct).unwrap_err();
+        let error = Direct::open(&directory.path().join("f"), &direct).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         assert!(direct.load(Ordering::Relaxed));
     }

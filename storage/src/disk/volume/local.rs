@@ -21,7 +21,7 @@ use std::{
 
 use super::{
     DiskError, Listed, ReadMode, Space, Volume, VolumeFile, VolumeLock,
-    direct::DirectFile,
+    direct::Direct,
     durable_rename, io_error,
     once::{ReadOnce, WriteOnce},
 };
@@ -94,7 +94,7 @@ impl Volume for LocalVolume {
 
     fn open_uncached(&self, path: &str) -> Result<Arc<dyn VolumeFile>, DiskError> {
         let path = self.resolve(path);
-        let file = DirectFile::open(&path, &self.direct).map_err(failed("open", &path))?;
+        let file = Direct::open(&path, &self.direct).map_err(failed("open", &path))?;
         Ok(Arc::new(file))
     }
 

@@ -19,14 +19,13 @@ use super::{
     direct::{ALIGN, PIECE_BYTES, read_some},
     io_error,
     local::{advise, read_nowait},
+    only_read::{OnlyRead, Reading},
     refusal,
 };
 
-/// A file that is read from front to back and never written.
+/// Reads from front to back.
 #[derive(Debug)]
 pub(super) struct ReadOnce {
-    file: File,
-    path: String,
     cached: AtomicU8,
 }
 
@@ -37,19 +36,16 @@ const CACHED: u8 = 1;
 const NOT_CACHED: u8 = 2;
 
 impl ReadOnce {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn open(path: &Path) -> io::Result<OnlyRead<Self>> {
         let file = File::open(path)?;
         advise(&file, 0, 0, libc::POSIX_FADV_SEQUENTIAL);
-        Ok(Self {
-            file,
-            path: path.display().to_string(),
-            cached: AtomicU8::new(UNKNOWN),
-        })
+        let cached = AtomicU8::new(UNKNOWN);
+        Ok(OnlyRead::new(file, path, Self { cached }))
     }
 
-    fn is_cached(&self, buf: &mut [u8], offset: u64) -> bool {
+    fn is_cached(&self, file: &File, buf: &mut [u8], offset: u64) -> bool {
         if self.cached.load(Ordering::Relaxed) == UNKNOWN {
-            let read = read_nowait(&self.file, buf, offset);
+            let read = read_nowait(file, buf, offset);
             let is_cached = read.is_ok_and(|read| read == buf.len());
             let found = if is_cached { CACHED } else { NOT_CACHED };
             self.cached.store(found, Ordering::Relaxed);
@@ -58,42 +54,17 @@ impl ReadOnce {
     }
 }
 
-impl VolumeFile for ReadOnce {
-    fn read_at(&self, buf: &mut [u8], offset: u64, _: ReadMode) -> Result<usize, DiskError> {
-        let is_cached = self.is_cached(buf, offset);
-        let read = read_some(&self.file, buf, offset)
-            .map_err(|error| io_error("read", &self.path, &error))?;
+impl Reading for ReadOnce {
+    fn read(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let is_cached = self.is_cached(file, buf, offset);
+        let read = read_some(file, buf, offset)?;
         if !is_cached {
             // Only whole pages are dropped: the one that a read ends in goes with the next read.
             let start = offset - offset % ALIGN as u64;
-            advise(
-                &self.file,
-                start,
-                offset + read as u64 - start,
-                libc::POSIX_FADV_DONTNEED,
-            );
+            let bytes = offset + read as u64 - start;
+            advise(file, start, bytes, libc::POSIX_FADV_DONTNEED);
         }
         Ok(read)
-    }
-
-    fn write_at(&self, _: &[u8], _: u64) -> Result<(), DiskError> {
-        Err(refusal("write", &self.path, "opened for reading".into()))
-    }
-
-    fn start_writeback(&self, _: u64, _: u64) {}
-
-    fn sync_data(&self) -> Result<(), DiskError> {
-        Err(refusal("sync", &self.path, "opened for reading".into()))
-    }
-
-    fn len_bytes(&self) -> Result<u64, DiskError> {
-        let metadata = self.file.metadata();
-        let metadata = metadata.map_err(|error| io_error("stat", &self.path, &error))?;
-        Ok(metadata.len())
-    }
-
-    fn truncate(&self, _: u64) -> Result<(), DiskError> {
-        Err(refusal("truncate", &self.path, "opened for reading".into()))
     }
 }
 
