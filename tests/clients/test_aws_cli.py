@@ -131,3 +131,19 @@ def test_versions(aws, s3, bucket):
     aws("s3", "rm", f"s3://{bucket}/k")
     assert len(json.loads(aws("s3api", "list-object-versions", "--bucket", bucket))["DeleteMarkers"]) == 1
     aws("s3api", "get-object", "--bucket", bucket, "--key", "k", "--version-id", old, "/dev/null")
+
+
+def test_a_versioned_bucket_keeps_what_sync_removes(aws, s3, bucket, tree):
+    """`sync --delete` of a tree that was damaged leaves each key's version of before."""
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    aws("s3", "sync", tree, f"s3://{bucket}")
+    good = {version["Key"]: version["VersionId"] for version in s3.list_object_versions(Bucket=bucket)["Versions"]}
+    before = {key: (tree / key).read_bytes() for key in good}
+    (tree / "plain.txt").write_bytes(b"encrypted by somebody else")
+    (tree / "big.bin").unlink()
+    (tree / "Grüße" / "日本語.dat").unlink()
+    aws("s3", "sync", "--delete", tree, f"s3://{bucket}")
+    listed = s3.list_object_versions(Bucket=bucket)
+    assert {marker["Key"] for marker in listed["DeleteMarkers"]} == {"big.bin", "Grüße/日本語.dat"}
+    assert len(listed["Versions"]) == len(good) + 1
+    assert {key: s3.get_object(Bucket=bucket, Key=key, VersionId=version)["Body"].read() for key, version in good.items()} == before

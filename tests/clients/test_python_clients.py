@@ -1,27 +1,14 @@
 """Python libraries with S3 clients of their own, as they come: minio (its own HTTP and signing), pyarrow (the AWS SDK for C++), obstore (Rust's object_store)."""
 
-import importlib
 import io
-import sys
 import urllib.request
 
 import pytest
 from larderlib.clients import random_bytes, unique_bucket
-from larderlib.need import CACHE, missing
+from larderlib.need import library
 
 ODD_KEY = "a b/ü+%25/日本.txt"
 LARGE = random_bytes(12 * 1024 * 1024 + 77)
-
-
-def library(name):
-    """A module of tests/clients/python/requirements.txt, which tests/setup.sh puts where nothing else looks."""
-    place = str(CACHE / "python-clients")
-    if place not in sys.path:
-        sys.path.append(place)
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        missing(name, "tests/setup.sh")
 
 
 @pytest.fixture

@@ -83,3 +83,43 @@ def test_a_presigned_link(rclone, bucket, tree):
 def test_a_wrong_secret_is_refused(rclone, bucket):
     said = rclone("lsf", f"larder:{bucket}", fails=True, environment={"RCLONE_CONFIG_LARDER_SECRET_ACCESS_KEY": "wrong"})
     assert b"SignatureDoesNotMatch" in said
+
+
+def test_versions(rclone, s3, bucket, tmp_path):
+    """What was overwritten and deleted comes back by its time, and `cleanup-hidden` removes it for good."""
+    rclone("backend", "versioning", f"larder:{bucket}", "Enabled")
+    assert json.loads(rclone("backend", "versioning", f"larder:{bucket}")) == "Enabled"
+    place = tmp_path / "tree"
+    (place / "dir").mkdir(parents=True)
+    for number, content in enumerate([b"first", b"second, longer"]):
+        (place / "dir" / "a b+c.txt").write_bytes(content)
+        (place / f"only-{number}").write_bytes(content)
+        rclone("sync", place, f"larder:{bucket}")
+        (place / f"only-{number}").unlink()
+    rclone("sync", place, f"larder:{bucket}")
+    assert rclone("lsf", "-R", "--files-only", f"larder:{bucket}") == b"dir/a b+c.txt\n"
+    shown = rclone("lsf", "-R", "--files-only", "--s3-versions", f"larder:{bucket}").decode().splitlines()
+    assert len(shown) == 4 and "dir/a b+c.txt" in shown, shown
+    old = next(name for name in shown if name.startswith("dir/") and name != "dir/a b+c.txt")
+    assert rclone("cat", "--s3-versions", f"larder:{bucket}/{old}") == b"first"
+
+    versions = s3.list_object_versions(Bucket=bucket, Prefix="dir/")["Versions"]
+    between = min(version["LastModified"] for version in versions).isoformat()
+    rclone("copy", "--s3-version-at", between, f"larder:{bucket}/dir", tmp_path / "then")
+    assert (tmp_path / "then" / "a b+c.txt").read_bytes() == b"first"
+
+    rclone("backend", "cleanup-hidden", f"larder:{bucket}")
+    left = s3.list_object_versions(Bucket=bucket)
+    assert [(version["Key"], version["IsLatest"]) for version in left["Versions"]] == [("dir/a b+c.txt", True)]
+    assert "DeleteMarkers" not in left
+    assert rclone("cat", f"larder:{bucket}/dir/a b+c.txt") == b"second, longer"
+
+
+def test_cleanup_of_uploads_that_nobody_ended(rclone, s3, bucket):
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="half")["UploadId"]
+    s3.upload_part(Bucket=bucket, Key="half", UploadId=upload, PartNumber=1, Body=b"x")
+    assert upload in rclone("backend", "list-multipart-uploads", f"larder:{bucket}").decode()
+    rclone("backend", "cleanup", "-o", "max-age=1d", f"larder:{bucket}")
+    assert "Uploads" in s3.list_multipart_uploads(Bucket=bucket)
+    rclone("backend", "cleanup", "-o", "max-age=0s", f"larder:{bucket}")
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)

@@ -3,8 +3,10 @@
 With LARDER_REQUIRE_ALL=1 (CI) nothing is skipped: what is missing is a failure.
 """
 
+import importlib
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,11 +28,23 @@ def missing(what, how):
 
 
 def tool(name, how="tests/setup.sh"):
-    """The path of a program: from the private environment first, then from PATH."""
-    private = CACHE / "venv" / "bin" / name
-    if private.exists():
-        return str(private)
-    found = shutil.which(name)
+    """The path of a program: from what tests/setup.sh keeps in .cache first, then from PATH."""
+    for place in ("venv/bin", "databases/bin", "debian/usr/bin"):
+        if os.access(private := CACHE / place / name, os.X_OK):
+            return str(private)
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if found is None:
         missing(name, how)
     return found
+
+
+LIBRARIES = [str(CACHE / "python-clients"), str(CACHE / "databases")]
+
+
+def library(name):
+    """A module of tests/clients/*/requirements.txt, which tests/setup.sh puts where nothing else looks."""
+    sys.path += [place for place in LIBRARIES if place not in sys.path]
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        missing(name, "tests/setup.sh")

@@ -25,13 +25,13 @@ STOP_SECONDS = 30
 DOMAINS = ("s3.localhost", "s3.example.test")
 
 
-def poll(condition, seconds, what):
+def poll(condition, seconds, what, every_seconds=0.02):
     """Waits until `condition()` is true. Polling is for other processes, whose progress no event tells."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.02)
+        time.sleep(every_seconds)
     return result
 
 
@@ -119,6 +119,16 @@ class Server:
     def restart(self):
         self.stop()
         return self.start()
+
+    def crash(self, losing=()):
+        """Killed, and started again where it was; the disks of these numbers are found empty then."""
+        self.kill()
+        for number in losing:
+            self.empty_disk(number)
+        return self.start()
+
+    def empty_disk(self, number):
+        """A stand-in has no disks of its own to lose."""
 
     def log_tail(self, lines=30):
         try:
@@ -223,13 +233,17 @@ class Larder(Server):
 
     def until_healed(self, timeout=120):
         """Waits until nothing lacks redundancy, as a survey since the start says. The state of healing then."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            heal = json.loads(self.run("heal", "status", "--json"))
-            if heal["state"] == "idle" and heal["surveys"] > 0 and not heal["degraded"]:
-                return heal
-            time.sleep(0.2)
-        raise AssertionError(f"not healed: {heal}")
+        heal = {}
+
+        def healed():
+            heal.update(json.loads(self.run("heal", "status", "--json")))
+            return heal["state"] == "idle" and heal["surveys"] > 0 and not heal["degraded"]
+
+        try:
+            poll(healed, timeout, "healed", every_seconds=0.2)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}: {heal}") from None
+        return heal
 
     def empty_disk(self, number):
         """Puts an empty directory in place of a disk, as an operator who replaces it does. Only while it is stopped."""
@@ -306,6 +320,13 @@ def http_ok(url):
             return answer.status == 200
     except (urllib.error.URLError, OSError):
         return False
+
+
+def free_port():
+    """A port for a program that cannot be told to find one itself."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
 
 
 def free_port_pairs(count):
