@@ -67,17 +67,25 @@ wanted=()
 for package in "${unpacked[@]}"; do
     [[ -e "$cache/debian/.$package" ]] || wanted+=("$package")
 done
-if ((${#wanted[@]})); then
-    if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
-        say "unpacking ${wanted[*]}"
-        fresh=$(mktemp -d "$cache/debian.XXXXXX")
-        apt_get_update_once
-        (cd "$fresh" && apt-get download -qq "${wanted[@]}" 2>"$cache/apt.log") || { tail -20 "$cache/apt.log"; exit 1; }
-        for package in "${wanted[@]}"; do
+unpack() {
+    local fresh package
+    fresh=$(mktemp -d "$cache/debian.XXXXXX")
+    apt_get_update_once
+    if (cd "$fresh" && apt-get download -qq "$@" >"$cache/apt.log" 2>&1); then
+        for package in "$@"; do
             dpkg-deb -x "$fresh/$package"_*.deb "$cache/debian"
             touch "$cache/debian/.$package"
         done
-        rm -rf "$fresh"
+    else
+        tail -20 "$cache/apt.log"
+        say "skipped: $* (get it with: apt-get install $*)"
+    fi
+    rm -rf "$fresh"
+}
+if ((${#wanted[@]})); then
+    if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
+        say "unpacking ${wanted[*]}"
+        unpack "${wanted[@]}"
     else
         say "skipped: ${wanted[*]} (get it with: apt-get install ${wanted[*]})"
     fi
