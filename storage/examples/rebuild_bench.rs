@@ -126,10 +126,7 @@ async fn put(store: &Store, number: u64, body: Bytes) {
 async fn fill(args: &Args) {
     let storage = start(&args.dir).await;
     let name = bucket();
-    let create = CreateBucket {
-        name,
-        region: String::new(),
-    };
+    let create = CreateBucket::new(name);
     storage.store().create_bucket(create).await.unwrap();
     tokio::spawn(storage.upkeep(UpkeepSettings::default()));
     let body = Bytes::from(vec![7; args.bytes]);

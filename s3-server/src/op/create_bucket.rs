@@ -28,8 +28,8 @@ pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Res
     let region = &call.app.region;
     check_location(create_bucket_configuration(&body)?.as_deref(), region)?;
     let create = CreateBucket {
-        name: bucket.clone(),
         region: region.clone(),
+        ..CreateBucket::new(bucket.clone())
     };
     match call.store.create_bucket(create).await {
         Ok(_) => Ok(answer(bucket)),

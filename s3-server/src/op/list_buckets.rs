@@ -18,7 +18,7 @@ pub(super) async fn run(call: Call<'_>) -> S3Result<Response> {
         .transpose()?;
     let mut buckets = call
         .store
-        .list_buckets(prefix.unwrap_or_default(), after.as_deref(), limit + 1)
+        .list_buckets(None, prefix.unwrap_or_default(), after.as_deref(), limit + 1)
         .await?;
     let is_truncated = buckets.len() > limit;
     buckets.truncate(limit);

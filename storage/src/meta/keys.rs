@@ -2,11 +2,13 @@
 //!
 //! | first byte | rest | value |
 //! |---|---|---|
+//! | `a` | `i` and account id (u64, big endian), or `k` and access key | account, or whose access key it is |
 //! | `b` | bucket name | bucket |
 //! | `o` | bucket id (u64, big endian), object key | an object, or which of its versions is the latest |
 //! | `v` | bucket id, object key, `00 00` or `00 01` and a number | version of an object that has versions |
 //! | `u` | bucket id, object key, `00 01`, upload id | multipart upload |
 //! | `p` | upload id, part number (u16, big endian) | part |
+//! | `d` | bucket id, number, page (u16, big endian) | page of a document of a bucket |
 //! | `g` | id | garbage task |
 //! | `h` | another key | that key's object lacks shards: to heal |
 //! | `s` | a name | what upkeep remembers over restarts |

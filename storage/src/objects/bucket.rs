@@ -5,12 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    BucketName, Deleted, Store, StoreError, VersionId, Versioning,
+    AccountId, BucketName, Deleted, DocumentKind, Store, StoreError, VersionId, Versioning,
     commit::{ATTEMPTS, Draft},
+    documents::{Documents, discard_pages},
     keys,
-    record::{BucketRecord, GarbageRecord, RecordError},
+    record::{BucketRecord, DocumentPlace, GarbageRecord, RecordError},
 };
 use crate::meta::{Revision, Versioned};
+
+/// Buckets read at a time for a listing.
+const LIST_PAGE: usize = 1000;
 
 /// A bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +27,20 @@ pub struct Bucket {
     pub region: String,
     /// Whether it keeps versions.
     pub versioning: Versioning,
+    /// Whose it is.
+    pub owner: AccountId,
+}
+
+impl Bucket {
+    fn of(name: BucketName, record: &BucketRecord) -> Self {
+        Self {
+            name,
+            created_unix_millis: record.created_unix_millis,
+            region: record.region.clone(),
+            versioning: record.versioning,
+            owner: record.owner,
+        }
+    }
 }
 
 /// A bucket to create.
@@ -32,6 +50,19 @@ pub struct CreateBucket {
     pub name: BucketName,
     /// Its region.
     pub region: String,
+    /// Whose it is to be.
+    pub owner: AccountId,
+}
+
+impl CreateBucket {
+    /// A bucket without a region, of the first account.
+    pub fn new(name: BucketName) -> Self {
+        Self {
+            name,
+            region: String::new(),
+            owner: AccountId::default(),
+        }
+    }
 }
 
 /// A bucket as last read.
@@ -40,6 +71,7 @@ pub(super) struct OpenBucket {
     pub(super) key: Bytes,
     pub(super) revision: Revision,
     record: Arc<BucketRecord>,
+    documents: Arc<Documents>,
 }
 
 impl OpenBucket {
@@ -49,7 +81,19 @@ impl OpenBucket {
             key,
             revision: found.revision,
             record,
+            documents: Arc::default(),
         })
+    }
+
+    /// Where its document of this kind is, if it has one.
+    pub(super) fn document_place(&self, kind: DocumentKind) -> Option<DocumentPlace> {
+        let mut places = self.record.documents.iter();
+        places.find(|place| place.kind == kind).copied()
+    }
+
+    /// Its documents as far as they were read.
+    pub(super) fn documents(&self) -> &Documents {
+        &self.documents
     }
 
     /// Its identifier, the base of its objects' keys.
@@ -95,7 +139,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::BucketExists`].
     pub async fn create_bucket(&self, request: CreateBucket) -> Result<Bucket, StoreError> {
-        let CreateBucket { name, region } = request;
+        let CreateBucket {
+            name,
+            region,
+            owner,
+        } = request;
         let key = keys::bucket(&name);
         if self.inner.meta.get(&key).await?.is_some() {
             return Err(StoreError::BucketExists);
@@ -103,19 +151,15 @@ impl Store {
         let record = BucketRecord {
             id: self.new_number(),
             created_unix_millis: self.now(),
-            region: region.clone(),
+            region,
+            owner,
             ..BucketRecord::default()
         };
         let mut draft = Draft::default();
         draft.put(key.clone(), record.encode());
         draft.expect(key, None);
         match self.try_commit(draft).await? {
-            Some(_) => Ok(Bucket {
-                name,
-                created_unix_millis: record.created_unix_millis,
-                region,
-                versioning: record.versioning,
-            }),
+            Some(_) => Ok(Bucket::of(name, &record)),
             None => Err(StoreError::BucketExists),
         }
     }
@@ -125,18 +169,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchBucket`].
     pub async fn bucket(&self, name: &BucketName) -> Result<Bucket, StoreError> {
-        let BucketRecord {
-            created_unix_millis,
-            region,
-            versioning,
-            ..
-        } = (*self.open_bucket(name).await?.record).clone();
-        Ok(Bucket {
-            name: name.clone(),
-            created_unix_millis,
-            region,
-            versioning,
-        })
+        let bucket = self.open_bucket(name).await?;
+        Ok(Bucket::of(name.clone(), &bucket.record))
     }
 
     /// Has a bucket keep versions from now on, or no more. Durable when it returns; writes that began before may still be of the other
@@ -149,20 +183,37 @@ impl Store {
         name: &BucketName,
         versioning: Versioning,
     ) -> Result<(), StoreError> {
+        self.change_bucket(name, |_, record, _| match versioning {
+            versioning if versioning == record.versioning => Ok(false),
+            Versioning::Off => Err(StoreError::InvalidVersioning),
+            versioning => {
+                record.versioning = versioning;
+                Ok(true)
+            }
+        })
+        .await
+    }
+
+    /// Changes a bucket's record, and what `change` adds to the commit. It says whether there is anything to change, and is asked again if
+    /// another change came first.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`], those of `change`; [`StoreError::Conflict`] under unceasing changes.
+    pub(super) async fn change_bucket(
+        &self,
+        name: &BucketName,
+        mut change: impl FnMut(&OpenBucket, &mut BucketRecord, &mut Draft) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS {
             let bucket = self.read_bucket(name).await?;
-            if bucket.versioning() == versioning {
-                return Ok(());
-            }
-            if versioning == Versioning::Off {
-                return Err(StoreError::InvalidVersioning);
-            }
-            let record = BucketRecord {
-                versioning,
+            let mut record = BucketRecord {
                 is_deleting: false,
                 ..(*bucket.record).clone()
             };
             let mut draft = Draft::default();
+            if !change(&bucket, &mut record, &mut draft)? {
+                return Ok(());
+            }
             draft.put(bucket.key.clone(), record.encode());
             draft.expect(bucket.key.clone(), Some(bucket.revision));
             if self.try_commit(draft).await?.is_some() {
@@ -197,12 +248,13 @@ impl Store {
         Err(StoreError::Conflict)
     }
 
-    /// Buckets whose names begin with `prefix` and come after `after`, in order, `limit` at most.
+    /// Buckets of `owner`, or of all, whose names begin with `prefix` and come after `after`, in order, `limit` at most.
     ///
     /// # Errors
     /// Those of the metadata engine.
     pub async fn list_buckets(
         &self,
+        owner: Option<AccountId>,
         prefix: &str,
         after: Option<&str>,
         limit: usize,
@@ -210,12 +262,33 @@ impl Store {
         let from = keys::bucket_prefix(prefix);
         let to = keys::successor(&from);
         let after = after.map(|name| [&keys::bucket_prefix(name)[..], &[0]].concat());
-        let from = from.to_vec().max(after.unwrap_or_default());
-        let entries = self.inner.meta.scan(&from, &to, limit).await?;
-        entries
-            .iter()
-            .map(|entry| listed(&entry.key, &entry.value))
-            .collect()
+        let mut from = from.to_vec().max(after.unwrap_or_default());
+        let mut buckets = Vec::new();
+        while buckets.len() < limit {
+            let entries = self.inner.meta.scan(&from, &to, LIST_PAGE).await?;
+            for entry in &entries {
+                let bucket = listed(&entry.key, &entry.value)?;
+                if owner.is_none_or(|owner| owner == bucket.owner) {
+                    buckets.push(bucket);
+                }
+            }
+            match entries.last() {
+                Some(last) if entries.len() == LIST_PAGE => {
+                    from = [&last.key[..], &[0]].concat();
+                }
+                _ => break,
+            }
+        }
+        buckets.truncate(limit);
+        Ok(buckets)
+    }
+
+    /// Whose a bucket is; reads nothing where the bucket was read before.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`].
+    pub async fn bucket_owner(&self, name: &BucketName) -> Result<AccountId, StoreError> {
+        Ok(self.open_bucket(name).await?.record.owner)
     }
 
     /// The bucket, from memory if it was read before. Each request that concerns objects comes by here.
@@ -247,7 +320,7 @@ impl Store {
             .ok_or(StoreError::NoSuchBucket)
     }
 
-    async fn read_bucket(&self, name: &BucketName) -> Result<OpenBucket, StoreError> {
+    pub(super) async fn read_bucket(&self, name: &BucketName) -> Result<OpenBucket, StoreError> {
         let key = keys::bucket(name);
         let found = self
             .inner
@@ -289,6 +362,7 @@ impl Store {
                 key: bucket.key,
                 revision,
                 record: Arc::new(record),
+                documents: bucket.documents,
             }
         }))
     }
@@ -304,6 +378,9 @@ impl Store {
     async fn remove_bucket(&self, bucket: &OpenBucket) -> Result<bool, StoreError> {
         let mut draft = Draft::default();
         draft.delete(bucket.key.clone());
+        for place in &bucket.record.documents {
+            discard_pages(&mut draft, bucket.id(), *place);
+        }
         draft.expect(bucket.key.clone(), Some(bucket.revision));
         if !self.has_none(&keys::uploads(bucket.id(), "")).await? {
             self.discard(&mut draft, &GarbageRecord::Uploads(bucket.id()));
@@ -317,16 +394,5 @@ fn listed(key: &[u8], value: &[u8]) -> Result<Bucket, StoreError> {
     let name = name
         .and_then(|name| BucketName::parse(name).ok())
         .ok_or(RecordError::BadKey)?;
-    let BucketRecord {
-        created_unix_millis,
-        region,
-        versioning,
-        ..
-    } = BucketRecord::decode(value)?;
-    Ok(Bucket {
-        name,
-        created_unix_millis,
-        region,
-        versioning,
-    })
+    Ok(Bucket::of(name, &BucketRecord::decode(value)?))
 }

@@ -15,6 +15,15 @@ pub enum StoreError {
     /// The bucket still holds objects.
     #[error("bucket is not empty")]
     BucketNotEmpty,
+    /// No account of this identifier is kept here.
+    #[error("no such account")]
+    NoSuchAccount,
+    /// An account has the identifier or the access key already.
+    #[error("account id or access key is taken")]
+    AccountExists,
+    /// The account still owns buckets.
+    #[error("account owns buckets")]
+    AccountNotEmpty,
     /// No object of this key.
     #[error("no such key")]
     NoSuchKey,
@@ -157,12 +166,15 @@ impl StoreError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSuchBucket
+            | Self::NoSuchAccount
             | Self::NoSuchKey
             | Self::NoSuchVersion
             | Self::DeleteMarker { .. }
             | Self::NoSuchUpload => ErrorKind::NotFound,
             Self::BucketExists
             | Self::BucketNotEmpty
+            | Self::AccountExists
+            | Self::AccountNotEmpty
             | Self::PreconditionFailed { .. }
             | Self::Replaced
             | Self::Conflict => ErrorKind::Conflict,

@@ -1,12 +1,15 @@
 //! The keys of the metadata key space that belong to S3's semantics.
 //!
 //! ```text
+//! a i <account>                                account
+//! a k <access key>                             whose access key it is
 //! b <bucket name>                              bucket
 //! o <bucket id> <key>                          an object, or where its latest version is
 //! v <bucket id> <key> 00 00                    null version of an object that has versions
 //! v <bucket id> <key> 00 01 <!number>          version, the newest first
 //! u <bucket id> <key> 00 01 <upload id>        upload in progress
 //! p <upload number> <part number>              part
+//! d <bucket id> <number> <page>                page of a document that a bucket is configured with
 //! g <id>                                       garbage task
 //! ```
 //!
@@ -16,14 +19,17 @@
 
 use bytes::Bytes;
 
-use super::names::{BucketName, ObjectKey, PartNumber, UploadId, VersionId};
+use super::names::{AccountId, BucketName, ObjectKey, PartNumber, UploadId, VersionId};
 
+const ACCOUNTS: [u8; 2] = *b"ai";
+const ACCESS_KEYS: [u8; 2] = *b"ak";
 /// First byte of a bucket's key.
 pub(super) const BUCKET: u8 = b'b';
 const OBJECT: u8 = b'o';
 const UPLOAD: u8 = b'u';
 const VERSION: u8 = b'v';
 const PART: u8 = b'p';
+const DOCUMENT: u8 = b'd';
 const GARBAGE: u8 = b'g';
 
 /// Length of what precedes the object's key in an `o` or `u` key.
@@ -37,6 +43,28 @@ const VERSION_SEPARATOR: [u8; 2] = [0, 1];
 /// Comes after every version of a key.
 const AFTER_VERSIONS: [u8; 2] = [0, 2];
 const VERSION_TAIL_BYTES: usize = 10;
+
+/// An account.
+pub(super) fn account(id: AccountId) -> Bytes {
+    [&ACCOUNTS[..], &id.number().to_be_bytes()].concat().into()
+}
+
+/// The range of all accounts.
+pub(super) fn all_accounts() -> (Vec<u8>, Vec<u8>) {
+    let [space, kind] = ACCOUNTS;
+    (ACCOUNTS.to_vec(), vec![space, kind + 1])
+}
+
+/// The account of an account's key; `None` if it is none.
+pub(super) fn parse_account(key: &[u8]) -> Option<AccountId> {
+    let number = key.strip_prefix(&ACCOUNTS)?.try_into().ok()?;
+    AccountId::from_number(u64::from_be_bytes(number))
+}
+
+/// An access key.
+pub(super) fn access_key(name: &str) -> Bytes {
+    [&ACCESS_KEYS[..], name.as_bytes()].concat().into()
+}
 
 /// A bucket.
 pub(super) fn bucket(name: &BucketName) -> Bytes {
@@ -202,6 +230,12 @@ fn unescape(bytes: &[u8]) -> Option<String> {
         name.push(byte);
     }
     String::from_utf8(name).ok()
+}
+
+/// A page of a document of a bucket.
+pub(super) fn document(bucket_id: u64, number: u64, page: u16) -> Bytes {
+    let tail = [&number.to_be_bytes()[..], &page.to_be_bytes()].concat();
+    named(DOCUMENT, bucket_id, &tail, &[])
 }
 
 /// A part.

@@ -13,6 +13,7 @@
 //! - A record names a blob in the log only if the commit of that record carried it.
 //! - No object enters a bucket that is gone: each write has a precondition on the bucket's revision.
 
+mod accounts;
 pub(crate) mod blobs;
 mod bucket;
 mod bucket_cache;
@@ -20,6 +21,7 @@ mod commit;
 mod complete;
 mod conditions;
 mod delete;
+mod documents;
 mod error;
 mod garbage;
 mod heal;
@@ -44,11 +46,13 @@ mod versions;
 
 use std::{sync::Arc, time::Duration};
 
+pub use accounts::StoredAccount;
 pub use blobs::PrefixTotal;
 pub use bucket::{Bucket, CreateBucket};
 pub use complete::{CombineChecksums, CompletePart, CompleteUpload};
 pub use conditions::{ConditionFailed, Existing, IfMatch, ReadConditions, WriteConditions};
 pub use delete::DeleteItem;
+pub use documents::{Document, DocumentKind, MAX_DOCUMENT_BYTES};
 pub use error::{ErrorKind, StoreError};
 pub use garbage::Swept;
 pub(crate) use heal::{HealingExtents, any_extents_of, extents_of};
@@ -56,8 +60,8 @@ pub use list_uploads::{ListUploads, ListedUpload, UploadEntry, UploadsPage};
 pub use list_versions::{ListVersions, ListedVersion, VersionEntry, VersionsPage};
 pub use listing::{ListObjects, ListedEntry, ListedObject, Listing};
 pub use names::{
-    BucketName, ETag, MAX_KEY_BYTES, MAX_PARTS, NameError, ObjectKey, PartNumber, UploadId,
-    VersionId,
+    AccountId, BucketName, ETag, MAX_KEY_BYTES, MAX_PARTS, NameError, ObjectKey, PartNumber,
+    UploadId, VersionId,
 };
 pub use object::{PutObject, UpdateObject, Written};
 pub use read::{ObjectHandle, ObjectInfo, ObjectPart, ObjectReader};

@@ -31,6 +31,9 @@ pub enum NameError {
     /// Not a version identifier that this store could have given.
     #[error("not a version identifier of this store")]
     VersionId,
+    /// Not the identifier of an account.
+    #[error("an account id has twelve digits")]
+    AccountId,
 }
 
 /// The name of a bucket.
@@ -58,6 +61,40 @@ impl BucketName {
 impl fmt::Display for BucketName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// An account: who owns buckets. Twelve decimal digits, as AWS's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(u64);
+
+impl AccountId {
+    const DIGITS: usize = 12;
+
+    /// The account of this number; `None` over twelve digits.
+    pub fn from_number(number: u64) -> Option<Self> {
+        (number < 10_u64.pow(12)).then_some(Self(number))
+    }
+
+    /// As a number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:012}", self.0)
+    }
+}
+
+impl FromStr for AccountId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let is_good = text.len() == Self::DIGITS && text.bytes().all(|b| b.is_ascii_digit());
+        let number = is_good.then(|| text.parse().ok()).flatten();
+        number.map(Self).ok_or(NameError::AccountId)
     }
 }
 

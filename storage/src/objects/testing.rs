@@ -211,8 +211,8 @@ impl Fixture {
 
     pub(super) async fn create(&self, name: &str) -> Result<Bucket, StoreError> {
         let request = CreateBucket {
-            name: bucket(name),
             region: "here".into(),
+            ..CreateBucket::new(bucket(name))
         };
         self.store.create_bucket(request).await
     }

@@ -1,6 +1,8 @@
 //! Tests of the whole of [`super`] on metadata and disks in memory.
 
+mod accounts;
 mod costs;
+mod documents;
 mod model;
 mod objects;
 mod races;

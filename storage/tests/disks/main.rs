@@ -228,7 +228,12 @@ async fn wait_until_drained(storage: &Storage, number: DiskNo) {
 
 /// It may have been on a disk that was removed.
 async fn wait_for_the_view(storage: &Storage) {
-    while storage.store().list_buckets("", None, 1).await.is_err() {
+    while storage
+        .store()
+        .list_buckets(None, "", None, 1)
+        .await
+        .is_err()
+    {
         tokio::task::yield_now().await;
     }
 }

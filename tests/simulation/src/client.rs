@@ -177,8 +177,8 @@ impl Client {
     /// The store's.
     pub async fn create_bucket(&self) -> Result<(), StoreError> {
         let request = CreateBucket {
-            name: bucket()?,
             region: "here".into(),
+            ..CreateBucket::new(bucket()?)
         };
         match self.store.create_bucket(request).await {
             Ok(_) | Err(StoreError::BucketExists) => Ok(()),

@@ -1,12 +1,18 @@
 //! The record of a bucket.
 
-use super::fields::{Decoder, Encoder, RecordError, Unknown};
+use super::{
+    document::DocumentPlace,
+    fields::{Decoder, Encoder, RecordError, Unknown},
+};
+use crate::objects::names::AccountId;
 
 const ID: u64 = 1;
 const CREATED: u64 = 3;
 const REGION: u64 = 5;
 const DELETING: u64 = 7;
 const VERSIONING: u64 = 9;
+const DOCUMENT: u64 = 11;
+const OWNER: u64 = 13;
 
 /// Whether a bucket keeps versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -30,6 +36,9 @@ pub(in crate::objects) struct BucketRecord {
     /// Set while a deletion looks whether it is empty; the next write takes it back.
     pub(in crate::objects) is_deleting: bool,
     pub(in crate::objects) versioning: Versioning,
+    /// One of each kind at most.
+    pub(in crate::objects) documents: Vec<DocumentPlace>,
+    pub(in crate::objects) owner: AccountId,
     pub(in crate::objects) unknown: Unknown,
 }
 
@@ -46,6 +55,12 @@ impl BucketRecord {
             Versioning::Off => {}
             Versioning::Enabled => out.number(VERSIONING, 1),
             Versioning::Suspended => out.number(VERSIONING, 2),
+        }
+        for place in &self.documents {
+            out.bytes(DOCUMENT, &place.encode());
+        }
+        if self.owner != AccountId::default() {
+            out.number(OWNER, self.owner.number());
         }
         out.unknown(&self.unknown);
         out.finish()
@@ -70,6 +85,21 @@ impl BucketRecord {
                         2 => Versioning::Suspended,
                         _ => return Err(field.bad()),
                     };
+                }
+                DOCUMENT => {
+                    let place = DocumentPlace::decode(field.bytes).ok_or_else(|| field.bad())?;
+                    if bucket
+                        .documents
+                        .iter()
+                        .any(|known| known.kind == place.kind)
+                    {
+                        return Err(field.bad());
+                    }
+                    bucket.documents.push(place);
+                }
+                OWNER => {
+                    bucket.owner =
+                        AccountId::from_number(field.number()?).ok_or_else(|| field.bad())?;
                 }
                 _ => field.keep_unknown(&mut bucket.unknown)?,
             }

@@ -56,6 +56,9 @@ pub enum RecordError {
     /// What follows the fields is no placement, or does not agree with them.
     #[error("body of record does not decode")]
     BadBody,
+    /// The bucket's record names a document that is not there.
+    #[error("document of bucket has no pages")]
+    NoPages,
     /// The key under which a record was found is none of its kind.
     #[error("key of record does not decode")]
     BadKey,

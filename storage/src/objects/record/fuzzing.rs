@@ -1,7 +1,8 @@
 //! Body of the fuzz target for records: see [`crate::fuzzing`].
 
 use super::{
-    BucketRecord, GarbageRecord, Manifest, ObjectRecord, ObjectSummary, PartRecord, UploadRecord,
+    AccountRecord, BucketRecord, GarbageRecord, Manifest, ObjectRecord, ObjectSummary, PartRecord,
+    UploadRecord,
 };
 use crate::fuzzing::settles;
 
@@ -22,6 +23,8 @@ pub(crate) fn records(input: &[u8]) -> usize {
         Some(PartRecord::decode(bytes).ok()?.encode())
     }) + settles(input, |bytes| {
         Some(BucketRecord::decode(bytes).ok()?.encode())
+    }) + settles(input, |bytes| {
+        Some(AccountRecord::decode(bytes).ok()?.encode())
     }) + settles(input, |bytes| {
         Some(UploadRecord::decode(bytes).ok()?.encode())
     }) + settles(input, |bytes| {

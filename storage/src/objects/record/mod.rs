@@ -4,9 +4,11 @@
 //!
 //! Invariants: decoding never panics; what one release skips it does not lose; codes are only ever added.
 
+mod account;
 mod bucket;
 mod checksum;
 mod common;
+mod document;
 mod fields;
 #[cfg(any(test, feature = "testing"))]
 mod fuzzing;
@@ -19,10 +21,12 @@ mod part;
 mod tests;
 mod upload;
 
+pub(super) use account::AccountRecord;
 pub(super) use bucket::BucketRecord;
 pub use bucket::Versioning;
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind};
 pub(super) use common::{placement_of, with_placement};
+pub(super) use document::{DocumentPlace, decode_page, encode_page};
 pub use fields::RecordError;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use fuzzing::records as fuzz_records;

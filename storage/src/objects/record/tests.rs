@@ -5,7 +5,8 @@ use super::{
     *,
 };
 use crate::objects::{
-    names::{ETag, PartNumber, UploadId, VersionId},
+    documents::DocumentKind,
+    names::{AccountId, ETag, PartNumber, UploadId, VersionId},
     testing::some_placement,
 };
 
@@ -156,9 +157,17 @@ proptest! {
     }
 
     #[test]
-    fn buckets_survive_the_round_trip(id: u64, created_unix_millis: u64, region in "\\PC{0,20}", is_deleting: bool, versioning in 0..3_usize, unknown in unknown()) {
+    fn buckets_survive_the_round_trip(id: u64, created_unix_millis: u64, region in "\\PC{0,20}", is_deleting: bool, versioning in 0..3_usize, owner in 0..1_000_000_000_000_u64, kinds in vec((1..=10_u8, any::<u64>(), any::<u16>()), 0..10), unknown in unknown()) {
         let versioning = [Versioning::Off, Versioning::Enabled, Versioning::Suspended][versioning];
-        let bucket = BucketRecord { id, created_unix_millis, region, is_deleting, versioning, unknown };
+        let mut documents = Vec::<DocumentPlace>::new();
+        for (code, number, pages) in kinds {
+            let kind = DocumentKind::from_code(code).unwrap();
+            if documents.iter().all(|known| known.kind != kind) {
+                documents.push(DocumentPlace { kind, number, pages });
+            }
+        }
+        let owner = AccountId::from_number(owner).unwrap();
+        let bucket = BucketRecord { id, created_unix_millis, region, is_deleting, versioning, documents, owner, unknown };
         prop_assert_eq!(BucketRecord::decode(&bucket.encode()), Ok(bucket));
     }
 
@@ -170,6 +179,7 @@ proptest! {
         drop(PartRecord::decode(&bytes));
         drop(UploadRecord::decode(&bytes));
         drop(BucketRecord::decode(&bytes));
+        drop(decode_page(&bytes).map(<[u8]>::to_vec));
         drop(GarbageRecord::decode(&bytes));
     }
 }

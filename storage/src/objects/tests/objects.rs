@@ -160,7 +160,7 @@ async fn buckets_are_created_listed_and_deleted() {
     let names = async |prefix, after, limit| {
         let found = fixture
             .store
-            .list_buckets(prefix, after, limit)
+            .list_buckets(None, prefix, after, limit)
             .await
             .unwrap();
         found

@@ -413,3 +413,43 @@ async fn a_put_of_unknown_outcome_keeps_its_extents() {
     ));
     assert_eq!(fixture.get("a").await.unwrap(), LARGE);
 }
+
+#[tokio::test]
+async fn a_reader_of_a_document_sees_one_that_was_set() {
+    let fixture = Fixture::with_meta(|meta| {
+        Arc::new(Paused {
+            meta,
+            hold: Mutex::default(),
+            held: Notify::new(),
+            go: Notify::new(),
+        })
+    });
+    fixture.create("bucket").await.unwrap();
+    let name = bucket("bucket");
+    let write = async || {
+        for round in 1..=100_u8 {
+            let document = vec![round; 50_000 * usize::from(round % 4 + 1)];
+            let set = fixture
+                .store
+                .set_document(&name, DocumentKind::Cors, Some(&document));
+            set.await.unwrap();
+        }
+    };
+    let read = async || {
+        let mut seen = 0;
+        while seen < 100 {
+            tokio::task::yield_now().await;
+            let found = fixture.store.document(&name, DocumentKind::Cors).await;
+            if let Some(document) = found.unwrap() {
+                let round = document.bytes()[0];
+                assert!(round >= seen, "never an older one");
+                assert_eq!(
+                    *document.bytes(),
+                    vec![round; 50_000 * usize::from(round % 4 + 1)]
+                );
+                seen = round;
+            }
+        }
+    };
+    tokio::join!(write(), read(), read());
+}

@@ -188,8 +188,8 @@ fn body(seed: usize) -> Bytes {
 impl Running {
     async fn create_bucket(&self) {
         let request = CreateBucket {
-            name: bucket(),
             region: "here".into(),
+            ..CreateBucket::new(bucket())
         };
         self.store.create_bucket(request).await.unwrap();
     }

@@ -154,10 +154,7 @@ fn body(seed: u64, length: usize) -> Vec<u8> {
 
 impl Running {
     async fn create_bucket(&self) {
-        let request = CreateBucket {
-            name: bucket(),
-            region: String::new(),
-        };
+        let request = CreateBucket::new(bucket());
         self.store.create_bucket(request).await.unwrap();
     }
 

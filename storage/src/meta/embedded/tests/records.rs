@@ -83,8 +83,8 @@ async fn rewritten_records_keep_their_blobs_through_reclaim() {
     let running = world.open().await;
     let store = store(&running);
     let request = CreateBucket {
-        name: bucket(),
         region: "here".into(),
+        ..CreateBucket::new(bucket())
     };
     store.create_bucket(request).await.unwrap();
     for id in 0..OBJECTS {
