@@ -1,26 +1,32 @@
 """rclone, set up as its documentation says for an S3 provider it does not know."""
 
 import json
+import subprocess
 import urllib.request
 
 import pytest
+from larderlib.clients import boto, client_environment, random_bytes
 from larderlib.need import tool
+from larderlib.server import poll
 
 
-@pytest.fixture
-def rclone(run, server):
-    settings = {
+def settings(server):
+    return {
         "RCLONE_CONFIG_LARDER_TYPE": "s3",
         "RCLONE_CONFIG_LARDER_PROVIDER": "Other",
         "RCLONE_CONFIG_LARDER_ENDPOINT": server.endpoint,
         "RCLONE_CONFIG_LARDER_ACCESS_KEY_ID": server.access_key,
         "RCLONE_CONFIG_LARDER_SECRET_ACCESS_KEY": server.secret_key,
         "RCLONE_CONFIG_LARDER_REGION": server.region,
-        "RCLONE_RETRIES": "1",
-        "RCLONE_LOW_LEVEL_RETRIES": "1",
     }
+
+
+@pytest.fixture
+def rclone(run, server):
+    """Without retries, so that a test sees the first answer."""
+    defaults = settings(server) | {"RCLONE_RETRIES": "1", "RCLONE_LOW_LEVEL_RETRIES": "1"}
     return lambda *arguments, environment=None, **options: run(
-        tool("rclone"), "--config", "/dev/null", *arguments, environment=settings | (environment or {}), **options
+        tool("rclone"), "--config", "/dev/null", *arguments, environment=defaults | (environment or {}), **options
     )
 
 
@@ -123,3 +129,26 @@ def test_cleanup_of_uploads_that_nobody_ended(rclone, s3, bucket):
     assert "Uploads" in s3.list_multipart_uploads(Bucket=bucket)
     rclone("backend", "cleanup", "-o", "max-age=0s", f"larder:{bucket}")
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+
+
+def test_a_tree_goes_up_and_comes_down_while_the_store_dies(store, tree, tmp_path, same):
+    """With rclone's own retries, and slow enough to have a middle."""
+    client = boto(store, retries=3)
+    client.create_bucket(Bucket="rclone")
+    for number in range(4):
+        (tree / f"more-{number}").write_bytes(random_bytes(3_000_000, 100 + number))
+
+    def begin(source, target):
+        command = [tool("rclone"), "--config", "/dev/null", "copy", "--bwlimit", "20M", str(source), str(target)]
+        environment = client_environment(store, tmp_path) | settings(store)
+        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def crash_amid(process, has_begun, losing):
+        poll(lambda: has_begun() or process.poll() is not None, 30, "the first file")
+        assert process.poll() is None, "it was over before the store could be killed: make it slower"
+        store.crash(losing)
+        assert process.wait(60) == 0
+
+    crash_amid(begin(tree, "larder:rclone/tree"), lambda: client.list_objects_v2(Bucket="rclone")["KeyCount"] > 2, ())
+    crash_amid(begin("larder:rclone/tree", tmp_path / "down"), lambda: (tmp_path / "down").exists(), (1, 4))
+    same(tree, tmp_path / "down")
