@@ -8,6 +8,7 @@
 //! A new endpoint is a file with a handler and a line in the table. Its handler gets a [`AdminCall`] and answers with [`json`],
 //! with [`lines()`] where the answer takes long or has no end, or with an [`AdminError`] whose message says what to do.
 
+pub mod accounts;
 mod call;
 pub mod disks;
 mod endpoint;
@@ -35,6 +36,7 @@ pub use metrics::METRICS_PATH;
 
 use crate::{
     app::App,
+    error::{S3Code, S3Error},
     http::{Incoming, Response},
     op, reply,
     route::{self, Query},
@@ -64,7 +66,13 @@ pub async fn answer(
     if metrics::has_token(app, parts) {
         return metrics::answer(app, parts).await;
     }
-    let verified = app.authenticate(parts)?;
+    let (caller, verified) = app.authenticate(parts)?;
+    if !caller
+        .account()
+        .is_some_and(|account| account.is_operator())
+    {
+        return Err(S3Error::new(S3Code::AccessDenied).into());
+    }
     if parts.uri.path() == METRICS_PATH {
         return metrics::answer(app, parts).await;
     }
@@ -76,6 +84,7 @@ pub async fn answer(
         store,
         parts,
         query,
+        caller,
         verified,
         body,
     };

@@ -10,6 +10,7 @@ use larder_storage::{clock::Clock, objects::Store, open::Storage, rng::Rng};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
+    accounts::{Account, Accounts, Caller},
     credentials::{self, Root},
     error::{S3Code, S3Error, S3Result},
     hash::Md5Lanes,
@@ -41,6 +42,8 @@ pub struct AppParts {
     pub max_requests: usize,
     /// What a Prometheus shows instead of a signature, if it may.
     pub metrics_token: Option<Secret>,
+    /// Who may sign besides the operator.
+    pub accounts: Arc<Accounts>,
 }
 
 /// Shared by all requests. Serves health checks from the start, S3 once [`App::open`] was called.
@@ -49,6 +52,7 @@ pub struct App {
     pub(crate) region: String,
     pub(crate) domains: Vec<String>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
     pub(crate) request_ids: RequestIds,
     pub(crate) requests: Arc<Semaphore>,
     /// As `requests`, for administrators: they are served under overload as well.
@@ -56,6 +60,8 @@ pub struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) metrics_token: Option<Secret>,
     pub(crate) md5: Md5Lanes,
+    /// Who may sign; the operator's account once the store is open.
+    pub(crate) accounts: Arc<Accounts>,
     max_requests: usize,
     started: Duration,
     stop: watch::Sender<bool>,
@@ -66,8 +72,6 @@ pub struct App {
 #[derive(Debug)]
 struct Opened {
     storage: Arc<Storage>,
-    access_key: String,
-    secret: Secret,
     root: Root,
 }
 
@@ -76,6 +80,7 @@ impl App {
     pub fn new(parts: AppParts) -> Self {
         Self {
             request_ids: RequestIds::new(&*parts.rng),
+            rng: parts.rng,
             requests: Arc::new(Semaphore::new(parts.max_requests)),
             admin_requests: Arc::new(Semaphore::new(MAX_ADMIN_REQUESTS)),
             metrics: Arc::default(),
@@ -83,6 +88,7 @@ impl App {
             max_requests: parts.max_requests,
             stop: watch::Sender::new(false),
             md5: parts.md5,
+            accounts: parts.accounts,
             verifier: Verifier::new(parts.region.clone()),
             region: parts.region,
             domains: parts.domains,
@@ -99,12 +105,9 @@ impl App {
 
     /// Starts serving S3 from `store`. Only the first call counts.
     pub fn open(&self, storage: Arc<Storage>, root: &Root) {
-        let secret = Secret::new(root.secret_key.as_str());
-        let access_key = root.access_key.clone();
+        self.accounts.set_root(Account::root(root));
         drop(self.opened.set(Opened {
             storage,
-            access_key,
-            secret,
             root: root.clone(),
         }));
     }
@@ -155,29 +158,33 @@ impl App {
         async move { drop(stop.wait_for(|stop| *stop).await) }
     }
 
-    /// Who sent this request.
+    /// Who sent this request, and how it is protected.
     ///
     /// # Errors
     /// That of the signature, or [`S3Code::ServiceUnavailable`] while no credentials are known.
-    pub fn authenticate(&self, parts: &http::request::Parts) -> S3Result<Verified> {
-        let opened = self.opened()?;
+    pub fn authenticate(&self, parts: &http::request::Parts) -> S3Result<(Caller, Verified)> {
+        self.opened()?;
         let request = Request {
             method: &parts.method,
             uri: &parts.uri,
             headers: &parts.headers,
         };
         let now = i64::try_from(self.clock.unix_millis() / 1000).unwrap_or(i64::MAX);
-        let secret_of = |key: &str| (key == opened.access_key).then(|| opened.secret.clone());
+        let mut found = None;
+        let secret_of = |key: &str| {
+            found = self.accounts.of_access_key(key);
+            found.as_ref().map(|account| account.secret.clone())
+        };
         let verified = if sigv2::is_presigned(request.uri, request.headers) {
             let bucket = route::host_bucket(request.uri, request.headers, &self.domains);
             sigv2::verify(&request, bucket.as_deref(), now, secret_of)?
         } else {
             self.verifier.verify(&request, now, secret_of)?
         };
-        match verified.session_token {
-            None => Ok(verified),
+        match (&verified.session_token, found) {
+            (None, Some(account)) => Ok((Caller::Account(account), verified)),
             // Nobody has been given temporary credentials, so no token can be right.
-            Some(_) => Err(S3Error::new(S3Code::InvalidToken)),
+            _ => Err(S3Error::new(S3Code::InvalidToken)),
         }
     }
 

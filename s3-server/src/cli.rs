@@ -3,6 +3,7 @@
 //! Invariant: the only place that prints. Results go to stdout; an error is one line on stderr and
 //! a non-zero exit.
 
+mod account;
 pub(crate) mod admin_client;
 mod disk;
 mod heal;
@@ -45,6 +46,8 @@ enum Command {
     Status(status::StatusArgs),
     /// List, add, drain, remove and replace the disks of a running server.
     Disk(disk::DiskArgs),
+    /// List, add and remove the accounts (tenants) of a running server.
+    Account(account::AccountArgs),
     /// Show and steer what gives objects back the redundancy that they lost.
     Heal(heal::HealArgs),
     /// Make the metadata view anew from the disks, while the server is stopped.
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Server(args) => server::run(*args).map(succeeded),
         Command::Status(args) => status::run(&args).map(succeeded),
         Command::Disk(args) => disk::run(&args).map(succeeded),
+        Command::Account(args) => account::run(&args).map(succeeded),
         Command::Heal(args) => heal::run(&args).map(succeeded),
         Command::Rebuild(args) => rebuild::run(*args).map(succeeded),
         Command::Scrub(args) => scrub::run(&args).map(succeeded),

@@ -150,6 +150,8 @@ pub struct Settings {
     pub scrub_days: u32,
     /// Size at which a segment of a disk's log is sealed, MiB.
     pub segment_mib: u32,
+    /// A file of accounts besides the operator's.
+    pub accounts: Option<PathBuf>,
 }
 
 /// Why settings cannot be used.

@@ -24,6 +24,8 @@ const SECRET_KEY: &str = "LARDER_ROOT_SECRET_KEY";
 const ACCESS_KEY_CHARS: usize = 20;
 const SECRET_KEY_CHARS: usize = 40;
 const MIN_SECRET_CHARS: usize = 8;
+/// As AWS.
+const MAX_ACCESS_KEY_CHARS: usize = 128;
 
 /// A key pair that may do everything.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -273,13 +275,23 @@ fn value_or_file(
     }
 }
 
-fn check(access_key: &str, secret_key: &str) -> Result<(), CredentialsError> {
+/// Whether somebody may sign under this name.
+pub(crate) fn is_access_key(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_graphic() && b != b'/' && b != b',' && b != b'=';
-    if access_key.len() < 3 || !access_key.bytes().all(plain) {
-        let reason = "must be at least 3 printable characters without `/`, `,` and `=`";
+    (3..=MAX_ACCESS_KEY_CHARS).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// Whether a secret is long enough.
+pub(crate) fn is_secret_key(text: &str) -> bool {
+    text.len() >= MIN_SECRET_CHARS
+}
+
+fn check(access_key: &str, secret_key: &str) -> Result<(), CredentialsError> {
+    if !is_access_key(access_key) {
+        let reason = "must be 3 to 128 printable characters without `/`, `,` and `=`";
         return Err(CredentialsError::Invalid(ACCESS_KEY, reason));
     }
-    if secret_key.len() < MIN_SECRET_CHARS {
+    if !is_secret_key(secret_key) {
         return Err(CredentialsError::Invalid(
             SECRET_KEY,
             "must be at least 8 characters",

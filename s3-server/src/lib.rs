@@ -3,6 +3,7 @@
 //! The protocol modules (errors, signatures, checksums, XML, hashes) are pure: they know
 //! no HTTP framework, no clock and no storage.
 
+pub mod accounts;
 pub mod admin;
 pub mod app;
 pub mod banner;
@@ -10,6 +11,7 @@ pub mod bench;
 pub mod checksum;
 pub mod cli;
 pub mod config;
+pub mod cors;
 pub mod credentials;
 pub mod error;
 pub mod hash;

@@ -4,6 +4,9 @@
 //! been checked, so that `Expect: 100-continue` saves the transfer.
 
 mod abort_multipart_upload;
+mod authorize;
+mod bucket_cors;
+mod bucket_tagging;
 mod bucket_versioning;
 mod call;
 mod checksums;
@@ -43,6 +46,7 @@ mod upload_part_copy;
 
 use larder_storage::objects::{BucketName, ObjectKey};
 
+pub(crate) use bucket_cors::{expose, is_preflight, preflight};
 pub use call::Call;
 pub(crate) use small_body::read as read_small_body;
 
@@ -52,16 +56,13 @@ use crate::{
     route::{Operation, Target},
 };
 
-/// The one account that there is, as `Owner` and `Initiator` show it.
-const OWNER_ID: &str = "6c61726465720000000000000000000000000000000000000000000000000001";
-const OWNER_NAME: &str = "larder";
-
 /// Runs `operation` on `target`.
 ///
 /// # Errors
 /// Those of the operation.
 pub async fn run(operation: Operation, target: &Target, call: Call<'_>) -> S3Result<Response> {
     call::check_readable(call.headers())?;
+    authorize::check(operation, target, &call).await?;
     match target {
         Target::Service => list_buckets::run(call).await,
         Target::Bucket(bucket) => Box::pin(on_bucket(operation, bucket, call)).await,
@@ -79,6 +80,12 @@ async fn on_bucket(
         Operation::HeadBucket => head_bucket::run(bucket, call).await,
         Operation::DeleteBucket => delete_bucket::run(bucket, call).await,
         Operation::GetBucketLocation => get_bucket_location::run(bucket, call).await,
+        Operation::GetBucketCors => bucket_cors::get(bucket, call).await,
+        Operation::PutBucketCors => bucket_cors::put(bucket, call).await,
+        Operation::DeleteBucketCors => bucket_cors::delete(bucket, call).await,
+        Operation::GetBucketTagging => bucket_tagging::get(bucket, call).await,
+        Operation::PutBucketTagging => bucket_tagging::put(bucket, call).await,
+        Operation::DeleteBucketTagging => bucket_tagging::delete(bucket, call).await,
         Operation::GetBucketVersioning => bucket_versioning::get(bucket, call).await,
         Operation::PutBucketVersioning => bucket_versioning::put(bucket, call).await,
         Operation::GetUnset(configuration) => {

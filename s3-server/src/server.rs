@@ -25,6 +25,7 @@ use larder_storage::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    accounts::{Accounts, AccountsError, AccountsFile},
     app::{App, AppParts},
     banner::Banner,
     config::Settings,
@@ -57,6 +58,9 @@ pub enum ServerError {
     /// There are no root credentials.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// The file of accounts is wrong.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
     /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -113,6 +117,8 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     let rng: Arc<dyn Rng> = Arc::new(SystemRng);
     let given = credentials::from_environment(variable)?;
     let metrics_token = credentials::metrics_token(variable)?.map(Secret::new);
+    let accounts = Arc::new(Accounts::default());
+    let accounts_file = open_accounts(&settings, &accounts)?;
     let app = Arc::new(App::new(AppParts {
         region: settings.region.clone(),
         domains: settings.domains.clone(),
@@ -121,18 +127,23 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
         md5: Md5Lanes::new()?,
         max_requests: settings.max_requests,
         metrics_token,
+        accounts: Arc::clone(&accounts),
     }));
     let listener = bind(&settings, &app).await?;
     let address = listener.address()?;
     let (stopper, told) = stopper();
     let serving = tokio::spawn(listener.serve(told));
-    let opening = open(&settings, given, &app, clock, rng);
+    let opening = open(&settings, given, &app, Arc::clone(&clock), rng);
     let opened = tokio::select! {
         opened = opening => opened?,
         signalled = signalled() => return signalled,
     };
     announce(&settings, address, &opened, out)?;
+    let watching = accounts_file.map(|file| tokio::spawn(file.watch(accounts, clock)));
     signalled().await?;
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     tracing::info!("stopping: requests in progress may finish");
     app.stop();
     stopper.stop();
@@ -140,6 +151,16 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     tracing::info!(connections_cut = cut, "stopped");
     opened.disks.close().await;
     Ok(())
+}
+
+/// The file of accounts, read for the first time: a mistake in it is told before anything starts.
+fn open_accounts(
+    settings: &Settings,
+    accounts: &Accounts,
+) -> Result<Option<AccountsFile>, ServerError> {
+    let path = settings.accounts.as_ref();
+    let opened = path.map(|path| AccountsFile::open(path, accounts));
+    Ok(opened.transpose()?)
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -178,6 +199,9 @@ async fn open(
     let disks = storage::open(settings, Arc::clone(&clock), Arc::clone(&rng)).await?;
     let good = disks.good_directories(&settings.data);
     let (root, origin) = root_credentials(settings, &good, given, &*clock, &*rng)?;
+    let stored = disks.storage.store().accounts().await;
+    app.accounts
+        .set_stored(stored.map_err(|error| ServerError::Open(error.to_string()))?);
     app.open(Arc::clone(&disks.storage), &root);
     Ok(Opened { disks, origin })
 }

@@ -38,6 +38,7 @@ async fn start_with(max_requests: usize, connections: usize, deadlines: Deadline
         md5: Md5Lanes::new().unwrap(),
         max_requests,
         metrics_token: None,
+        accounts: Arc::default(),
     });
     let limits = Limits {
         connections,

@@ -99,3 +99,30 @@ def test_malformed_tagging(raw, s3, bucket, body):
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     answer = raw.request("PUT", f"/{bucket}/k", [("tagging", "")], body=body)
     answered(answer, "MalformedXML", "InvalidTag", "MissingRequestBodyError")
+
+
+def test_tags_of_a_bucket_are_set_replaced_and_removed(s3, bucket):
+    with refused("NoSuchTagSet"):
+        s3.get_bucket_tagging(Bucket=bucket)
+    for set_ in (tag_set(team="db", env="test one", empty=""), tag_set(team="web"), tag_set(**{f"key{n}": "x" * 256 for n in range(50)})):
+        s3.put_bucket_tagging(Bucket=bucket, Tagging=set_)
+        assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == set_["TagSet"]
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    assert tags(s3, bucket) == {}, "an object has none of its bucket's"
+    for _ in range(2):
+        assert s3.delete_bucket_tagging(Bucket=bucket)["ResponseMetadata"]["HTTPStatusCode"] == 204
+    with refused("NoSuchTagSet"):
+        s3.get_bucket_tagging(Bucket=bucket)
+
+
+def test_tags_that_no_bucket_can_have(s3, raw, bucket):
+    s3.put_bucket_tagging(Bucket=bucket, Tagging=tag_set(team="db"))
+    with refused("BadRequest"):
+        s3.put_bucket_tagging(Bucket=bucket, Tagging=tag_set(**{f"key{n}": "x" for n in range(51)}))
+    for wrong in (tag_set(**{"x" * 129: "v"}), tag_set(key="x" * 257), tag_set(**{"aws:key": "v"})):
+        with refused("InvalidTag"):
+            s3.put_bucket_tagging(Bucket=bucket, Tagging=wrong)
+    with refused("InvalidTag"):
+        s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]})
+    answered(raw.request("PUT", f"/{bucket}", [("tagging", "")], body=b"<x/>"), "MalformedXML")
+    assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == tag_set(team="db")["TagSet"]

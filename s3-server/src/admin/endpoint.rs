@@ -5,7 +5,7 @@ use std::future::ready;
 use futures_util::future::BoxFuture;
 use http::Method;
 
-use super::{AdminCall, AdminError, AdminResult, V1, disks, heal, scrub, status, verify};
+use super::{AdminCall, AdminError, AdminResult, V1, accounts, disks, heal, scrub, status, verify};
 use crate::http::Response;
 
 type Handler = for<'a> fn(AdminCall<'a>) -> BoxFuture<'a, AdminResult<Response>>;
@@ -20,6 +20,16 @@ pub(super) struct Endpoint {
 
 /// All of them, in order of path.
 pub(super) static ENDPOINTS: &[Endpoint] = &[
+    Endpoint::get(accounts::PATH, |call| {
+        Box::pin(ready(accounts::list(&call)))
+    }),
+    Endpoint::post(accounts::ADD_PATH, |call| Box::pin(accounts::add(call))),
+    Endpoint::post(accounts::REMOVE_PATH, |call| {
+        Box::pin(accounts::remove(call))
+    }),
+    Endpoint::post(accounts::ROTATE_PATH, |call| {
+        Box::pin(accounts::rotate(call))
+    }),
     Endpoint::get("disks", |call| Box::pin(disks::list(call))),
     Endpoint::post("disks/add", |call| Box::pin(disks::add(call))),
     Endpoint::post("disks/cancel-drain", |call| {

@@ -122,6 +122,7 @@ async fn serve(dirs: &[TempDir]) -> (Arc<App>, SocketAddr) {
         md5: Md5Lanes::new().unwrap(),
         max_requests: 0,
         metrics_token: Some(Secret::new("t0ken-of-prometheus")),
+        accounts: Arc::default(),
     }));
     app.open(Arc::new(storage(dirs).await), &root());
     let limit = Duration::from_secs(30);

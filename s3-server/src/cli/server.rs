@@ -84,6 +84,9 @@ pub(super) struct ServerArgs {
     /// Size of a segment of a disk's log, MiB, 1 to 1024: space of small objects comes back in such pieces [default: 64].
     #[arg(long, env = "LARDER_SEGMENT_MIB", value_name = "MIB")]
     segment_mib: Option<u32>,
+    /// A TOML file of accounts, one [[account]] table each with id, name, email, access_key and secret_key; read again when it changes.
+    #[arg(long, env = "LARDER_ACCOUNTS", value_name = "FILE")]
+    accounts: Option<PathBuf>,
     /// Print the settings in effect as TOML, secrets left out, and stop.
     #[arg(long)]
     check_config: bool,
@@ -120,6 +123,7 @@ impl From<ServerArgs> for FileSettings {
             disk_timeout: args.disk_timeout,
             scrub_days: args.scrub_days,
             segment_mib: args.segment_mib,
+            accounts: args.accounts,
         }
     }
 }

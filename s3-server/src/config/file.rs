@@ -51,6 +51,8 @@ pub struct FileSettings {
     pub scrub_days: Option<u32>,
     /// See [`Settings::segment_mib`].
     pub segment_mib: Option<u32>,
+    /// See [`Settings::accounts`].
+    pub accounts: Option<PathBuf>,
 }
 
 impl FileSettings {
@@ -76,6 +78,7 @@ impl FileSettings {
             disk_timeout: self.disk_timeout.or(under.disk_timeout),
             scrub_days: self.scrub_days.or(under.scrub_days),
             segment_mib: self.segment_mib.or(under.segment_mib),
+            accounts: self.accounts.or(under.accounts),
         }
     }
 
@@ -105,6 +108,7 @@ impl FileSettings {
             disk_timeout: self.disk_timeout.unwrap_or(DEFAULT_DISK_TIMEOUT),
             scrub_days: self.scrub_days.unwrap_or(DEFAULT_SCRUB_DAYS),
             segment_mib: self.segment_mib.unwrap_or(DEFAULT_SEGMENT_MIB),
+            accounts: self.accounts,
         })
     }
 }

@@ -37,6 +37,7 @@ macro_rules! codes {
 
 codes! {
     AccessDenied = "AccessDenied", 403, "Access Denied";
+    AccessForbidden = "AccessForbidden", 403, "CORSResponse: CORS is not enabled for this bucket.";
     AccessControlListNotSupported = "AccessControlListNotSupported", 400, "The bucket does not allow ACLs";
     AuthorizationHeaderMalformed = "AuthorizationHeaderMalformed", 400, "The authorization header that you provided is not valid.";
     AuthorizationQueryParametersError = "AuthorizationQueryParametersError", 400, "The authorization query parameters that you provided are not valid.";
@@ -59,6 +60,7 @@ codes! {
     InvalidArgument = "InvalidArgument", 400, "Invalid Argument";
     InvalidBucketAclWithObjectOwnership = "InvalidBucketAclWithObjectOwnership", 400, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting";
     InvalidBucketName = "InvalidBucketName", 400, "The specified bucket is not valid.";
+    InvalidBucketOwner = "InvalidBucketOwnerAWSAccountID", 400, "The value of the expected bucket owner parameter must be an AWS account ID";
     InvalidBucketState = "InvalidBucketState", 409, "The request is not valid for the current state of the bucket.";
     InvalidChunkSize = "InvalidChunkSizeError", 400, "Only the last chunk is allowed to have a size less than 8192 bytes";
     InvalidDigest = "InvalidDigest", 400, "The Content-MD5 you specified was invalid.";

@@ -98,7 +98,7 @@ impl Service {
 
     async fn answer_s3(&self, parts: &Parts, body: &mut Incoming, id: RequestId) -> Response {
         let mut operation = "unknown";
-        let (code, response) = match self.admitted(parts, body, &mut operation).await {
+        let (code, mut response) = match self.admitted(parts, body, &mut operation).await {
             Ok(response) => ("OK", response),
             Err(error) => {
                 log(&error, id);
@@ -107,6 +107,9 @@ impl Service {
             }
         };
         let metrics = &self.app.metrics;
+        if !op::is_preflight(parts) {
+            op::expose(&self.app, parts, &mut response).await;
+        }
         metrics.received(body.received_bytes());
         metrics.answered(Answer { operation, code }, response.status());
         response
@@ -170,13 +173,17 @@ impl Service {
     ) -> S3Result<Response> {
         let app = &*self.app;
         check_header_size(parts)?;
+        if op::is_preflight(parts) {
+            *name = "Preflight";
+            return op::preflight(app, parts).await;
+        }
         let query = Query::parse(parts.uri.query())?;
         let parts = &*if sigv2::is_presigned(&parts.uri, &parts.headers) {
             route::with_hoisted_headers(parts, &query, sigv2::is_signed)
         } else {
             Cow::Borrowed(parts)
         };
-        let verified = app.authenticate(parts)?;
+        let (caller, verified) = app.authenticate(parts)?;
         let target = route::target(&parts.uri, &parts.headers, &app.domains)?;
         let parts = &*match verified.carrier {
             Carrier::Query => route::with_hoisted_headers(parts, &query, counts_in_version_4),
@@ -194,6 +201,7 @@ impl Service {
                 store,
                 parts,
                 query,
+                caller,
                 verified,
                 body,
             },

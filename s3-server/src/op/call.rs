@@ -10,6 +10,7 @@ use http::{
 use larder_storage::objects::{ObjectKey, PartNumber, Store, StoreError, UploadId, VersionId};
 
 use crate::{
+    accounts::Caller,
     app::App,
     error::{S3Code, S3Error, S3Result},
     http::Incoming,
@@ -36,7 +37,9 @@ pub struct Call<'a> {
     pub parts: &'a Parts,
     /// The query, decoded.
     pub query: Query,
-    /// Who asks, and how the body is protected.
+    /// Who asks.
+    pub caller: Caller,
+    /// How the body is protected.
     pub verified: Verified,
     /// The body, not asked for yet.
     pub body: &'a mut Incoming,

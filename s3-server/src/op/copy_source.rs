@@ -10,7 +10,7 @@ use larder_storage::{
 use percent_encoding::percent_decode_str;
 
 use super::{
-    Call,
+    Call, authorize,
     call::{invalid_argument, missing_version, parse_version},
     conditions,
 };
@@ -62,6 +62,7 @@ impl Source {
         let value = call.headers().get(HEADER).map(HeaderValue::as_bytes);
         let value = std::str::from_utf8(value.unwrap_or_default()).unwrap_or_default();
         let (bucket, key, version) = parse(value.trim())?;
+        authorize::check_source(&bucket, call).await?;
         let handle = call.store.object_version(&bucket, &key, version).await;
         let handle = handle.map_err(|error| missing(error, &key, value))?;
         conditions::check_copy(call.headers(), handle.info())?;

@@ -1,10 +1,10 @@
 //! `CreateBucket`.
 
 use http::{HeaderMap, header};
-use larder_storage::objects::{BucketName, CreateBucket, StoreError};
+use larder_storage::objects::{AccountId, BucketName, CreateBucket, StoreError};
 
 use super::{
-    Call,
+    Call, authorize,
     call::{check_unbuilt_headers, invalid_argument, text},
     small_body,
 };
@@ -24,21 +24,35 @@ pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Res
         return Err(S3Error::with_message(S3Code::NotImplemented, message));
     }
     check_ownership(text(call.headers(), "x-amz-object-ownership"))?;
+    let owner = authorize::account(&call)?;
     let body = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
     let region = &call.app.region;
     check_location(create_bucket_configuration(&body)?.as_deref(), region)?;
     let create = CreateBucket {
         region: region.clone(),
+        owner,
         ..CreateBucket::new(bucket.clone())
     };
     match call.store.create_bucket(create).await {
         Ok(_) => Ok(answer(bucket)),
+        Err(StoreError::BucketExists) if !is_of(owner, bucket, &call).await? => {
+            Err(S3Error::new(S3Code::BucketAlreadyExists).element("BucketName", bucket.as_str()))
+        }
         // AWS's oldest region lets its owner make a bucket again, and scripts rely on it.
         Err(StoreError::BucketExists) if region == DEFAULT_REGION => Ok(answer(bucket)),
         Err(StoreError::BucketExists) => {
             Err(S3Error::new(S3Code::BucketAlreadyOwnedByYou)
                 .element("BucketName", bucket.as_str()))
         }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a bucket that exists is `owner`'s; nobody's if it was deleted meanwhile.
+async fn is_of(owner: AccountId, bucket: &BucketName, call: &Call<'_>) -> S3Result<bool> {
+    match call.store.bucket_owner(bucket).await {
+        Ok(found) => Ok(found == owner),
+        Err(StoreError::NoSuchBucket) => Err(S3Code::OperationAborted.into()),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,13 +1,15 @@
 //! Reading configurations that cannot be set yet: what AWS answers where none is set.
 
 use larder_storage::objects::{BucketName, ObjectKey};
+use quick_xml::escape::escape;
 
-use super::{Call, OWNER_ID, OWNER_NAME, call::no_object_lock};
+use super::{Call, call::no_object_lock, listing};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http::Response,
     reply,
     route::Configuration,
+    xml::write::Owner,
 };
 
 pub(super) async fn of_bucket(
@@ -17,7 +19,8 @@ pub(super) async fn of_bucket(
 ) -> S3Result<Response> {
     call.store.bucket(bucket).await?;
     let name = bucket.as_str();
-    answer(which).map_err(|error| error.element("BucketName", name))
+    let owner = listing::owner(&call, bucket).await?;
+    answer(which, &owner).map_err(|error| error.element("BucketName", name))
 }
 
 pub(super) async fn of_object(
@@ -31,15 +34,14 @@ pub(super) async fn of_object(
         .object_version(bucket, key, version)
         .await
         .map_err(|error| call.missing(error, key))?;
-    answer(which)
+    answer(which, &listing::owner(&call, bucket).await?)
 }
 
-fn answer(which: Configuration) -> S3Result<Response> {
+fn answer(which: Configuration, owner: &Owner) -> S3Result<Response> {
     let missing = |code| Err(S3Error::new(code));
     match which {
         Configuration::Accelerate => Ok(empty("AccelerateConfiguration")),
-        Configuration::Acl => Ok(acl()),
-        Configuration::Cors => missing(S3Code::NoSuchCorsConfiguration),
+        Configuration::Acl => Ok(acl(owner)),
         Configuration::Encryption => missing(S3Code::ServerSideEncryptionConfigurationNotFound),
         // As long as no bucket can have object lock, that is what is missing.
         Configuration::LegalHold | Configuration::Retention => Err(no_object_lock()),
@@ -55,7 +57,6 @@ fn answer(which: Configuration) -> S3Result<Response> {
             "RequestPaymentConfiguration",
             "<Payer>BucketOwner</Payer>",
         )),
-        Configuration::Tagging => missing(S3Code::NoSuchTagSet),
         Configuration::Website => missing(S3Code::NoSuchWebsiteConfiguration),
     }
 }
@@ -72,8 +73,13 @@ fn document(root: &str, content: &str) -> Response {
 }
 
 /// The owner may do everything, and nobody else anything.
-fn acl() -> Response {
-    let owner = format!("<ID>{OWNER_ID}</ID><DisplayName>{OWNER_NAME}</DisplayName>");
+fn acl(owner: &Owner) -> Response {
+    let Owner { id, display_name } = owner;
+    let owner = format!(
+        "<ID>{}</ID><DisplayName>{}</DisplayName>",
+        escape(id.as_str()),
+        escape(display_name.as_str())
+    );
     document(
         "AccessControlPolicy",
         &format!(

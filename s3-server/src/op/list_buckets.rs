@@ -2,13 +2,14 @@
 
 use larder_storage::objects::Bucket;
 
-use super::{Call, call::invalid_argument, listing};
+use super::{Call, authorize, call::invalid_argument, listing};
 use crate::{error::S3Result, http::Response, reply, route::Query, xml::write};
 
 /// What AWS gives where no page size is asked for, and the most that may be asked for.
 const MAX_BUCKETS: u32 = 10_000;
 
 pub(super) async fn run(call: Call<'_>) -> S3Result<Response> {
+    let account = authorize::account(&call)?;
     let limit = page_size(&call.query)? as usize;
     let prefix = call.query.get("prefix");
     let after = call
@@ -18,7 +19,12 @@ pub(super) async fn run(call: Call<'_>) -> S3Result<Response> {
         .transpose()?;
     let mut buckets = call
         .store
-        .list_buckets(None, prefix.unwrap_or_default(), after.as_deref(), limit + 1)
+        .list_buckets(
+            Some(account),
+            prefix.unwrap_or_default(),
+            after.as_deref(),
+            limit + 1,
+        )
         .await?;
     let is_truncated = buckets.len() > limit;
     buckets.truncate(limit);
@@ -42,7 +48,7 @@ pub(super) async fn run(call: Call<'_>) -> S3Result<Response> {
         .map(|bucket| show(bucket, with_region))
         .collect();
     let document = write::ListBuckets {
-        owner: &listing::owner(),
+        owner: &call.app.accounts.owner(account),
         buckets: &shown,
         continuation_token: token.as_deref(),
         prefix,

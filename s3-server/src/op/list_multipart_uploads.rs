@@ -5,7 +5,12 @@ use larder_storage::objects::{
 };
 
 use super::{Call, call::invalid_argument, checksums, listing, metadata::STANDARD};
-use crate::{error::S3Result, http::Response, reply, xml::write};
+use crate::{
+    error::S3Result,
+    http::Response,
+    reply,
+    xml::write::{self, Owner},
+};
 
 pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Response> {
     let query = &call.query;
@@ -26,7 +31,8 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
             next: None,
         };
     }
-    Ok(reply::xml(document(bucket, &call, limit, &page)?))
+    let owner = listing::owner(&call, bucket).await?;
+    Ok(reply::xml(document(bucket, &call, limit, &page, &owner)?))
 }
 
 /// The upload to go on after, which counts only beside a key.
@@ -47,9 +53,9 @@ fn document(
     call: &Call<'_>,
     limit: u32,
     page: &UploadsPage,
+    owner: &Owner,
 ) -> S3Result<String> {
     let query = &call.query;
-    let owner = listing::owner();
     let (mut uploads, mut common_prefixes) = (Vec::new(), Vec::new());
     for entry in &page.entries {
         match entry {
@@ -59,7 +65,7 @@ fn document(
     }
     let shown: Vec<_> = uploads
         .iter()
-        .map(|(upload, id)| show(upload, id, &owner))
+        .map(|(upload, id)| show(upload, id, owner))
         .collect();
     let next_id = page
         .next
@@ -86,11 +92,7 @@ fn document(
     Ok(document.to_xml())
 }
 
-fn show<'a>(
-    upload: &'a ListedUpload,
-    id: &'a str,
-    owner: &'a write::Owner,
-) -> write::ListedUpload<'a> {
+fn show<'a>(upload: &'a ListedUpload, id: &'a str, owner: &'a Owner) -> write::ListedUpload<'a> {
     write::ListedUpload {
         key: upload.key.as_str(),
         upload_id: id,

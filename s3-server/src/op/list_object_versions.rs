@@ -48,7 +48,7 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
         (key.as_str(), version)
     });
     let (shown, prefixes) = split(&page);
-    let owner = listing::owner();
+    let owner = listing::owner(&call, bucket).await?;
     let versions: Vec<_> = shown.iter().map(|shown| shown.for_xml(&owner)).collect();
     let document = write::ListVersions {
         listing: asked.answered(bucket, next.is_some(), &prefixes),

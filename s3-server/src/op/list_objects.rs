@@ -13,7 +13,7 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
     let asked = Asked::of(query)?;
     let marker = query.get("marker").unwrap_or_default();
     let page = Page::read(&call, bucket, marker.to_owned(), asked.max_keys).await?;
-    let owner = listing::owner();
+    let owner = listing::owner(&call, bucket).await?;
     let prefixes = page.prefixes();
     let document = write::ListObjects {
         listing: asked.answered(bucket, page.next.is_some(), &prefixes),

@@ -19,7 +19,10 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
         None => start_after.unwrap_or_default().to_owned(),
     };
     let page = Page::read(&call, bucket, after, asked.max_keys).await?;
-    let owner = (query.get("fetch-owner") == Some("true")).then(listing::owner);
+    let owner = match query.get("fetch-owner") {
+        Some("true") => Some(listing::owner(&call, bucket).await?),
+        _ => None,
+    };
     let next_token = page.next.as_deref().map(listing::encode_token);
     let prefixes = page.prefixes();
     let document = write::ListObjectsV2 {

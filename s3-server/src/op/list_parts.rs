@@ -46,7 +46,7 @@ pub(super) async fn run(
         key: key.as_str(),
         url_encode: listing::url_encode(&call.query)?,
         upload_id: &upload.to_string(),
-        owner: &listing::owner(),
+        owner: &listing::owner(&call, bucket).await?,
         storage_class: STANDARD,
         part_number_marker: u32::from(after),
         next_part_number_marker: parts.last().map_or(0, |part| part.number),

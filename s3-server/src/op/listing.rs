@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use larder_storage::objects::{BucketName, ListObjects, ListedEntry, ListedObject, Listing};
 
-use super::{Call, OWNER_ID, OWNER_NAME, call::invalid_argument, checksums, metadata::STANDARD};
+use super::{Call, call::invalid_argument, checksums, metadata::STANDARD};
 use crate::{
     error::S3Result,
     route::Query,
@@ -13,12 +13,10 @@ use crate::{
 /// Entries of a page at most.
 pub(super) const MAX_KEYS: u32 = 1000;
 
-/// The one owner.
-pub(super) fn owner() -> Owner {
-    Owner {
-        id: OWNER_ID.to_owned(),
-        display_name: OWNER_NAME.to_owned(),
-    }
+/// Who owns what is in a bucket: the account that the bucket is of.
+pub(super) async fn owner(call: &Call<'_>, bucket: &BucketName) -> S3Result<Owner> {
+    let owner = call.store.bucket_owner(bucket).await?;
+    Ok(call.app.accounts.owner(owner))
 }
 
 /// A time of the store for XML.

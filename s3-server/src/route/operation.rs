@@ -14,6 +14,12 @@ pub enum Operation {
     HeadBucket,
     DeleteBucket,
     GetBucketLocation,
+    GetBucketCors,
+    PutBucketCors,
+    DeleteBucketCors,
+    GetBucketTagging,
+    PutBucketTagging,
+    DeleteBucketTagging,
     GetBucketVersioning,
     PutBucketVersioning,
     /// Reading a configuration that Larder cannot set: answered as AWS does where none is set.
@@ -46,7 +52,6 @@ pub enum Operation {
 pub enum Configuration {
     Accelerate,
     Acl,
-    Cors,
     Encryption,
     LegalHold,
     Lifecycle,
@@ -60,7 +65,6 @@ pub enum Configuration {
     Replication,
     RequestPayment,
     Retention,
-    Tagging,
     Website,
 }
 
@@ -68,7 +72,6 @@ pub enum Configuration {
 const BUCKET_CONFIGURATIONS: &[(&str, Configuration)] = &[
     ("accelerate", Configuration::Accelerate),
     ("acl", Configuration::Acl),
-    ("cors", Configuration::Cors),
     ("encryption", Configuration::Encryption),
     ("lifecycle", Configuration::Lifecycle),
     ("logging", Configuration::Logging),
@@ -80,7 +83,6 @@ const BUCKET_CONFIGURATIONS: &[(&str, Configuration)] = &[
     ("publicAccessBlock", Configuration::PublicAccessBlock),
     ("replication", Configuration::Replication),
     ("requestPayment", Configuration::RequestPayment),
-    ("tagging", Configuration::Tagging),
     ("website", Configuration::Website),
 ];
 
@@ -116,6 +118,7 @@ const NOT_BUILT: &[&str] = &[
 pub(crate) fn subresources() -> impl Iterator<Item = &'static str> {
     let tables = BUCKET_CONFIGURATIONS.iter().chain(OBJECT_CONFIGURATIONS);
     let built = [
+        "cors",
         "delete",
         "location",
         "tagging",
@@ -166,6 +169,8 @@ fn bucket(method: &Method, query: &Query) -> S3Result<Found> {
         "GET" if has("versioning") => Some(Operation::GetBucketVersioning),
         "PUT" if has("versioning") => Some(Operation::PutBucketVersioning),
         _ if has("versioning") => None,
+        _ if has("cors") => cors(method),
+        _ if has("tagging") => bucket_tagging(method),
         "GET" if has("versions") => Some(Operation::ListObjectVersions),
         "GET" if has("uploads") => Some(Operation::ListMultipartUploads),
         "GET" if query.get("list-type") == Some("2") => Some(Operation::ListObjectsV2),
@@ -204,6 +209,24 @@ fn part_of_nothing() -> S3Error {
     S3Error::with_message(S3Code::InvalidArgument, message)
         .element("ArgumentName", "partNumber")
         .element("ArgumentValue", "partNumber")
+}
+
+fn cors(method: &Method) -> Found {
+    match method.as_str() {
+        "GET" => Some(Operation::GetBucketCors),
+        "PUT" => Some(Operation::PutBucketCors),
+        "DELETE" => Some(Operation::DeleteBucketCors),
+        _ => None,
+    }
+}
+
+fn bucket_tagging(method: &Method) -> Found {
+    match method.as_str() {
+        "GET" => Some(Operation::GetBucketTagging),
+        "PUT" => Some(Operation::PutBucketTagging),
+        "DELETE" => Some(Operation::DeleteBucketTagging),
+        _ => None,
+    }
 }
 
 fn tagging(method: &Method) -> Found {
@@ -276,6 +299,12 @@ impl Operation {
             Self::HeadBucket => "HeadBucket",
             Self::DeleteBucket => "DeleteBucket",
             Self::GetBucketLocation => "GetBucketLocation",
+            Self::GetBucketCors => "GetBucketCors",
+            Self::PutBucketCors => "PutBucketCors",
+            Self::DeleteBucketCors => "DeleteBucketCors",
+            Self::GetBucketTagging => "GetBucketTagging",
+            Self::PutBucketTagging => "PutBucketTagging",
+            Self::DeleteBucketTagging => "DeleteBucketTagging",
             Self::GetBucketVersioning => "GetBucketVersioning",
             Self::PutBucketVersioning => "PutBucketVersioning",
             Self::GetUnset(_) => "GetConfiguration",

@@ -2,10 +2,12 @@
 //! does not know are skipped, so that newer clients keep working.
 
 mod complete;
+mod cors;
 mod cursor;
 mod delete;
 
 pub use complete::{CompletePart, MAX_COMPLETE_BYTES, complete_multipart_upload};
+pub use cors::cors_configuration;
 pub use delete::{DeleteObject, DeleteRequest, MAX_DELETE_BYTES, MAX_DELETE_KEYS, delete};
 
 use cursor::Cursor;
@@ -125,6 +127,18 @@ pub fn create_bucket_configuration(body: &[u8]) -> Result<Option<String>, XmlErr
 /// # Errors
 /// [`XmlError::Malformed`], [`XmlError::TooLarge`] and [`XmlError::Tags`].
 pub fn tagging(body: &[u8]) -> Result<TagSet, XmlError> {
+    Ok(TagSet::new(all_tags(body)?)?)
+}
+
+/// Parses `Tagging`, with the rules for buckets.
+///
+/// # Errors
+/// As [`tagging`].
+pub fn bucket_tagging(body: &[u8]) -> Result<TagSet, XmlError> {
+    Ok(TagSet::of_bucket(all_tags(body)?)?)
+}
+
+fn all_tags(body: &[u8]) -> Result<Vec<Tag>, XmlError> {
     let mut cursor = Cursor::new(body, MAX_SMALL_BYTES)?;
     cursor.root("Tagging")?;
     let mut tags = None;
@@ -136,7 +150,7 @@ pub fn tagging(body: &[u8]) -> Result<TagSet, XmlError> {
         }
     }
     cursor.end()?;
-    Ok(TagSet::new(tags.ok_or(malformed("no tag set"))?)?)
+    tags.ok_or(malformed("no tag set"))
 }
 
 fn tag_set(cursor: &mut Cursor<'_>) -> Result<Vec<Tag>, XmlError> {

@@ -19,18 +19,23 @@ pub struct Tag {
     pub value: String,
 }
 
-/// The tags of an object: valid, at most ten, no key twice.
+/// Most tags that a bucket may have.
+const MAX_BUCKET_TAGS: usize = 50;
+
+/// The tags of an object or a bucket: valid, not too many, no key twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TagSet(Vec<Tag>);
 
 /// Why a set of tags was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TagError {
-    /// More than [`MAX_OBJECT_TAGS`].
-    #[error("too many tags: {count}")]
+    /// More than an object or a bucket may have.
+    #[error("too many tags: {count} of {max}")]
     TooMany {
         /// How many.
         count: usize,
+        /// How many it may have.
+        max: usize,
     },
     /// The key is empty, too long or has a character that is not allowed.
     #[error("tag key is invalid: {key}")]
@@ -70,8 +75,13 @@ impl From<TagError> for S3Error {
     fn from(error: TagError) -> Self {
         let tag = |message| S3Error::with_message(S3Code::InvalidTag, message);
         let answer = match &error {
-            TagError::TooMany { .. } => {
-                S3Error::with_message(S3Code::BadRequest, "Object tags cannot be greater than 10")
+            TagError::TooMany { max, .. } => {
+                let what = match *max {
+                    MAX_OBJECT_TAGS => "Object tags",
+                    _ => "Bucket tag count",
+                };
+                let message = format!("{what} cannot be greater than {max}");
+                S3Error::with_message(S3Code::BadRequest, message)
             }
             TagError::InvalidKey { key } => {
                 tag("The TagKey you have provided is invalid").element("TagKey", key)
@@ -94,13 +104,26 @@ impl From<TagError> for S3Error {
 }
 
 impl TagSet {
-    /// Checks tags by AWS's rules.
+    /// Checks tags by AWS's rules for objects.
     ///
     /// # Errors
     /// A [`TagError`].
     pub fn new(tags: Vec<Tag>) -> Result<Self, TagError> {
-        if tags.len() > MAX_OBJECT_TAGS {
-            return Err(TagError::TooMany { count: tags.len() });
+        Self::of_at_most(MAX_OBJECT_TAGS, tags)
+    }
+
+    /// Checks tags by AWS's rules for buckets.
+    ///
+    /// # Errors
+    /// A [`TagError`].
+    pub fn of_bucket(tags: Vec<Tag>) -> Result<Self, TagError> {
+        Self::of_at_most(MAX_BUCKET_TAGS, tags)
+    }
+
+    fn of_at_most(max: usize, tags: Vec<Tag>) -> Result<Self, TagError> {
+        let count = tags.len();
+        if count > max {
+            return Err(TagError::TooMany { count, max });
         }
         for (i, tag) in tags.iter().enumerate() {
             check(tag)?;
@@ -222,9 +245,9 @@ mod tests {
         ));
         let eleven: Vec<String> = (0..11).map(|i| format!("k{i}")).collect();
         let eleven: Vec<(&str, &str)> = eleven.iter().map(|k| (k.as_str(), "")).collect();
-        assert_eq!(tags(&eleven), Err(TagError::TooMany { count: 11 }));
+        assert_eq!(tags(&eleven), Err(TagError::TooMany { count: 11, max: 10 }));
         assert_eq!(
-            S3Error::from(TagError::TooMany { count: 11 }).code(),
+            S3Error::from(TagError::TooMany { count: 11, max: 10 }).code(),
             S3Code::BadRequest
         );
     }

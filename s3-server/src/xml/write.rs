@@ -10,7 +10,9 @@ mod object;
 mod upload;
 mod writer;
 
-pub use bucket::{Bucket, ListBuckets, location_constraint, versioning_configuration};
+pub use bucket::{
+    Bucket, ListBuckets, cors_configuration, location_constraint, versioning_configuration,
+};
 pub use error::error;
 pub use list::{
     ListObjects, ListObjectsV2, ListVersions, ListedObject, ListedVersion, Listing, VersionBody,

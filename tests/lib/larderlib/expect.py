@@ -6,7 +6,9 @@ from botocore.exceptions import ClientError
 
 STATUS = {
     "AccessDenied": 403,
+    "AccessForbidden": 403,
     "BadDigest": 400,
+    "BadRequest": 400,
     "BucketAlreadyExists": 409,
     "BucketAlreadyOwnedByYou": 409,
     "BucketNotEmpty": 409,
@@ -16,6 +18,7 @@ STATUS = {
     "InvalidAccessKeyId": 403,
     "InvalidArgument": 400,
     "InvalidBucketName": 400,
+    "InvalidBucketOwnerAWSAccountID": 400,
     "InvalidDigest": 400,
     "InvalidPart": 400,
     "InvalidPartNumber": 416,
@@ -52,10 +55,12 @@ STATUS = {
 
 @contextmanager
 def refused(*codes, status=None):
-    """The block must end with an S3 error of one of `codes`, with that code's status."""
+    """The block must end with an S3 error of one of `codes`, with that code's status. Gives what will hold the error."""
+    held = {}
     try:
-        yield
+        yield held
     except ClientError as error:
+        held.update(error.response["Error"])
         got = error.response["Error"]["Code"]
         got_status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         assert got in codes, f"expected {codes}, got {got}: {error}"

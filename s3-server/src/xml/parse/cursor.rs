@@ -154,7 +154,7 @@ fn resolve(reference: &BytesRef<'_>) -> Result<char, XmlError> {
 
 /// The name as a constant, so that the cursor is free to move on; unknown names become empty.
 fn known_name(name: &str) -> &'static str {
-    const NAMES: [&str; 30] = [
+    const NAMES: &[&str] = &[
         "CreateBucketConfiguration",
         "LocationConstraint",
         "Location",
@@ -185,6 +185,18 @@ fn known_name(name: &str) -> &'static str {
         "Status",
         "MfaDelete",
         "MFADelete",
+        "CORSConfiguration",
+        "CORSRule",
+        "ID",
+        "AllowedOrigin",
+        "AllowedMethod",
+        "AllowedHeader",
+        "ExposeHeader",
+        "MaxAgeSeconds",
     ];
-    NAMES.into_iter().find(|n| *n == name).unwrap_or_default()
+    NAMES
+        .iter()
+        .copied()
+        .find(|n| *n == name)
+        .unwrap_or_default()
 }

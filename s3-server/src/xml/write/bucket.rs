@@ -2,6 +2,7 @@
 
 use super::Owner;
 use super::writer::Writer;
+use crate::cors::{CorsRule, CorsRules};
 
 /// A bucket in `ListBuckets`.
 #[derive(Clone, Debug)]
@@ -62,4 +63,31 @@ pub fn location_constraint(region: &str) -> String {
     super::push_escaped(&mut out, region);
     out.push_str("</LocationConstraint>");
     out
+}
+
+/// `CORSConfiguration`.
+pub fn cors_configuration(rules: &CorsRules) -> String {
+    let mut w = Writer::new("CORSConfiguration", 256);
+    for rule in &rules.0 {
+        w.nested("CORSRule", |w| cors_rule(w, rule));
+    }
+    w.finish()
+}
+
+fn cors_rule(w: &mut Writer, rule: &CorsRule) {
+    w.text_if("ID", rule.id.as_deref());
+    let lists = [
+        ("AllowedHeader", &rule.headers),
+        ("AllowedMethod", &rule.methods),
+        ("AllowedOrigin", &rule.origins),
+        ("ExposeHeader", &rule.exposed),
+    ];
+    for (name, texts) in lists {
+        for text in texts {
+            w.text(name, text);
+        }
+    }
+    if let Some(seconds) = rule.max_age_seconds {
+        w.value("MaxAgeSeconds", seconds);
+    }
 }

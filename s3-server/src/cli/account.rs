@@ -1,0 +1,147 @@
+//! `larder account`.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{
+    Outcome,
+    admin_client::{AdminArgs, AdminClient, decode},
+    print,
+    table::{Lean, Table},
+};
+use crate::admin::accounts::{
+    ADD_PATH, AccountEntry, AccountList, NewKey, PATH, REMOVE_PATH, ROTATE_PATH,
+};
+
+/// List, add and remove the accounts (tenants) of a running server.
+///
+/// An account owns buckets, which no other account sees. Those of the file of --accounts are changed in the file; these commands are
+/// for accounts that the server keeps on its disks.
+#[derive(Debug, Args)]
+pub(super) struct AccountArgs {
+    #[command(subcommand)]
+    command: AccountCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountCommand {
+    /// Show all accounts, without their secrets.
+    List(ListArgs),
+    /// Add an account and show its key pair, this once.
+    Add(AddArgs),
+    /// Give an account a new key pair and show it, this once. The old one is void at once.
+    RotateKey(WhichArgs),
+    /// Remove an account that owns no buckets.
+    Remove(WhichArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    #[command(flatten)]
+    server: AdminArgs,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    /// What it is called.
+    name: String,
+    /// Where its owner is reached.
+    #[arg(long, default_value = "")]
+    email: String,
+    /// Its twelve digits [default: drawn].
+    #[arg(long)]
+    id: Option<String>,
+    #[command(flatten)]
+    server: AdminArgs,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct WhichArgs {
+    /// Its twelve digits, as `larder account list` shows them.
+    id: String,
+    #[command(flatten)]
+    server: AdminArgs,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &AccountArgs) -> Outcome {
+    match &args.command {
+        AccountCommand::List(args) => list(args),
+        AccountCommand::Add(args) => {
+            let body = json!({ "name": args.name, "email": args.email, "id": args.id });
+            show_key(&args.server, ADD_PATH, &body, args.json)
+        }
+        AccountCommand::RotateKey(args) => show_key(
+            &args.server,
+            ROTATE_PATH,
+            &json!({ "id": args.id }),
+            args.json,
+        ),
+        AccountCommand::Remove(args) => {
+            let client = AdminClient::new(&args.server)?;
+            let gone: AccountEntry = client.post(REMOVE_PATH, &json!({ "id": args.id }))?;
+            if args.json {
+                return Ok(print(&(serde_json::to_string(&gone)? + "\n"))?);
+            }
+            let AccountEntry { id, name, .. } = gone;
+            Ok(print(&format!("account {id} ({name}) is removed\n"))?)
+        }
+    }
+}
+
+fn show_key(server: &AdminArgs, path: &str, body: &serde_json::Value, as_json: bool) -> Outcome {
+    let key: NewKey = AdminClient::new(server)?.post(path, body)?;
+    if as_json {
+        return Ok(print(&(serde_json::to_string(&key)? + "\n"))?);
+    }
+    let AccountEntry {
+        id,
+        name,
+        access_key,
+        ..
+    } = &key.account;
+    Ok(print(&format!(
+        "account     {id} ({name})\n\
+         access key  {access_key}\n\
+         secret key  {}\n\
+         Keep the secret: it is not shown again.\n",
+        key.secret_key
+    ))?)
+}
+
+fn list(args: &ListArgs) -> Outcome {
+    let json = AdminClient::new(&args.server)?.get_bytes(PATH)?;
+    if args.json {
+        return Ok(print(&String::from_utf8_lossy(&json))?);
+    }
+    Ok(print(&text(&decode(&json)?))?)
+}
+
+fn text(list: &AccountList) -> String {
+    let mut table = Table::new([
+        ("ID", Lean::Left),
+        ("NAME", Lean::Left),
+        ("EMAIL", Lean::Left),
+        ("ACCESS KEY", Lean::Left),
+        ("FROM", Lean::Left),
+    ]);
+    for account in &list.accounts {
+        let account = account.clone();
+        table.row([
+            account.id,
+            account.name,
+            account.email,
+            account.access_key,
+            account.origin,
+        ]);
+    }
+    table.text()
+}
