@@ -36,6 +36,9 @@ mod list_objects_v2;
 mod list_parts;
 mod listing;
 mod metadata;
+mod object_legal_hold;
+mod object_lock;
+mod object_retention;
 mod put_object;
 mod put_object_tagging;
 mod range;
@@ -88,6 +91,8 @@ async fn on_bucket(
         Operation::DeleteBucketTagging => bucket_tagging::delete(bucket, call).await,
         Operation::GetBucketVersioning => bucket_versioning::get(bucket, call).await,
         Operation::PutBucketVersioning => bucket_versioning::put(bucket, call).await,
+        Operation::GetObjectLockConfiguration => object_lock::get(bucket, call).await,
+        Operation::PutObjectLockConfiguration => object_lock::put(bucket, call).await,
         Operation::GetUnset(configuration) => {
             get_unset::of_bucket(configuration, bucket, call).await
         }
@@ -127,6 +132,10 @@ async fn on_object_rarely(
         Operation::GetUnset(which) => get_unset::of_object(which, bucket, key, call).await,
         Operation::GetObjectAttributes => get_object_attributes::run(bucket, key, call).await,
         Operation::GetObjectTagging => get_object_tagging::run(bucket, key, call).await,
+        Operation::GetObjectRetention => object_retention::get(bucket, key, call).await,
+        Operation::PutObjectRetention => object_retention::put(bucket, key, call).await,
+        Operation::GetObjectLegalHold => object_legal_hold::get(bucket, key, call).await,
+        Operation::PutObjectLegalHold => object_legal_hold::put(bucket, key, call).await,
         Operation::PutObjectTagging => put_object_tagging::run(bucket, key, call).await,
         Operation::DeleteObjectTagging => delete_object_tagging::run(bucket, key, call).await,
         Operation::CreateMultipartUpload => create_multipart_upload::run(bucket, key, call).await,

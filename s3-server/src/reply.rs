@@ -24,6 +24,9 @@ headers! {
     X_AMZ_COPY_SOURCE_VERSION_ID = "x-amz-copy-source-version-id";
     X_AMZ_ID_2 = "x-amz-id-2";
     X_AMZ_MP_PARTS_COUNT = "x-amz-mp-parts-count";
+    X_AMZ_OBJECT_LOCK_LEGAL_HOLD = "x-amz-object-lock-legal-hold";
+    X_AMZ_OBJECT_LOCK_MODE = "x-amz-object-lock-mode";
+    X_AMZ_OBJECT_LOCK_RETAIN_UNTIL_DATE = "x-amz-object-lock-retain-until-date";
     X_AMZ_REQUEST_ID = "x-amz-request-id";
     X_AMZ_TAGGING_COUNT = "x-amz-tagging-count";
     X_AMZ_VERSION_ID = "x-amz-version-id";

@@ -30,8 +30,8 @@ use larder_storage::{
     disk::OpenOptions,
     meta::view::Engine,
     objects::{
-        BucketName, CreateBucket, ETag, Headers, ListObjects, ListedEntry, ObjectKey, PutObject,
-        Store, Tags, WriteConditions,
+        BucketName, CreateBucket, ETag, Headers, ListObjects, ListedEntry, ObjectKey, ObjectLock,
+        PutObject, Store, Tags, WriteConditions,
     },
     open::{OpenSettings, Storage, open},
     rng::SystemRng,
@@ -118,6 +118,7 @@ async fn put(store: &Store, number: u64, body: Bytes) {
         headers: Headers::default(),
         tags: Tags::default(),
         conditions: WriteConditions::default(),
+        lock: ObjectLock::default(),
     };
     store.put_object(request).await.unwrap();
 }

@@ -549,6 +549,9 @@ impl Storage {
     }
 
     async fn close_down(&self) {
+        if let Err(error) = self.store.mark_time(true).await {
+            tracing::warn!(%error, "time not marked");
+        }
         if let Err(error) = self.engine.checkpoint().await {
             tracing::warn!(%error, "last checkpoint failed");
         }

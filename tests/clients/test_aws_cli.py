@@ -6,6 +6,7 @@ import urllib.request
 import pytest
 from larderlib.checksums import checksum, etag
 from larderlib.clients import random_bytes
+from larderlib.expect import refused
 from larderlib.need import tool
 
 
@@ -147,3 +148,27 @@ def test_a_versioned_bucket_keeps_what_sync_removes(aws, s3, bucket, tree):
     assert {marker["Key"] for marker in listed["DeleteMarkers"]} == {"big.bin", "Grüße/日本語.dat"}
     assert len(listed["Versions"]) == len(good) + 1
     assert {key: s3.get_object(Bucket=bucket, Key=key, VersionId=version)["Body"].read() for key, version in good.items()} == before
+
+
+def test_object_lock(api, s3, bucket, tree):
+    name = f"{bucket}-locked"
+    api("create-bucket", "--bucket", name, "--object-lock-enabled-for-bucket")
+    rule = '{"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 2}}}'
+    api("put-object-lock-configuration", "--bucket", name, "--object-lock-configuration", rule)
+    assert api("get-object-lock-configuration", "--bucket", name)["ObjectLockConfiguration"] == json.loads(rule)
+    where = ("--bucket", name, "--key", "k")
+    version = api("put-object", *where, "--body", tree / "plain.txt", "--object-lock-legal-hold-status", "ON")["VersionId"]
+    which = (*where, "--version-id", version)
+    head = api("head-object", *which)
+    assert (head["ObjectLockMode"], head["ObjectLockLegalHoldStatus"]) == ("GOVERNANCE", "ON")
+    api("put-object-retention", *which, "--retention", "Mode=GOVERNANCE,RetainUntilDate=2099-01-01T00:00:00Z")
+    retention = api("get-object-retention", *which)["Retention"]
+    assert retention["Mode"] == "GOVERNANCE" and retention["RetainUntilDate"].startswith("2099-01-01T00:00:00")
+    with refused("AccessDenied"):
+        s3.delete_object(Bucket=name, Key="k", VersionId=version, BypassGovernanceRetention=True)
+    api("put-object-legal-hold", *which, "--legal-hold", "Status=OFF")
+    assert api("get-object-legal-hold", *which) == {"LegalHold": {"Status": "OFF"}}
+    with refused("AccessDenied"):
+        s3.delete_object(Bucket=name, Key="k", VersionId=version)
+    api("delete-object", *which, "--bypass-governance-retention")
+    api("delete-bucket", "--bucket", name)

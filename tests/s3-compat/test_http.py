@@ -283,8 +283,8 @@ BUCKET_SUBRESOURCES = {
     "website": "NoSuchWebsiteConfiguration",
 }
 # What can be set, and is tested elsewhere.
-BUILT = {"cors", "tagging"}
-OBJECT_SUBRESOURCES = [("PUT", "acl"), ("PUT", "retention"), ("PUT", "legal-hold"), ("GET", "torrent"), ("POST", "restore"), ("POST", "select")]
+BUILT = {"cors", "object-lock", "tagging"}
+OBJECT_SUBRESOURCES = [("PUT", "acl"), ("GET", "torrent"), ("POST", "restore"), ("POST", "select")]
 # AWS says that the bucket has no object lock; that the object has none is for buckets with.
 OBJECT_CONFIGURATIONS = {"acl": "AccessControlPolicy", "retention": "InvalidRequest", "legal-hold": "InvalidRequest"}
 
@@ -333,8 +333,8 @@ def test_object_configurations_that_were_never_set(raw, s3, bucket, name, expect
     [
         ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
         ("x-amz-server-side-encryption", "aws:kms"),
-        ("x-amz-object-lock-mode", "GOVERNANCE"),
         ("x-amz-object-lock-legal-hold", "ON"),
+        ("x-amz-object-lock-event-hold", "ON"),
     ],
 )
 def test_put_with_what_is_not_implemented_is_refused_rather_than_ignored(raw, bucket, name, value):

@@ -219,9 +219,6 @@ pub(super) fn check_unbuilt_headers(headers: &HeaderMap) -> S3Result<()> {
         {
             return Err(S3Error::new(S3Code::NotImplemented).element("Header", name));
         }
-        if name.starts_with("x-amz-object-lock-") {
-            return Err(no_object_lock());
-        }
         if name.starts_with("x-amz-grant-") {
             return Err(S3Error::new(S3Code::AccessControlListNotSupported));
         }

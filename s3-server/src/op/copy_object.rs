@@ -1,7 +1,7 @@
 //! `CopyObject`.
 
 use larder_storage::objects::{
-    BucketName, ETag, Headers, ObjectInfo, ObjectKey, PutObject, Tags, UpdateObject,
+    BucketName, ETag, Headers, ObjectInfo, ObjectKey, ObjectLock, PutObject, Tags, UpdateObject,
     WriteConditions, Written,
 };
 
@@ -10,7 +10,7 @@ use super::{
     call::{check_unbuilt_headers, invalid_argument},
     checksums, conditions,
     copy_source::{Copied, Source, check_copy_size, retry, unless_replaced},
-    get_object, listing, metadata,
+    get_object, listing, metadata, object_lock,
 };
 use crate::{
     checksum::Algorithm,
@@ -27,12 +27,15 @@ pub(super) async fn run(
 ) -> S3Result<Response> {
     check_unbuilt_headers(call.headers())?;
     let conditions = conditions::of_write(call.headers())?;
+    let lock = object_lock::from_headers(call.headers())?;
+    object_lock::check_write(&call, bucket, &lock, None).await?;
     let checked = call.store.check_conditions(bucket, key, &conditions).await;
     checked.map_err(|error| get_object::missing(error, key))?;
     let target = Target {
         bucket,
         key,
         conditions,
+        lock,
     };
     retry(|| attempt(&target, &call)).await
 }
@@ -42,6 +45,7 @@ struct Target<'a> {
     bucket: &'a BucketName,
     key: &'a ObjectKey,
     conditions: WriteConditions,
+    lock: ObjectLock,
 }
 
 impl Target<'_> {
@@ -101,6 +105,7 @@ async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Respon
             headers,
             tags,
             conditions: target.conditions(&source),
+            lock: target.lock,
         };
         call.store.put_object(put).await
     };

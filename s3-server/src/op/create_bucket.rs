@@ -1,7 +1,7 @@
 //! `CreateBucket`.
 
 use http::{HeaderMap, header};
-use larder_storage::objects::{AccountId, BucketName, CreateBucket, StoreError};
+use larder_storage::objects::{AccountId, BucketLock, BucketName, CreateBucket, StoreError};
 
 use super::{
     Call, authorize,
@@ -19,10 +19,7 @@ use crate::{
 pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Response> {
     check_bucket_acl(call.headers())?;
     check_unbuilt_headers(call.headers())?;
-    if text(call.headers(), "x-amz-bucket-object-lock-enabled") == Some("true") {
-        let message = "Larder does not implement object lock yet.";
-        return Err(S3Error::with_message(S3Code::NotImplemented, message));
-    }
+    let lock = object_lock(text(call.headers(), "x-amz-bucket-object-lock-enabled"))?;
     check_ownership(text(call.headers(), "x-amz-object-ownership"))?;
     let owner = authorize::account(&call)?;
     let body = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
@@ -31,6 +28,7 @@ pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Res
     let create = CreateBucket {
         region: region.clone(),
         owner,
+        lock,
         ..CreateBucket::new(bucket.clone())
     };
     match call.store.create_bucket(create).await {
@@ -80,6 +78,19 @@ fn check_bucket_acl(headers: &HeaderMap) -> S3Result<()> {
         return Err(S3Error::new(S3Code::InvalidBucketAclWithObjectOwnership));
     }
     Ok(())
+}
+
+fn object_lock(asked: Option<&str>) -> S3Result<Option<BucketLock>> {
+    match asked {
+        None => Ok(None),
+        Some(value) if value.eq_ignore_ascii_case("false") => Ok(None),
+        Some(value) if value.eq_ignore_ascii_case("true") => Ok(Some(BucketLock::default())),
+        Some(other) => Err(invalid_argument(
+            "x-amz-bucket-object-lock-enabled",
+            other,
+            "Invalid x-amz-bucket-object-lock-enabled header",
+        )),
+    }
 }
 
 /// There are no access control lists, so the bucket's owner owns all that is in it.

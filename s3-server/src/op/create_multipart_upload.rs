@@ -2,7 +2,7 @@
 
 use larder_storage::objects::{BucketName, CreateUpload, ObjectKey};
 
-use super::{Call, call::check_unbuilt_headers, checksums, metadata};
+use super::{Call, call::check_unbuilt_headers, checksums, metadata, object_lock};
 use crate::{
     checksum::multipart, error::S3Result, http::Response, reply, xml::write::InitiatedUpload,
 };
@@ -14,6 +14,8 @@ pub(super) async fn run(
 ) -> S3Result<Response> {
     check_unbuilt_headers(call.headers())?;
     let checksum = multipart::upload_algorithm(call.headers())?;
+    let lock = object_lock::from_headers(call.headers())?;
+    object_lock::check_write(&call, bucket, &lock, None).await?;
     let create = CreateUpload {
         bucket: bucket.clone(),
         key: key.clone(),
@@ -21,6 +23,7 @@ pub(super) async fn run(
         tags: metadata::tags_from_request(call.headers())?,
         checksum: checksum
             .map(|(a, k)| (checksums::stored_algorithm(a), checksums::stored_kind(k))),
+        lock,
     };
     let id = call.store.create_upload(create).await?.to_string();
     let document = InitiatedUpload {

@@ -3,7 +3,7 @@
 use http::HeaderValue;
 use larder_storage::objects::{BucketName, ObjectKey};
 
-use super::{Call, conditions};
+use super::{Call, conditions, object_lock};
 use crate::{error::S3Result, http::Response, reply};
 
 pub(super) async fn run(
@@ -13,9 +13,10 @@ pub(super) async fn run(
 ) -> S3Result<Response> {
     let version = call.version_id()?;
     let conditions = conditions::of_delete(call.headers())?;
+    let governance = object_lock::governance(&call, bucket).await?;
     let deleted = call
         .store
-        .delete_version(bucket, key, version, conditions)
+        .delete_version(bucket, key, version, conditions, governance)
         .await;
     let deleted = deleted.map_err(|error| call.missing(error, key))?;
     let mut response = reply::no_content();

@@ -2,7 +2,7 @@
 
 use larder_storage::objects::{BucketName, DeleteItem, Deleted, StoreError};
 
-use super::{Call, call::parse_version, ingest::Plan, small_body};
+use super::{Call, call::parse_version, ingest::Plan, object_lock, small_body};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http::Response,
@@ -15,6 +15,7 @@ use crate::{
 
 pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Response> {
     call.store.bucket(bucket).await?;
+    let governance = object_lock::governance(&call, bucket).await?;
     let plan = Plan::of(&call)?;
     check_integrity(&plan)?;
     let body = small_body::read_planned(&mut call, plan, MAX_DELETE_BYTES).await?;
@@ -25,7 +26,8 @@ pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Res
         .filter_map(|item| item.as_ref().ok())
         .cloned()
         .collect();
-    let mut results = call.store.delete_objects(bucket, items).await?.into_iter();
+    let results = call.store.delete_objects(bucket, items, governance);
+    let mut results = results.await?.into_iter();
     let outcomes: Vec<_> = checked
         .into_iter()
         .map(|item| item.and_then(|_| outcome(results.next())))

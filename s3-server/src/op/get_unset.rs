@@ -3,7 +3,7 @@
 use larder_storage::objects::{BucketName, ObjectKey};
 use quick_xml::escape::escape;
 
-use super::{Call, call::no_object_lock, listing};
+use super::{Call, listing};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http::Response,
@@ -43,12 +43,9 @@ fn answer(which: Configuration, owner: &Owner) -> S3Result<Response> {
         Configuration::Accelerate => Ok(empty("AccelerateConfiguration")),
         Configuration::Acl => Ok(acl(owner)),
         Configuration::Encryption => missing(S3Code::ServerSideEncryptionConfigurationNotFound),
-        // As long as no bucket can have object lock, that is what is missing.
-        Configuration::LegalHold | Configuration::Retention => Err(no_object_lock()),
         Configuration::Lifecycle => missing(S3Code::NoSuchLifecycleConfiguration),
         Configuration::Logging => Ok(empty("BucketLoggingStatus")),
         Configuration::Notification => Ok(empty("NotificationConfiguration")),
-        Configuration::ObjectLock => missing(S3Code::ObjectLockConfigurationNotFound),
         Configuration::OwnershipControls => missing(S3Code::OwnershipControlsNotFound),
         Configuration::Policy | Configuration::PolicyStatus => missing(S3Code::NoSuchBucketPolicy),
         Configuration::PublicAccessBlock => missing(S3Code::NoSuchPublicAccessBlockConfiguration),

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use larder_storage::objects::{Headers, ObjectInfo, Tags};
 
-use super::call::text;
+use super::{call::text, object_lock};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http_date, reply,
@@ -176,6 +176,7 @@ pub(super) fn describe(info: &ObjectInfo, headers: &mut HeaderMap) {
             info.tags.0.len() as u64,
         );
     }
+    object_lock::describe(&info.lock, headers);
     reply::set_version(headers, info.version);
 }
 

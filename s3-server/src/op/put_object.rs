@@ -5,6 +5,7 @@ use larder_storage::objects::{BucketName, ETag, ObjectKey, PutObject, Written};
 
 use super::{
     Call, call::check_unbuilt_headers, checksums, conditions, get_object, ingest, metadata,
+    object_lock,
 };
 use crate::{checksum::Algorithm, error::S3Result, http::Response, reply};
 
@@ -17,7 +18,9 @@ pub(super) async fn run(
     let conditions = conditions::of_write(call.headers())?;
     let headers = metadata::from_request(call.headers())?;
     let tags = metadata::tags_from_request(call.headers())?;
+    let lock = object_lock::from_headers(call.headers())?;
     let mut plan = ingest::Plan::of_data(&call)?;
+    object_lock::check_write(&call, bucket, &lock, Some(&plan)).await?;
     if plan.algorithm().is_none() {
         plan = plan.computing(Algorithm::DEFAULT);
     }
@@ -38,6 +41,7 @@ pub(super) async fn run(
         headers,
         tags,
         conditions,
+        lock,
     };
     let written = call
         .store

@@ -3,6 +3,7 @@
 use larder_storage::objects::{ErrorKind, StoreError};
 use larder_storage::stripes::StripeError;
 
+use super::call::no_object_lock;
 use crate::error::{S3Code, S3Error};
 
 impl From<StoreError> for S3Error {
@@ -26,6 +27,14 @@ fn answer(error: &StoreError) -> S3Error {
         StoreError::NoSuchVersion => S3Code::NoSuchVersion.into(),
         StoreError::InvalidVersioning => S3Code::IllegalVersioningConfigurationException.into(),
         StoreError::NoSuchUpload => S3Code::NoSuchUpload.into(),
+        StoreError::Locked => S3Error::with_message(S3Code::AccessDenied, LOCKED),
+        StoreError::NoObjectLock => no_object_lock(),
+        StoreError::LockWithoutVersioning => {
+            S3Error::with_message(S3Code::InvalidBucketState, LOCK_WITHOUT_VERSIONING)
+        }
+        StoreError::LockKeepsVersioning => {
+            S3Error::with_message(S3Code::InvalidBucketState, LOCK_KEEPS_VERSIONING)
+        }
         StoreError::InvalidPart { number } => {
             S3Error::new(S3Code::InvalidPart).element("PartNumber", number.to_string())
         }
@@ -50,6 +59,11 @@ fn answer(error: &StoreError) -> S3Error {
         other => by_kind(other.kind()).into(),
     }
 }
+
+const LOCKED: &str = "Access Denied because object protected by object lock.";
+const LOCK_WITHOUT_VERSIONING: &str =
+    "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration";
+const LOCK_KEEPS_VERSIONING: &str = "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.";
 
 /// The rest says only what the caller may do next.
 fn by_kind(kind: ErrorKind) -> S3Code {
@@ -93,6 +107,13 @@ mod tests {
                 S3Code::PreconditionFailed,
             ),
             (StoreError::Conflict, S3Code::ConditionalRequestConflict),
+            (StoreError::Locked, S3Code::AccessDenied),
+            (StoreError::NoObjectLock, S3Code::InvalidRequest),
+            (
+                StoreError::LockWithoutVersioning,
+                S3Code::InvalidBucketState,
+            ),
+            (StoreError::LockKeepsVersioning, S3Code::InvalidBucketState),
             (
                 StoreError::Unavailable("disks".to_owned()),
                 S3Code::ServiceUnavailable,

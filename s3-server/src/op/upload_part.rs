@@ -4,7 +4,7 @@ use larder_storage::objects::{
     BucketName, ETag, ObjectKey, PartNumber, PutPart, UploadId, UploadInfo,
 };
 
-use super::{Call, call::invalid_argument, checksums, ingest, put_object};
+use super::{Call, call::invalid_argument, checksums, ingest, object_lock, put_object};
 use crate::{
     checksum::Algorithm,
     error::{S3Code, S3Error, S3Result},
@@ -20,6 +20,10 @@ pub(super) async fn run(
     let (upload, number) = named(&call)?;
     let plan = ingest::Plan::of_data(&call)?;
     let info = find(bucket, key, upload, &call).await?;
+    let is_locked = call.store.is_locked_when_new(bucket, &info.lock).await?;
+    if is_locked && !plan.has_integrity() {
+        return Err(object_lock::no_integrity("Put Part"));
+    }
     let chosen = algorithm_of(&info, plan.algorithm())?;
     let plan = plan.computing(chosen.unwrap_or(Algorithm::DEFAULT));
     let writer = call.store.blob_writer(bucket, Some(plan.size)).await?;

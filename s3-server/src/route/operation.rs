@@ -22,6 +22,12 @@ pub enum Operation {
     DeleteBucketTagging,
     GetBucketVersioning,
     PutBucketVersioning,
+    GetObjectLockConfiguration,
+    PutObjectLockConfiguration,
+    GetObjectRetention,
+    PutObjectRetention,
+    GetObjectLegalHold,
+    PutObjectLegalHold,
     /// Reading a configuration that Larder cannot set: answered as AWS does where none is set.
     GetUnset(Configuration),
     ListObjects,
@@ -53,18 +59,15 @@ pub enum Configuration {
     Accelerate,
     Acl,
     Encryption,
-    LegalHold,
     Lifecycle,
     Logging,
     Notification,
-    ObjectLock,
     OwnershipControls,
     Policy,
     PolicyStatus,
     PublicAccessBlock,
     Replication,
     RequestPayment,
-    Retention,
     Website,
 }
 
@@ -76,7 +79,6 @@ const BUCKET_CONFIGURATIONS: &[(&str, Configuration)] = &[
     ("lifecycle", Configuration::Lifecycle),
     ("logging", Configuration::Logging),
     ("notification", Configuration::Notification),
-    ("object-lock", Configuration::ObjectLock),
     ("ownershipControls", Configuration::OwnershipControls),
     ("policy", Configuration::Policy),
     ("policyStatus", Configuration::PolicyStatus),
@@ -87,11 +89,7 @@ const BUCKET_CONFIGURATIONS: &[(&str, Configuration)] = &[
 ];
 
 /// Subresources of an object that can be read though never set.
-const OBJECT_CONFIGURATIONS: &[(&str, Configuration)] = &[
-    ("acl", Configuration::Acl),
-    ("legal-hold", Configuration::LegalHold),
-    ("retention", Configuration::Retention),
-];
+const OBJECT_CONFIGURATIONS: &[(&str, Configuration)] = &[("acl", Configuration::Acl)];
 
 /// Subresources that Larder knows and has not built.
 const NOT_BUILT: &[&str] = &[
@@ -120,7 +118,10 @@ pub(crate) fn subresources() -> impl Iterator<Item = &'static str> {
     let built = [
         "cors",
         "delete",
+        "legal-hold",
         "location",
+        "object-lock",
+        "retention",
         "tagging",
         "uploadId",
         "uploads",
@@ -171,6 +172,9 @@ fn bucket(method: &Method, query: &Query) -> S3Result<Found> {
         _ if has("versioning") => None,
         _ if has("cors") => cors(method),
         _ if has("tagging") => bucket_tagging(method),
+        "GET" if has("object-lock") => Some(Operation::GetObjectLockConfiguration),
+        "PUT" if has("object-lock") => Some(Operation::PutObjectLockConfiguration),
+        _ if has("object-lock") => None,
         "GET" if has("versions") => Some(Operation::ListObjectVersions),
         "GET" if has("uploads") => Some(Operation::ListMultipartUploads),
         "GET" if query.get("list-type") == Some("2") => Some(Operation::ListObjectsV2),
@@ -191,6 +195,16 @@ fn object(method: &Method, query: &Query, copies: bool) -> S3Result<Found> {
     not_built(query)?;
     Ok(match () {
         () if query.has("tagging") => tagging(method),
+        () if query.has("retention") => get_or_put(
+            method,
+            Operation::GetObjectRetention,
+            Operation::PutObjectRetention,
+        ),
+        () if query.has("legal-hold") => get_or_put(
+            method,
+            Operation::GetObjectLegalHold,
+            Operation::PutObjectLegalHold,
+        ),
         () if query.has("attributes") && method == Method::GET => {
             Some(Operation::GetObjectAttributes)
         }
@@ -225,6 +239,14 @@ fn bucket_tagging(method: &Method) -> Found {
         "GET" => Some(Operation::GetBucketTagging),
         "PUT" => Some(Operation::PutBucketTagging),
         "DELETE" => Some(Operation::DeleteBucketTagging),
+        _ => None,
+    }
+}
+
+fn get_or_put(method: &Method, get: Operation, put: Operation) -> Found {
+    match method.as_str() {
+        "GET" => Some(get),
+        "PUT" => Some(put),
         _ => None,
     }
 }
@@ -307,6 +329,12 @@ impl Operation {
             Self::DeleteBucketTagging => "DeleteBucketTagging",
             Self::GetBucketVersioning => "GetBucketVersioning",
             Self::PutBucketVersioning => "PutBucketVersioning",
+            Self::GetObjectLockConfiguration => "GetObjectLockConfiguration",
+            Self::PutObjectLockConfiguration => "PutObjectLockConfiguration",
+            Self::GetObjectRetention => "GetObjectRetention",
+            Self::PutObjectRetention => "PutObjectRetention",
+            Self::GetObjectLegalHold => "GetObjectLegalHold",
+            Self::PutObjectLegalHold => "PutObjectLegalHold",
             Self::GetUnset(_) => "GetConfiguration",
             Self::ListObjects => "ListObjects",
             Self::ListObjectsV2 => "ListObjectsV2",
@@ -371,6 +399,12 @@ mod tests {
             ("GET", "/b?location", O::GetBucketLocation),
             ("GET", "/b?acl", O::GetUnset(Configuration::Acl)),
             ("GET", "/b?versioning=", O::GetBucketVersioning),
+            ("GET", "/b?object-lock", O::GetObjectLockConfiguration),
+            ("PUT", "/b?object-lock", O::PutObjectLockConfiguration),
+            ("GET", "/b/k?retention", O::GetObjectRetention),
+            ("PUT", "/b/k?retention&versionId=x", O::PutObjectRetention),
+            ("GET", "/b/k?legal-hold", O::GetObjectLegalHold),
+            ("PUT", "/b/k?legal-hold", O::PutObjectLegalHold),
             ("GET", "/b", O::ListObjects),
             ("GET", "/b?list-type=2&metadata=true", O::ListObjectsV2),
             ("GET", "/b?versions", O::ListObjectVersions),
@@ -413,7 +447,6 @@ mod tests {
             ("GET", "/b?session"),
             ("POST", "/b"),
             ("PUT", "/b/k?acl"),
-            ("PUT", "/b/k?retention"),
             ("GET", "/b/k?torrent"),
             ("POST", "/b/k?select&select-type=2"),
             ("POST", "/b/k?restore"),

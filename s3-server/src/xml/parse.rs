@@ -5,10 +5,15 @@ mod complete;
 mod cors;
 mod cursor;
 mod delete;
+mod object_lock;
 
 pub use complete::{CompletePart, MAX_COMPLETE_BYTES, complete_multipart_upload};
 pub use cors::cors_configuration;
 pub use delete::{DeleteObject, DeleteRequest, MAX_DELETE_BYTES, MAX_DELETE_KEYS, delete};
+pub use object_lock::{
+    DefaultRetention, LockConfiguration, Retention, legal_hold, object_lock_configuration,
+    retention,
+};
 
 use cursor::Cursor;
 

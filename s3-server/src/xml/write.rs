@@ -7,6 +7,7 @@ mod bucket;
 mod error;
 mod list;
 mod object;
+mod object_lock;
 mod upload;
 mod writer;
 
@@ -21,6 +22,7 @@ pub use object::{
     AttributePart, AttributeParts, CopyResult, DeleteOutcome, DeletedObject, FailedDelete,
     ObjectAttributes, copy_object_result, copy_part_result, delete_result, tagging,
 };
+pub use object_lock::{LockRule, legal_hold, object_lock_configuration, retention};
 pub use upload::{
     CompletedUpload, InitiatedUpload, ListParts, ListUploads, ListedPart, ListedUpload,
 };

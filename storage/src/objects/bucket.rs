@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    AccountId, BucketName, Deleted, DocumentKind, Store, StoreError, VersionId, Versioning,
+    AccountId, BucketLock, BucketName, Deleted, DocumentKind, Store, StoreError, VersionId,
+    Versioning,
     commit::{ATTEMPTS, Draft},
     documents::{Documents, discard_pages},
     keys,
+    lock_clock::draft_time_mark,
     record::{BucketRecord, DocumentPlace, GarbageRecord, RecordError},
 };
 use crate::meta::{Revision, Versioned};
@@ -29,6 +31,8 @@ pub struct Bucket {
     pub versioning: Versioning,
     /// Whose it is.
     pub owner: AccountId,
+    /// Its object lock, if it has that.
+    pub lock: Option<BucketLock>,
 }
 
 impl Bucket {
@@ -39,6 +43,7 @@ impl Bucket {
             region: record.region.clone(),
             versioning: record.versioning,
             owner: record.owner,
+            lock: record.lock,
         }
     }
 }
@@ -52,6 +57,8 @@ pub struct CreateBucket {
     pub region: String,
     /// Whose it is to be.
     pub owner: AccountId,
+    /// Its object lock, if it is to have that: then it keeps versions.
+    pub lock: Option<BucketLock>,
 }
 
 impl CreateBucket {
@@ -61,6 +68,7 @@ impl CreateBucket {
             name,
             region: String::new(),
             owner: AccountId::default(),
+            lock: None,
         }
     }
 }
@@ -99,6 +107,10 @@ impl OpenBucket {
     /// Its identifier, the base of its objects' keys.
     pub(super) fn id(&self) -> u64 {
         self.record.id
+    }
+
+    pub(super) fn lock(&self) -> Option<BucketLock> {
+        self.record.lock
     }
 
     pub(super) fn versioning(&self) -> Versioning {
@@ -143,6 +155,7 @@ impl Store {
             name,
             region,
             owner,
+            lock,
         } = request;
         let key = keys::bucket(&name);
         if self.inner.meta.get(&key).await?.is_some() {
@@ -153,15 +166,27 @@ impl Store {
             created_unix_millis: self.now(),
             region,
             owner,
+            versioning: lock.map_or(Versioning::Off, |_| Versioning::Enabled),
+            lock,
             ..BucketRecord::default()
         };
         let mut draft = Draft::default();
         draft.put(key.clone(), record.encode());
         draft.expect(key, None);
-        match self.try_commit(draft).await? {
-            Some(_) => Ok(Bucket::of(name, &record)),
-            None => Err(StoreError::BucketExists),
+        let mark = match lock {
+            Some(_) => Some(self.lock_time().await?),
+            None => None,
+        };
+        if let Some(mark) = mark {
+            draft_time_mark(&mut draft, mark);
         }
+        if self.try_commit(draft).await?.is_none() {
+            return Err(StoreError::BucketExists);
+        }
+        if let Some(mark) = mark {
+            self.time_is_marked(mark);
+        }
+        Ok(Bucket::of(name, &record))
     }
 
     /// What is known of a bucket.
@@ -177,7 +202,8 @@ impl Store {
     /// kind, and come before it.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchBucket`]; [`StoreError::InvalidVersioning`]: it can't be as if it never had had versions.
+    /// [`StoreError::NoSuchBucket`]; [`StoreError::InvalidVersioning`]: it can't be as if it never had had versions;
+    /// [`StoreError::LockKeepsVersioning`].
     pub async fn set_versioning(
         &self,
         name: &BucketName,
@@ -186,6 +212,7 @@ impl Store {
         self.change_bucket(name, |_, record, _| match versioning {
             versioning if versioning == record.versioning => Ok(false),
             Versioning::Off => Err(StoreError::InvalidVersioning),
+            _ if record.lock.is_some() => Err(StoreError::LockKeepsVersioning),
             versioning => {
                 record.versioning = versioning;
                 Ok(true)

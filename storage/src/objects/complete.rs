@@ -141,9 +141,8 @@ impl Store {
         };
         let found = self.find_parts(&request.upload).await?;
         let parts = choose_parts(&request.parts, &found)?;
-        let record = self.completed_record(&upload.record, request, &parts, combine)?;
-
-        let mut record = record;
+        let mut record = self.completed_record(&upload.record, request, &parts, combine)?;
+        record.lock = self.lock_of_new(bucket, upload.record.lock).await?;
         let head = self.find_head(bucket, &request.key).await?;
         request.conditions.check(head.existing())?;
         let mut draft = Draft::default();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures_util::{FutureExt, StreamExt, stream};
 
 use super::{
-    BucketName, Deleted, ETag, ObjectKey, Store, StoreError, VersionId, Versioning,
+    BucketName, Deleted, ETag, Governance, ObjectKey, Store, StoreError, VersionId, Versioning,
     WriteConditions,
     bucket::OpenBucket,
     commit::{ATTEMPTS, Draft},
@@ -29,11 +29,25 @@ pub struct DeleteItem {
     pub if_match: Option<ETag>,
 }
 
+/// What is to be deleted, and under which conditions.
+#[derive(Debug)]
+struct What<'a> {
+    key: &'a ObjectKey,
+    version: Option<VersionId>,
+    governance: Governance,
+    conditions: WriteConditions,
+}
+
 impl DeleteItem {
-    fn conditions(&self) -> WriteConditions {
-        WriteConditions {
-            if_match: self.if_match.map(Into::into),
-            ..WriteConditions::default()
+    fn what(&self, governance: Governance) -> What<'_> {
+        What {
+            key: &self.key,
+            version: self.version,
+            governance,
+            conditions: WriteConditions {
+                if_match: self.if_match.map(Into::into),
+                ..WriteConditions::default()
+            },
         }
     }
 }
@@ -50,40 +64,43 @@ impl Store {
         key: &ObjectKey,
         conditions: WriteConditions,
     ) -> Result<Deleted, StoreError> {
-        self.delete_version(bucket, key, None, conditions).await
+        let governance = Governance::Heeded;
+        self.delete_version(bucket, key, None, conditions, governance)
+            .await
     }
 
     /// Deletes a version of an object for good; `None`: as [`Self::delete_object`]. The version before it, if there is one, becomes the
     /// latest where it was that. On `Ok` it stays deleted after power loss.
     ///
     /// # Errors
-    /// As [`Self::delete_object`].
+    /// As [`Self::delete_object`], and [`StoreError::Locked`].
     pub async fn delete_version(
         &self,
         bucket: &BucketName,
         key: &ObjectKey,
         version: Option<VersionId>,
         conditions: WriteConditions,
+        governance: Governance,
     ) -> Result<Deleted, StoreError> {
         let bucket = self.open_bucket(bucket).await?;
-        self.delete_from(&bucket, key, version, &conditions).await
+        let what = What {
+            key,
+            version,
+            governance,
+            conditions,
+        };
+        self.delete_from(&bucket, &what).await
     }
 
     async fn delete_from(
         &self,
         bucket: &OpenBucket,
-        key: &ObjectKey,
-        version: Option<VersionId>,
-        conditions: &WriteConditions,
+        what: &What<'_>,
     ) -> Result<Deleted, StoreError> {
         let (mut bucket, mut turn) = (bucket.clone(), None);
         for _ in 0..ATTEMPTS {
             let mut draft = Draft::default();
-            let what = (key, version);
-            let Some(deleted) = self
-                .draft_delete(&mut draft, &bucket, what, conditions)
-                .await?
-            else {
+            let Some(deleted) = self.draft_delete(&mut draft, &bucket, what).await? else {
                 continue;
             };
             if !deleted.changed {
@@ -92,34 +109,40 @@ impl Store {
             if self.try_commit(draft).await?.is_some() {
                 return Ok(deleted);
             }
-            let object_key = keys::object(bucket.id(), key);
+            let object_key = keys::object(bucket.id(), what.key);
             self.inner.turns.take(&object_key, &mut turn).await;
             bucket = self.reopen_bucket(&bucket).await?;
         }
         Err(StoreError::Conflict)
     }
 
-    /// Adds a deletion to a draft; `None` if something had to be committed before.
+    /// Adds a deletion to a draft; `None` if something had to be committed before. Where it fails the draft is as it was.
     async fn draft_delete(
         &self,
         draft: &mut Draft,
         bucket: &OpenBucket,
-        (key, version): (&ObjectKey, Option<VersionId>),
-        conditions: &WriteConditions,
+        what: &What<'_>,
     ) -> Result<Option<Deleted>, StoreError> {
+        let What {
+            key,
+            version,
+            governance,
+            conditions,
+        } = what;
         let head = self.find_head(bucket, key).await?;
         conditions.check(head.existing())?;
-        let id = match (version, bucket.versioning()) {
+        let id = match (*version, bucket.versioning()) {
             (Some(id), _) => id,
             (None, Versioning::Off) => VersionId::Null,
             (None, Versioning::Enabled | Versioning::Suspended) => {
                 return self.draft_delete_marker(draft, bucket, key, head).await;
             }
         };
-        let deleted = self.draft_removal(draft, bucket, key, id, head).await?;
+        let what = (id, *governance);
+        let deleted = self.draft_removal(draft, bucket, key, what, head).await?;
         Ok(Some(deleted.unwrap_or(Deleted {
             changed: false,
-            version: bucket.null_version().and(version),
+            version: bucket.null_version().and(*version),
             is_delete_marker: false,
         })))
     }
@@ -152,11 +175,12 @@ impl Store {
         &self,
         bucket: &BucketName,
         items: Vec<DeleteItem>,
+        governance: Governance,
     ) -> Result<Vec<Result<Deleted, StoreError>>, StoreError> {
         let bucket = &self.open_bucket(bucket).await?;
         let batches: Vec<_> = batches(&items)
             .into_iter()
-            .map(|batch| self.delete_batch(bucket, batch).boxed())
+            .map(|batch| self.delete_batch(bucket, batch, governance).boxed())
             .collect();
         let batches = stream::iter(batches).buffered(BATCHES_AT_ONCE);
         Ok(batches
@@ -171,16 +195,17 @@ impl Store {
         &self,
         bucket: &OpenBucket,
         items: &[DeleteItem],
+        governance: Governance,
     ) -> Vec<Result<Deleted, StoreError>> {
         // Versions take more keys of a commit than one has for all.
         if bucket.versioning() != Versioning::Off {
-            return self.delete_each(bucket, items).await;
+            return self.delete_each(bucket, items, governance).await;
         }
         let mut draft = Draft::default();
         let mut results = Vec::with_capacity(items.len());
         for item in items {
-            let (what, conditions) = ((&item.key, item.version), item.conditions());
-            let deleted = self.draft_delete(&mut draft, bucket, what, &conditions);
+            let what = item.what(governance);
+            let deleted = self.draft_delete(&mut draft, bucket, &what);
             // Only a delete marker needs another commit before.
             results.push(deleted.await.map(Option::unwrap_or_default));
         }
@@ -189,7 +214,7 @@ impl Store {
         }
         match self.try_commit(draft).await {
             Ok(Some(_)) => results,
-            Ok(None) => self.delete_each(bucket, items).await,
+            Ok(None) => self.delete_each(bucket, items, governance).await,
             Err(error) => results
                 .into_iter()
                 .map(|result| match result {
@@ -205,8 +230,9 @@ impl Store {
         &self,
         bucket: &OpenBucket,
         items: &[DeleteItem],
+        governance: Governance,
     ) -> Vec<Result<Deleted, StoreError>> {
-        let delete = |item| self.delete_one_of(bucket, item).boxed();
+        let delete = |item| self.delete_one_of(bucket, item, governance).boxed();
         let deletes: Vec<_> = items.iter().map(delete).collect();
         stream::iter(deletes)
             .buffered(BATCHES_AT_ONCE)
@@ -218,9 +244,9 @@ impl Store {
         &self,
         bucket: &OpenBucket,
         item: &DeleteItem,
+        governance: Governance,
     ) -> Result<Deleted, StoreError> {
-        self.delete_from(bucket, &item.key, item.version, &item.conditions())
-            .await
+        self.delete_from(bucket, &item.what(governance)).await
     }
 }
 

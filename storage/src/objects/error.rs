@@ -43,6 +43,21 @@ pub enum StoreError {
     /// A bucket that has had versions can't be one that never had any.
     #[error("versioning can be suspended, not taken back")]
     InvalidVersioning,
+    /// The version is protected by object lock, or its retention may not become what was asked for.
+    #[error("version is protected by object lock")]
+    Locked,
+    /// The bucket has no object lock.
+    #[error("bucket has no object lock")]
+    NoObjectLock,
+    /// Object lock is only for buckets that keep versions.
+    #[error("object lock needs versioning")]
+    LockWithoutVersioning,
+    /// A bucket that has object lock keeps versions.
+    #[error("versioning can't be suspended in a bucket with object lock")]
+    LockKeepsVersioning,
+    /// A retention that would be over already.
+    #[error("retention ends in the past")]
+    RetentionInPast,
     /// No such upload of this key; completed or aborted, perhaps.
     #[error("no such upload")]
     NoSuchUpload,
@@ -175,10 +190,15 @@ impl StoreError {
             | Self::BucketNotEmpty
             | Self::AccountExists
             | Self::AccountNotEmpty
+            | Self::LockWithoutVersioning
+            | Self::LockKeepsVersioning
             | Self::PreconditionFailed { .. }
             | Self::Replaced
             | Self::Conflict => ErrorKind::Conflict,
             Self::InvalidVersioning
+            | Self::Locked
+            | Self::NoObjectLock
+            | Self::RetentionInPast
             | Self::InvalidPart { .. }
             | Self::InvalidPartOrder
             | Self::NoParts

@@ -1,4 +1,4 @@
-//! S3 semantics: buckets, objects, versions, multipart uploads, listing, conditions, tags. No HTTP in it.
+//! S3 semantics: buckets, objects, versions, multipart uploads, listing, conditions, tags, object lock. No HTTP in it.
 //!
 //! Everything here is written on [`crate::meta::Meta`] and [`crate::stripes`] alone, so it is the same on each metadata engine.
 //! Keys are opaque UTF-8 in one flat space: `a`, `a/`, `a//b` and `a/b` are four objects.
@@ -12,6 +12,7 @@
 //! - A part record lives as long as an upload or an object's manifest names its upload; it is the only place of its data.
 //! - A record names a blob in the log only if the commit of that record carried it.
 //! - No object enters a bucket that is gone: each write has a precondition on the bucket's revision.
+//! - No version that is locked goes: whatever takes one away has a precondition on the record that it found unlocked.
 
 mod accounts;
 pub(crate) mod blobs;
@@ -29,6 +30,8 @@ mod keys;
 mod list_uploads;
 mod list_versions;
 mod listing;
+mod lock;
+mod lock_clock;
 mod names;
 mod object;
 mod orphans;
@@ -59,6 +62,7 @@ pub(crate) use heal::{HealingExtents, any_extents_of, extents_of};
 pub use list_uploads::{ListUploads, ListedUpload, UploadEntry, UploadsPage};
 pub use list_versions::{ListVersions, ListedVersion, VersionEntry, VersionsPage};
 pub use listing::{ListObjects, ListedEntry, ListedObject, Listing};
+pub use lock::Governance;
 pub use names::{
     AccountId, BucketName, ETag, MAX_KEY_BYTES, MAX_PARTS, NameError, ObjectKey, PartNumber,
     UploadId, VersionId,
@@ -68,7 +72,8 @@ pub use read::{ObjectHandle, ObjectInfo, ObjectPart, ObjectReader};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use record::fuzz_records;
 pub use record::{
-    Checksum, ChecksumAlgorithm, ChecksumKind, Headers, RecordError, Tags, Versioning,
+    BucketLock, Checksum, ChecksumAlgorithm, ChecksumKind, DefaultRetention, Headers, ObjectLock,
+    RecordError, Retention, RetentionMode, RetentionPeriod, Tags, Versioning,
 };
 pub use upload::{CreateUpload, ListParts, ListedPart, PartsPage, PutPart, UploadInfo};
 pub use versions::Deleted;
@@ -127,6 +132,7 @@ struct Inner {
     sweep: garbage::SweepState,
     healing: Arc<heal::HealingBlobs>,
     damaged: heal::DamagedObjects,
+    lock_clock: lock_clock::LockClock,
 }
 
 impl Store {
@@ -153,6 +159,7 @@ impl Store {
             sweep: garbage::SweepState::default(),
             healing: Arc::default(),
             damaged: heal::DamagedObjects::default(),
+            lock_clock: lock_clock::LockClock::default(),
         };
         Self {
             inner: Arc::new(inner),

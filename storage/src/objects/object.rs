@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    BucketName, Checksum, ETag, Existing, Headers, ObjectKey, Store, StoreError, Tags, VersionId,
-    WriteConditions,
+    BucketName, Checksum, ETag, Existing, Headers, ObjectKey, ObjectLock, Store, StoreError, Tags,
+    VersionId, WriteConditions,
     commit::{ATTEMPTS, Data, Draft, to_the_end},
     keys,
     record::{Body, ObjectRecord},
@@ -34,6 +34,8 @@ pub struct PutObject {
     pub tags: Tags,
     /// What must hold.
     pub conditions: WriteConditions,
+    /// What is to protect it. See [`Store::check_lock`].
+    pub lock: ObjectLock,
 }
 
 /// What was written.
@@ -91,7 +93,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::PreconditionFailed`], [`StoreError::NoSuchKey`] (`If-Match` without an object),
-    /// [`StoreError::Replaced`], [`StoreError::Full`]; [`StoreError::Unavailable`]: the outcome is unknown, now it is not visible.
+    /// [`StoreError::Replaced`], [`StoreError::NoObjectLock`], [`StoreError::Full`]; [`StoreError::Unavailable`]: the outcome is unknown, now it is not visible.
     ///
     /// # Cancel safety
     /// Dropping the future may leave the object put or not.
@@ -115,6 +117,7 @@ impl Store {
             headers,
             tags,
             conditions,
+            lock,
         } = request;
         let size = blob.size();
         let data = Data::new(blob);
@@ -122,6 +125,7 @@ impl Store {
             checksum,
             headers,
             tags,
+            lock,
             body: data.body(),
             ..ObjectRecord::new(size, 0, etag)
         };
@@ -140,12 +144,16 @@ impl Store {
         inline: Option<InlineBlob>,
         conditions: &WriteConditions,
     ) -> Result<Written, StoreError> {
-        let mut turn = None;
+        let (mut turn, asked) = (None, record.lock);
         for _ in 0..ATTEMPTS {
             let bucket = self.open_bucket(bucket).await?;
             let head = self.find_head(&bucket, key).await?;
             conditions.check(head.existing())?;
             record.modified_unix_millis = self.now();
+            if bucket.lock().is_some() || !asked.is_none() {
+                // On the heap: seldom needed.
+                record.lock = Box::pin(self.lock_of_new(&bucket, asked)).await?;
+            }
             let mut draft = Draft::default();
             let what = (&mut record, inline.clone());
             let drafted = self.draft_latest(&mut draft, &bucket, key, what, head);

@@ -5,7 +5,8 @@ use std::{collections::VecDeque, ops::Range};
 use bytes::Bytes;
 
 use super::{
-    BucketName, Checksum, ETag, Headers, ObjectKey, PartNumber, Store, StoreError, Tags, VersionId,
+    BucketName, Checksum, ETag, Headers, ObjectKey, ObjectLock, PartNumber, Store, StoreError,
+    Tags, VersionId,
     commit::ATTEMPTS,
     keys,
     object::FoundObject,
@@ -40,6 +41,8 @@ pub struct ObjectInfo {
     pub parts: Vec<ObjectPart>,
     /// Its version; `None` in a bucket without versions.
     pub version: Option<VersionId>,
+    /// What protects it.
+    pub lock: ObjectLock,
 }
 
 /// A part of an object.
@@ -124,6 +127,7 @@ impl Store {
             checksum: record.checksum,
             parts,
             version: id,
+            lock: record.lock,
         };
         let body = record.body;
         ObjectHandle {

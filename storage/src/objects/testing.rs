@@ -130,24 +130,47 @@ pub(super) fn meta() -> Arc<dyn Meta> {
 
 /// A clock that is set by hand.
 #[derive(Debug)]
-pub(super) struct ManualClock(AtomicU64);
+pub(super) struct ManualClock {
+    millis: AtomicU64,
+    /// How far the wall clock is behind what it should be.
+    behind: AtomicU64,
+}
 
 impl ManualClock {
+    fn new(millis: u64) -> Self {
+        Self {
+            millis: AtomicU64::new(millis),
+            behind: AtomicU64::new(0),
+        }
+    }
+
     pub(super) fn advance(&self, duration: Duration) {
-        self.0.fetch_add(
+        self.millis.fetch_add(
             u64::try_from(duration.as_millis()).unwrap(),
             Ordering::SeqCst,
         );
+    }
+
+    /// From now on the wall clock is so far behind.
+    pub(super) fn set_behind(&self, duration: Duration) {
+        let behind = u64::try_from(duration.as_millis()).unwrap();
+        self.behind.store(behind, Ordering::SeqCst);
+    }
+
+    /// What the wall clock would say had nobody touched it.
+    pub(super) fn true_millis(&self) -> u64 {
+        self.millis.load(Ordering::SeqCst)
     }
 }
 
 impl Clock for ManualClock {
     fn unix_millis(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+        let behind = self.behind.load(Ordering::SeqCst);
+        self.true_millis().saturating_sub(behind)
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.unix_millis())
+        Duration::from_millis(self.true_millis())
     }
 
     fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -167,6 +190,16 @@ pub(super) fn digest(bytes: &[u8]) -> [u8; 16] {
 /// Small parts, so that tests need little data.
 pub(super) const MIN_PART: u64 = 5;
 
+fn store(meta: &Arc<dyn Meta>, pool: &Arc<Pool>, clock: &Arc<ManualClock>) -> Store {
+    let options = StoreOptions {
+        min_part_bytes: MIN_PART,
+        ..StoreOptions::default()
+    };
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    let rng = Arc::new(SeededRng::new(1));
+    Store::new(Arc::clone(meta), Arc::clone(pool), clock, rng, digest).with_options(options)
+}
+
 /// A store in memory with all that a test wants to look at.
 #[derive(Debug)]
 pub(super) struct Fixture {
@@ -185,15 +218,8 @@ impl Fixture {
     pub(super) fn with_meta(wrap: impl FnOnce(Arc<dyn Meta>) -> Arc<dyn Meta>) -> Self {
         let pool = pool();
         let meta = wrap(meta());
-        let clock = Arc::new(ManualClock(AtomicU64::new(1_000_000)));
-        let rng = Arc::new(SeededRng::new(1));
-        let options = StoreOptions {
-            min_part_bytes: MIN_PART,
-            ..StoreOptions::default()
-        };
-        let dyn_clock = Arc::clone(&clock) as Arc<dyn Clock>;
-        let store = Store::new(Arc::clone(&meta), Arc::clone(&pool), dyn_clock, rng, digest)
-            .with_options(options);
+        let clock = Arc::new(ManualClock::new(1_000_000));
+        let store = store(&meta, &pool, &clock);
         Self {
             store,
             pool,
@@ -202,10 +228,26 @@ impl Fixture {
         }
     }
 
+    /// Forgets what is only in memory.
+    pub(super) fn restart(&mut self) {
+        self.store = store(&self.meta, &self.pool, &self.clock);
+    }
+
     /// With a bucket named `bucket`.
     pub(super) async fn with_bucket() -> Self {
         let fixture = Self::new();
         fixture.create("bucket").await.unwrap();
+        fixture
+    }
+
+    /// With a bucket named `bucket` that has object lock.
+    pub(super) async fn with_locked_bucket() -> Self {
+        let fixture = Self::new();
+        let request = CreateBucket {
+            lock: Some(BucketLock::default()),
+            ..CreateBucket::new(bucket("bucket"))
+        };
+        fixture.store.create_bucket(request).await.unwrap();
         fixture
     }
 
@@ -238,6 +280,7 @@ impl Fixture {
             headers: Headers::default(),
             tags: Tags::default(),
             conditions: WriteConditions::default(),
+            lock: ObjectLock::default(),
         }
     }
 
@@ -282,6 +325,7 @@ impl Fixture {
             headers: Headers::default(),
             tags: Tags::default(),
             checksum: None,
+            lock: ObjectLock::default(),
         };
         self.store.create_upload(request).await.unwrap()
     }

@@ -3,6 +3,8 @@
 mod accounts;
 mod costs;
 mod documents;
+mod lock;
+mod lock_model;
 mod model;
 mod objects;
 mod races;

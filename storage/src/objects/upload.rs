@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    BucketName, Checksum, ChecksumAlgorithm, ChecksumKind, ETag, Headers, ObjectKey, PartNumber,
-    Store, StoreError, Tags, UploadId, Written,
+    BucketName, Checksum, ChecksumAlgorithm, ChecksumKind, ETag, Headers, ObjectKey, ObjectLock,
+    PartNumber, Store, StoreError, Tags, UploadId, Written,
     commit::{ATTEMPTS, Data, Draft, to_the_end},
     keys,
     pages::Pages,
@@ -28,6 +28,8 @@ pub struct CreateUpload {
     pub tags: Tags,
     /// The checksum that the object is to have.
     pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+    /// What is to protect the object.
+    pub lock: ObjectLock,
 }
 
 /// What is known of an upload.
@@ -45,6 +47,8 @@ pub struct UploadInfo {
     pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
     /// When it was started, milliseconds since the Unix epoch.
     pub initiated_unix_millis: u64,
+    /// What is to protect the object.
+    pub lock: ObjectLock,
 }
 
 /// A part to put.
@@ -124,6 +128,7 @@ impl FoundUpload {
             checksum,
             headers,
             tags,
+            lock,
             ..
         } = self.record;
         UploadInfo {
@@ -133,6 +138,7 @@ impl FoundUpload {
             tags,
             checksum,
             initiated_unix_millis,
+            lock,
         }
     }
 }
@@ -141,7 +147,7 @@ impl Store {
     /// Starts an upload. On `Ok` it survives power loss.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchBucket`], [`StoreError::InvalidTags`].
+    /// [`StoreError::NoSuchBucket`], [`StoreError::InvalidTags`], [`StoreError::NoObjectLock`], [`StoreError::RetentionInPast`].
     pub async fn create_upload(&self, request: CreateUpload) -> Result<UploadId, StoreError> {
         let CreateUpload {
             bucket,
@@ -149,8 +155,10 @@ impl Store {
             headers,
             tags,
             checksum,
+            lock,
         } = request;
         tags.check()?;
+        self.check_lock(&bucket, &lock).await?;
         let id = UploadId {
             number: self.new_number(),
             secret: self.inner.rng.next_u64(),
@@ -160,6 +168,7 @@ impl Store {
             checksum,
             headers,
             tags,
+            lock,
             ..UploadRecord::default()
         };
         for _ in 0..ATTEMPTS {

@@ -11,7 +11,7 @@
 use bytes::Bytes;
 
 use super::{
-    ETag, Existing, ObjectKey, Store, StoreError, VersionId, Versioning,
+    ETag, Existing, Governance, ObjectKey, Store, StoreError, VersionId, Versioning,
     bucket::OpenBucket,
     commit::{ATTEMPTS, Draft},
     keys,
@@ -195,6 +195,7 @@ impl Store {
             record.version = None;
             draft_record(draft, &object_key, record, inline);
             if let Head::Plain(old) = head {
+                self.check_removable(&old.record, Governance::Heeded)?;
                 self.discard_object(draft, Some(&old.record));
             }
             return Ok(Drafted::Ready(None));
@@ -276,10 +277,14 @@ impl Store {
             Head::Absent => draft.expect(row, None),
             Head::Plain(old) => {
                 draft.expect(row, None);
+                self.check_removable(&old.record, Governance::Heeded)?;
                 self.discard_object(draft, Some(&old.record));
             }
             Head::Pointer { .. } => {
                 let old = self.find_object(&row).await?;
+                if let Some(old) = &old {
+                    self.check_removable(&old.record, Governance::Heeded)?;
+                }
                 draft.expect(row, old.as_ref().map(|old| old.revision));
                 self.discard_object(draft, old.as_ref().map(|old| &old.record));
             }
@@ -287,18 +292,19 @@ impl Store {
         Ok(())
     }
 
-    /// Adds to a draft that the version `id` of an object goes for good; `None` if there is none.
+    /// Adds to a draft that the version `id` of an object goes for good; `None` if there is none. Where it fails the draft is as it was.
     pub(super) async fn draft_removal(
         &self,
         draft: &mut Draft,
         bucket: &OpenBucket,
         key: &ObjectKey,
-        id: VersionId,
+        (id, governance): (VersionId, Governance),
         head: Head,
     ) -> Result<Option<Deleted>, StoreError> {
         let object_key = keys::object(bucket.id(), key);
         let (latest, pointer) = match head {
             Head::Plain(old) if id == VersionId::Null => {
+                self.check_removable(&old.record, governance)?;
                 draft.expect(object_key.clone(), Some(old.revision));
                 draft.delete(object_key);
                 self.discard_object(draft, Some(&old.record));
@@ -309,14 +315,14 @@ impl Store {
                 revision,
                 record,
                 latest,
-            } => {
-                draft.expect(object_key.clone(), Some(revision));
-                (latest, record)
-            }
+            } => (latest, (revision, record)),
         };
         let Some(FoundVersion { row, found, .. }) = self.find_row(bucket, key, id).await? else {
             return Ok(None);
         };
+        self.check_removable(&found.record, governance)?;
+        let (revision, pointer) = pointer;
+        draft.expect(object_key.clone(), Some(revision));
         draft.expect(row.clone(), Some(found.revision));
         draft.delete(row);
         self.discard_object(draft, Some(&found.record));

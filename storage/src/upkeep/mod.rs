@@ -161,6 +161,7 @@ pub async fn run(
             }
         }
         sweep(&store, &settings).await;
+        mark_time(&store).await;
         reclaim(&engine).await;
         tokio::select! {
             () = clock.sleep(settings.interval) => {}
@@ -172,6 +173,12 @@ pub async fn run(
 async fn sweep(store: &Store, settings: &UpkeepSettings) {
     if let Err(error) = store.sweep_once(settings.sweep_limit).await {
         tracing::warn!(%error, "garbage not swept");
+    }
+}
+
+async fn mark_time(store: &Store) {
+    if let Err(error) = store.mark_time(false).await {
+        tracing::warn!(%error, "time not marked");
     }
 }
 

@@ -19,6 +19,7 @@ STATUS = {
     "InvalidArgument": 400,
     "InvalidBucketName": 400,
     "InvalidBucketOwnerAWSAccountID": 400,
+    "InvalidBucketState": 409,
     "InvalidDigest": 400,
     "InvalidPart": 400,
     "InvalidPartNumber": 416,
@@ -54,8 +55,8 @@ STATUS = {
 
 
 @contextmanager
-def refused(*codes, status=None):
-    """The block must end with an S3 error of one of `codes`, with that code's status. Gives what will hold the error."""
+def refused(*codes, status=None, message=None):
+    """The block must end with an S3 error of one of `codes`, with that code's status, and the message if one is given. Gives what will hold the error."""
     held = {}
     try:
         yield held
@@ -65,6 +66,7 @@ def refused(*codes, status=None):
         got_status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         assert got in codes, f"expected {codes}, got {got}: {error}"
         assert got_status == (status or STATUS.get(got, got_status)), f"{got} with status {got_status}"
+        assert message in (None, error.response["Error"]["Message"]), error
         return
     raise AssertionError(f"expected {codes}, but it succeeded")
 

@@ -10,8 +10,8 @@ use std::{
 use larder_storage::{
     objects::{
         BucketName, CompletePart, CompleteUpload, CreateBucket, CreateUpload, DeleteItem, ETag,
-        Headers, ListObjects, ListedEntry, ObjectHandle, ObjectKey, PartNumber, PutObject, PutPart,
-        Store, StoreError, Tags, UploadId, WriteConditions,
+        Governance, Headers, ListObjects, ListedEntry, ObjectHandle, ObjectKey, ObjectLock,
+        PartNumber, PutObject, PutPart, Store, StoreError, Tags, UploadId, WriteConditions,
     },
     rng::{Rng, SeededRng},
     stripes::FinishedBlob,
@@ -247,6 +247,7 @@ impl Client {
             headers: Headers::default(),
             tags: Tags::default(),
             conditions: conditions(&condition),
+            lock: ObjectLock::default(),
         };
         self.store.put_object(request).await.map(drop)
     }
@@ -311,7 +312,9 @@ impl Client {
                 .iter()
                 .map(item)
                 .collect::<Result<Vec<_>, StoreError>>()?;
-            self.store.delete_objects(&bucket()?, items).await
+            self.store
+                .delete_objects(&bucket()?, items, Governance::Heeded)
+                .await
         };
         match results.await {
             Ok(results) => {
@@ -393,6 +396,7 @@ impl Client {
             headers: Headers::default(),
             tags: Tags::default(),
             checksum: None,
+            lock: ObjectLock::default(),
         };
         self.store.create_upload(request).await
     }

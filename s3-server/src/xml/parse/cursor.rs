@@ -193,6 +193,19 @@ fn known_name(name: &str) -> &'static str {
         "AllowedHeader",
         "ExposeHeader",
         "MaxAgeSeconds",
+        "ObjectLockConfiguration",
+        "ObjectLockEnabled",
+        "Rule",
+        "DefaultRetention",
+        "DefaultEventHold",
+        "Mode",
+        "Days",
+        "Years",
+        "Retention",
+        "RetainUntilDate",
+        "EventHold",
+        "EventHoldDuration",
+        "LegalHold",
     ];
     NAMES
         .iter()

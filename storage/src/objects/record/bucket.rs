@@ -3,6 +3,7 @@
 use super::{
     document::DocumentPlace,
     fields::{Decoder, Encoder, RecordError, Unknown},
+    lock::BucketLock,
 };
 use crate::objects::names::AccountId;
 
@@ -39,6 +40,8 @@ pub(in crate::objects) struct BucketRecord {
     /// One of each kind at most.
     pub(in crate::objects) documents: Vec<DocumentPlace>,
     pub(in crate::objects) owner: AccountId,
+    /// Once there it never goes, and versioning stays enabled.
+    pub(in crate::objects) lock: Option<BucketLock>,
     pub(in crate::objects) unknown: Unknown,
 }
 
@@ -61,6 +64,9 @@ impl BucketRecord {
         }
         if self.owner != AccountId::default() {
             out.number(OWNER, self.owner.number());
+        }
+        if let Some(lock) = self.lock {
+            lock.encode(&mut out);
         }
         out.unknown(&self.unknown);
         out.finish()
@@ -101,7 +107,10 @@ impl BucketRecord {
                     bucket.owner =
                         AccountId::from_number(field.number()?).ok_or_else(|| field.bad())?;
                 }
-                _ => field.keep_unknown(&mut bucket.unknown)?,
+                _ => match BucketLock::take(&field)? {
+                    None => field.keep_unknown(&mut bucket.unknown)?,
+                    lock => bucket.lock = lock,
+                },
             }
         }
         match (has_id, decoder.rest().is_empty()) {

@@ -14,6 +14,7 @@ mod fields;
 mod fuzzing;
 mod garbage;
 mod headers;
+mod lock;
 mod manifest;
 mod object;
 mod part;
@@ -32,6 +33,9 @@ pub use fields::RecordError;
 pub(crate) use fuzzing::records as fuzz_records;
 pub(super) use garbage::GarbageRecord;
 pub use headers::{Headers, Tags};
+pub use lock::{
+    BucketLock, DefaultRetention, ObjectLock, Retention, RetentionMode, RetentionPeriod,
+};
 pub(super) use manifest::Manifest;
 pub(super) use object::{Body, ObjectRecord, ObjectSummary};
 pub(super) use part::PartRecord;

@@ -5,40 +5,20 @@ use super::{
     common::{self, Common, decode_placement},
     fields::{Decoder, Encoder, Field, RecordError, Unknown},
     headers::{self, Headers, Tags},
+    lock::ObjectLock,
     manifest::Manifest,
 };
 use crate::{
     objects::names::{ETag, VersionId},
     stripes::BlobPlacement,
-    varint,
 };
 
 const VERSION_ID: u64 = 17;
 const DELETE_MARKER: u64 = 19;
-const RETENTION: u64 = 21;
-const LEGAL_HOLD: u64 = 23;
 const ENCRYPTION: u64 = 25;
 const PROFILE: u64 = 26;
 const MANIFEST: u64 = 27;
 const POINTER: u64 = 29;
-
-/// How strictly an object is locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::objects) enum RetentionMode {
-    /// Those with the permission may shorten it.
-    Governance,
-    /// Nobody may.
-    Compliance,
-}
-
-/// Until when an object is locked. Room for object lock; nothing sets it yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::objects) struct Retention {
-    /// How strictly.
-    pub(in crate::objects) mode: RetentionMode,
-    /// Milliseconds since the Unix epoch.
-    pub(in crate::objects) until_unix_millis: u64,
-}
 
 /// Where an object's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +45,8 @@ pub(in crate::objects) struct ObjectRecord {
     /// Of a version: its number, by which versions are ordered; a null version has one, too.
     pub(in crate::objects) version: Option<u64>,
     pub(in crate::objects) is_delete_marker: bool,
-    /// Room for object lock.
-    pub(in crate::objects) retention: Option<Retention>,
-    /// Room for object lock.
-    pub(in crate::objects) legal_hold: bool,
+    /// What protects it.
+    pub(in crate::objects) lock: ObjectLock,
     /// Room for encryption: sealed key and parameters, opaque here.
     pub(in crate::objects) encryption: Option<Vec<u8>>,
     /// Room for profiles by name; the placement holds the one that was used.
@@ -99,8 +77,7 @@ impl ObjectRecord {
             tags: Tags::default(),
             version: None,
             is_delete_marker: false,
-            retention: None,
-            legal_hold: false,
+            lock: ObjectLock::default(),
             encryption: None,
             profile: None,
             unknown: Unknown::new(),
@@ -147,15 +124,7 @@ impl ObjectRecord {
         if self.is_delete_marker {
             out.bytes(DELETE_MARKER, &[]);
         }
-        if let Some(retention) = &self.retention {
-            let mode = u8::from(retention.mode == RetentionMode::Compliance);
-            let mut bytes = vec![mode];
-            varint::put(&mut bytes, retention.until_unix_millis);
-            out.bytes(RETENTION, &bytes);
-        }
-        if self.legal_hold {
-            out.bytes(LEGAL_HOLD, &[]);
-        }
+        self.lock.encode(out);
         if let Some(encryption) = &self.encryption {
             out.bytes(ENCRYPTION, encryption);
         }
@@ -209,12 +178,11 @@ impl ObjectRecord {
             headers::TAGS => self.tags = Tags::decode(field)?,
             VERSION_ID => self.version = Some(field.number()?),
             DELETE_MARKER => self.is_delete_marker = true,
-            RETENTION => self.retention = Some(field.whole(take_retention)?),
-            LEGAL_HOLD => self.legal_hold = true,
             ENCRYPTION => self.encryption = Some(field.bytes.to_vec()),
             PROFILE => self.profile = Some(field.text()?.to_owned()),
             MANIFEST => self.body = Body::Parts(field.whole(Manifest::take)?),
             POINTER => self.body = Body::Elsewhere(take_pointer(field)?),
+            _ if self.lock.take(field)? => {}
             _ => field.keep_unknown(&mut self.unknown)?,
         }
         Ok(())
@@ -244,18 +212,6 @@ fn take_pointer(field: &Field<'_>) -> Result<VersionId, RecordError> {
         return Ok(VersionId::Null);
     }
     field.number().map(VersionId::Number)
-}
-
-fn take_retention(input: &mut &[u8]) -> Option<Retention> {
-    let mode = match varint::take_bytes(input, 1)? {
-        [0] => RetentionMode::Governance,
-        [1] => RetentionMode::Compliance,
-        _ => return None,
-    };
-    Some(Retention {
-        mode,
-        until_unix_millis: varint::take(input)?,
-    })
 }
 
 /// What a listing shows of an object; decoded without allocation.

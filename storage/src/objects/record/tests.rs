@@ -1,9 +1,6 @@
 use proptest::{collection::vec, option, prelude::*};
 
-use super::{
-    object::{Retention, RetentionMode},
-    *,
-};
+use super::*;
 use crate::objects::{
     documents::DocumentKind,
     names::{AccountId, ETag, PartNumber, UploadId, VersionId},
@@ -88,25 +85,45 @@ fn body(size: u64) -> (u64, Body) {
     }
 }
 
+fn retention_mode() -> impl Strategy<Value = RetentionMode> {
+    prop_oneof![
+        Just(RetentionMode::Governance),
+        Just(RetentionMode::Compliance)
+    ]
+}
+
+prop_compose! {
+    fn object_lock()(retention in option::of((retention_mode(), any::<u64>())), legal_hold: Option<bool>) -> ObjectLock {
+        let retention = retention.map(|(mode, until_unix_millis)| Retention { mode, until_unix_millis });
+        ObjectLock { retention, legal_hold }
+    }
+}
+
+prop_compose! {
+    fn bucket_lock()(of_bucket in option::of(option::of((retention_mode(), any::<u32>(), any::<bool>())))) -> Option<BucketLock> {
+        let period = |count, is_years| if is_years { RetentionPeriod::Years(count) } else { RetentionPeriod::Days(count) };
+        let default = |(mode, count, is_years)| DefaultRetention { mode, period: period(count, is_years) };
+        of_bucket.map(|of_bucket| BucketLock { default_retention: of_bucket.map(default) })
+    }
+}
+
 prop_compose! {
     fn object()(
         base in (any::<u64>(), any::<u64>(), etag(), option::of(checksum()), headers(), pairs("\\PC{1,9}")),
-        rare in (option::of(any::<u64>()), any::<bool>(), option::of((any::<bool>(), any::<u64>())), any::<bool>(),
+        rare in (option::of(any::<u64>()), any::<bool>(), object_lock(),
             option::of(vec(any::<u8>(), 0..40)), option::of("[a-z0-9+]{0,9}"), unknown()),
     ) -> ObjectRecord {
         let (size, body) = body(base.0);
-        let mode = |strict| if strict { RetentionMode::Compliance } else { RetentionMode::Governance };
         ObjectRecord {
             checksum: base.3,
             headers: base.4,
             tags: Tags(base.5),
             version: rare.0,
             is_delete_marker: rare.1,
-            retention: rare.2.map(|(strict, until_unix_millis)| Retention { mode: mode(strict), until_unix_millis }),
-            legal_hold: rare.3,
-            encryption: rare.4,
-            profile: rare.5,
-            unknown: rare.6,
+            lock: rare.2,
+            encryption: rare.3,
+            profile: rare.4,
+            unknown: rare.5,
             body,
             ..ObjectRecord::new(size, base.1, base.2)
         }
@@ -150,14 +167,14 @@ proptest! {
     }
 
     #[test]
-    fn uploads_survive_the_round_trip(initiated_unix_millis: u64, is_completing: bool, with in option::of(checksum()), headers in headers(), tags in pairs("\\PC{1,9}"), unknown in unknown()) {
+    fn uploads_survive_the_round_trip(initiated_unix_millis: u64, is_completing: bool, with in option::of(checksum()), headers in headers(), tags in pairs("\\PC{1,9}"), lock in object_lock(), unknown in unknown()) {
         let checksum = with.map(|c| (c.algorithm, c.kind));
-        let upload = UploadRecord { initiated_unix_millis, is_completing, checksum, headers, tags: Tags(tags), unknown };
+        let upload = UploadRecord { initiated_unix_millis, is_completing, checksum, headers, tags: Tags(tags), lock, unknown };
         prop_assert_eq!(UploadRecord::decode(&upload.encode()), Ok(upload));
     }
 
     #[test]
-    fn buckets_survive_the_round_trip(id: u64, created_unix_millis: u64, region in "\\PC{0,20}", is_deleting: bool, versioning in 0..3_usize, owner in 0..1_000_000_000_000_u64, kinds in vec((1..=10_u8, any::<u64>(), any::<u16>()), 0..10), unknown in unknown()) {
+    fn buckets_survive_the_round_trip(id: u64, created_unix_millis: u64, region in "\\PC{0,20}", is_deleting: bool, versioning in 0..3_usize, owner in 0..1_000_000_000_000_u64, kinds in vec((1..=10_u8, any::<u64>(), any::<u16>()), 0..10), lock in bucket_lock(), unknown in unknown()) {
         let versioning = [Versioning::Off, Versioning::Enabled, Versioning::Suspended][versioning];
         let mut documents = Vec::<DocumentPlace>::new();
         for (code, number, pages) in kinds {
@@ -167,7 +184,7 @@ proptest! {
             }
         }
         let owner = AccountId::from_number(owner).unwrap();
-        let bucket = BucketRecord { id, created_unix_millis, region, is_deleting, versioning, documents, owner, unknown };
+        let bucket = BucketRecord { id, created_unix_millis, region, is_deleting, versioning, documents, owner, lock, unknown };
         prop_assert_eq!(BucketRecord::decode(&bucket.encode()), Ok(bucket));
     }
 
@@ -286,6 +303,54 @@ fn bytes_of_a_multipart_object_are_frozen() {
     expected.push(0);
     assert_eq!(record.encode(), expected);
     assert_eq!(ObjectRecord::decode(&expected), Ok(record));
+}
+
+#[test]
+fn bytes_of_locks_are_frozen() {
+    let retention = |mode, until_unix_millis| {
+        Some(Retention {
+            mode,
+            until_unix_millis,
+        })
+    };
+    let with = |lock| UploadRecord {
+        lock,
+        ..UploadRecord::default()
+    };
+    let held = ObjectLock {
+        retention: retention(RetentionMode::Compliance, 300),
+        legal_hold: Some(true),
+    };
+    let start = [1, 1, 1, 0];
+    let expected = [&start[..], &[21, 3, 1, 0xac, 2, 23, 0, 0]].concat();
+    assert_eq!(with(held).encode(), expected);
+    let released = ObjectLock {
+        retention: retention(RetentionMode::Governance, 1),
+        legal_hold: Some(false),
+    };
+    let expected = [&start[..], &[21, 2, 0, 1, 23, 1, 0, 0]].concat();
+    assert_eq!(with(released).encode(), expected);
+    let bucket = |lock| BucketRecord {
+        lock,
+        ..BucketRecord::default()
+    };
+    let start = [1, 1, 1, 0, 3, 1, 0, 5, 0];
+    let years = DefaultRetention {
+        mode: RetentionMode::Compliance,
+        period: RetentionPeriod::Years(7),
+    };
+    let days = DefaultRetention {
+        mode: RetentionMode::Governance,
+        period: RetentionPeriod::Days(300),
+    };
+    for (default_retention, bytes) in [
+        (None, &[15, 0, 0][..]),
+        (Some(years), &[15, 3, 1, 1, 7, 0]),
+        (Some(days), &[15, 4, 0, 0, 0xac, 2, 0]),
+    ] {
+        let lock = BucketLock { default_retention };
+        assert_eq!(bucket(Some(lock)).encode(), [&start[..], bytes].concat());
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::{
     checksum::{self, ChecksumAlgorithm, ChecksumKind},
     fields::{Decoder, Encoder, RecordError, Unknown},
     headers::{self, Headers, Tags},
+    lock::ObjectLock,
 };
 
 const INITIATED: u64 = 1;
@@ -19,6 +20,8 @@ pub(in crate::objects) struct UploadRecord {
     pub(in crate::objects) checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
     pub(in crate::objects) headers: Headers,
     pub(in crate::objects) tags: Tags,
+    /// What the object is to be protected by; `None` of it: as the bucket has it by then.
+    pub(in crate::objects) lock: ObjectLock,
     pub(in crate::objects) unknown: Unknown,
 }
 
@@ -34,6 +37,7 @@ impl UploadRecord {
         }
         headers::encode_headers(&self.headers, &mut out);
         headers::encode_tags(&self.tags, &mut out);
+        self.lock.encode(&mut out);
         out.unknown(&self.unknown);
         out.finish()
     }
@@ -50,6 +54,7 @@ impl UploadRecord {
                     upload.headers.decode_field(&field)?;
                 }
                 headers::TAGS => upload.tags = Tags::decode(&field)?,
+                _ if upload.lock.take(&field)? => {}
                 _ => field.keep_unknown(&mut upload.unknown)?,
             }
         }

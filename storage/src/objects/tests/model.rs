@@ -175,7 +175,7 @@ async fn apply(fixture: &Fixture, model: &mut Model, operation: Operation) {
                 .collect();
             let results = fixture
                 .store
-                .delete_objects(&bucket("bucket"), items)
+                .delete_objects(&bucket("bucket"), items, Governance::Heeded)
                 .await
                 .unwrap();
             assert!(results.len() == names.len() && results.iter().all(Result::is_ok));

@@ -271,7 +271,7 @@ async fn many_objects_are_deleted_each_for_itself() {
     });
     let results = fixture
         .store
-        .delete_objects(&bucket("bucket"), items)
+        .delete_objects(&bucket("bucket"), items, Governance::Heeded)
         .await
         .unwrap();
     assert_eq!(results.len(), 103);

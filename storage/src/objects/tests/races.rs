@@ -453,3 +453,107 @@ async fn a_reader_of_a_document_sees_one_that_was_set() {
     };
     tokio::join!(write(), read(), read());
 }
+
+/// A fixture whose bucket has object lock, with a version of `a`.
+async fn lockable() -> (Arc<Fixture>, Arc<Paused>, VersionId) {
+    let (fixture, paused) = paused().await;
+    let bucket = bucket("bucket");
+    let enabled = Versioning::Enabled;
+    fixture
+        .store
+        .set_versioning(&bucket, enabled)
+        .await
+        .unwrap();
+    fixture.set_default(None).await;
+    let id = fixture.put_locked("a", LARGE, ObjectLock::default()).await;
+    let id = id.unwrap();
+    (fixture, paused, id)
+}
+
+async fn retain(fixture: &Fixture, id: VersionId) -> Result<(), StoreError> {
+    let retention = Some(Retention {
+        mode: RetentionMode::Compliance,
+        until_unix_millis: u64::MAX,
+    });
+    let (bucket, key, heed) = (bucket("bucket"), key("a"), Governance::Heeded);
+    let store = &fixture.store;
+    store
+        .set_retention(&bucket, &key, Some(id), retention, heed)
+        .await
+}
+
+#[tokio::test]
+async fn a_version_that_is_locked_before_its_deletion_is_committed_stays() {
+    let (fixture, paused, id) = lockable().await;
+    let deleting = Arc::clone(&fixture);
+    let delete = async move { deleting.remove("a", id, Governance::Bypassed).await };
+    let (deleted, locked) = between(&paused, b'v', delete, retain(&fixture, id)).await;
+    locked.unwrap();
+    assert!(matches!(deleted, Err(StoreError::Locked)), "{deleted:?}");
+    fixture.sweep().await;
+    assert_eq!(fixture.get("a").await.unwrap(), LARGE);
+}
+
+#[tokio::test]
+async fn so_it_does_where_it_is_one_of_many_to_delete() {
+    let (fixture, paused, id) = lockable().await;
+    let deleting = Arc::clone(&fixture);
+    let delete = async move {
+        let item = DeleteItem {
+            key: key("a"),
+            version: Some(id),
+            if_match: None,
+        };
+        let (bucket, heed) = (bucket("bucket"), Governance::Heeded);
+        deleting
+            .store
+            .delete_objects(&bucket, vec![item], heed)
+            .await
+    };
+    let (deleted, locked) = between(&paused, b'v', delete, retain(&fixture, id)).await;
+    locked.unwrap();
+    let deleted = &deleted.unwrap()[0];
+    assert!(matches!(deleted, Err(StoreError::Locked)), "{deleted:?}");
+    assert_eq!(fixture.get("a").await.unwrap(), LARGE);
+}
+
+#[tokio::test]
+async fn a_version_that_is_deleted_before_its_lock_is_committed_is_not_locked() {
+    let (fixture, paused, id) = lockable().await;
+    let locking = Arc::clone(&fixture);
+    let lock = async move { retain(&locking, id).await };
+    let delete = fixture.remove("a", id, Governance::Heeded);
+    let (locked, deleted) = between(&paused, b'v', lock, delete).await;
+    assert!(deleted.unwrap().changed);
+    assert!(matches!(locked, Err(StoreError::NoSuchVersion)));
+    assert_eq!(fixture.count(b'v').await, 0, "it does not come back");
+}
+
+#[tokio::test]
+async fn a_null_version_that_is_locked_is_not_replaced_by_a_write_that_saw_it_unlocked() {
+    let (fixture, paused) = paused().await;
+    let bucket = bucket("bucket");
+    let set = async |versioning| {
+        let set = fixture.store.set_versioning(&bucket, versioning);
+        set.await.unwrap();
+    };
+    set(Versioning::Suspended).await;
+    fixture.put("a", LARGE).await.unwrap();
+    let putting = Arc::clone(&fixture);
+    let put = async move { putting.put("a", &[1; 300]).await };
+    let lock = async {
+        set(Versioning::Enabled).await;
+        fixture.set_default(None).await;
+        retain(&fixture, VersionId::Null).await
+    };
+    // The commit begins with the garbage task for the body that it would replace.
+    let (put, locked) = between(&paused, b'g', put, lock).await;
+    locked.unwrap();
+    assert_ne!(put.unwrap().version, Some(VersionId::Null));
+    let null = fixture
+        .store
+        .object_version(&bucket, &key("a"), Some(VersionId::Null))
+        .await;
+    let null = null.unwrap();
+    assert_eq!(null.info().size, LARGE.len() as u64);
+}

@@ -159,7 +159,9 @@ async fn apply(fixture: &Fixture, model: &mut Model, operation: Operation) {
         Operation::DeleteVersion(name, nth) => {
             let (id, none) = (model.nth(name, nth), WriteConditions::default());
             let key = key(name);
-            let deleted = store.delete_version(&bucket, &key, Some(id), none).await;
+            let deleted = store
+                .delete_version(&bucket, &key, Some(id), none, Governance::Heeded)
+                .await;
             model.delete_version(name, id, deleted.unwrap());
         }
         Operation::DeleteMany(wanted) => delete_many(fixture, model, wanted).await,
@@ -211,7 +213,10 @@ async fn delete_many(fixture: &Fixture, model: &mut Model, wanted: Vec<(Name, Op
         if_match: None,
     };
     let all = items.iter().map(item).collect();
-    let deleted = fixture.store.delete_objects(&bucket("bucket"), all).await;
+    let deleted = fixture
+        .store
+        .delete_objects(&bucket("bucket"), all, Governance::Heeded)
+        .await;
     for ((name, id), deleted) in items.into_iter().zip(deleted.unwrap()) {
         match id {
             Some(id) => model.delete_version(name, id, deleted.unwrap()),

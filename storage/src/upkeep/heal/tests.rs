@@ -27,7 +27,8 @@ use crate::{
         view::{MemoryView, View, ViewError, ViewSource},
     },
     objects::{
-        BucketName, CreateBucket, ETag, Headers, ObjectKey, PutObject, Store, Tags, WriteConditions,
+        BucketName, CreateBucket, ETag, Headers, ObjectKey, ObjectLock, PutObject, Store, Tags,
+        WriteConditions,
     },
     rng::{Rng, SeededRng},
     stripes::{Pool, PoolDisk, PoolOptions, Role},
@@ -211,6 +212,7 @@ impl Running {
             headers: Headers::default(),
             tags: Tags::default(),
             conditions: WriteConditions::default(),
+            lock: ObjectLock::default(),
         };
         self.store.put_object(request).await.unwrap();
     }

@@ -15,7 +15,8 @@ use crate::{
     },
     objects::{
         BucketName, CompletePart, CompleteUpload, CreateBucket, CreateUpload, ETag, Headers,
-        ObjectKey, PartNumber, PutObject, PutPart, StoreOptions, Tags, UploadId, WriteConditions,
+        ObjectKey, ObjectLock, PartNumber, PutObject, PutPart, StoreOptions, Tags, UploadId,
+        WriteConditions,
     },
     rng::SeededRng,
     stripes::{FinishedBlob, PoolDisk, PoolOptions},
@@ -175,6 +176,7 @@ impl Running {
             headers: Headers::default(),
             tags: Tags::default(),
             conditions: WriteConditions::default(),
+            lock: ObjectLock::default(),
         };
         self.store.put_object(request).await.unwrap();
     }
@@ -186,6 +188,7 @@ impl Running {
             checksum: None,
             headers: Headers::default(),
             tags: Tags::default(),
+            lock: ObjectLock::default(),
         };
         let upload = self.store.create_upload(request).await.unwrap();
         for (number, body) in (1..).zip(parts) {

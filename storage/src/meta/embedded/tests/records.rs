@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     clock::SystemClock,
     objects::{
-        BucketName, CreateBucket, ETag, Headers, ObjectKey, PutObject, Store, Tags, UpdateObject,
-        WriteConditions,
+        BucketName, CreateBucket, ETag, Headers, ObjectKey, ObjectLock, PutObject, Store, Tags,
+        UpdateObject, WriteConditions,
     },
 };
 
@@ -48,6 +48,7 @@ async fn put(store: &Store, id: u64, body: Vec<u8>) {
         headers: Headers::default(),
         tags: Tags::default(),
         conditions: WriteConditions::default(),
+        lock: ObjectLock::default(),
     };
     store.put_object(request).await.unwrap();
 }

@@ -1,0 +1,67 @@
+//! `GetObjectLegalHold` and `PutObjectLegalHold`.
+
+use larder_storage::objects::{BucketName, ObjectKey, ObjectLock};
+
+use super::{
+    Call,
+    call::no_object_lock,
+    object_lock::{OFF, ON, hold_name},
+    small_body,
+};
+use crate::{
+    error::{S3Code, S3Error, S3Result},
+    http::Response,
+    reply,
+    xml::{
+        parse::{self, MAX_SMALL_BYTES},
+        write,
+    },
+};
+
+pub(super) async fn get(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    call: Call<'_>,
+) -> S3Result<Response> {
+    let is_held = lock_of(bucket, key, &call).await?.legal_hold;
+    let is_held = is_held.ok_or(S3Error::new(S3Code::NoSuchObjectLockConfiguration))?;
+    Ok(reply::xml(write::legal_hold(hold_name(is_held))))
+}
+
+/// The lock of the version that the request names.
+///
+/// # Errors
+/// [`S3Code::InvalidRequest`] in a bucket without object lock; what is said of a version that is not there.
+pub(super) async fn lock_of(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    call: &Call<'_>,
+) -> S3Result<ObjectLock> {
+    let version = call.version_id()?;
+    let of_bucket = call.store.bucket(bucket).await?.lock;
+    let found = call.store.object_version(bucket, key, version).await;
+    let found = found.map_err(|error| call.missing(error, key))?;
+    of_bucket
+        .map(|_| found.info().lock)
+        .ok_or_else(no_object_lock)
+}
+
+pub(super) async fn put(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    mut call: Call<'_>,
+) -> S3Result<Response> {
+    let version = call.version_id()?;
+    let body = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
+    let is_held = match parse::legal_hold(&body)?.as_str() {
+        ON => true,
+        OFF => false,
+        _ => return Err(S3Error::new(S3Code::MalformedXml)),
+    };
+    let set = call
+        .store
+        .set_legal_hold(bucket, key, version, is_held)
+        .await;
+    set.map_err(|error| call.missing(error, key))?;
+    Ok(reply::empty())
+}
