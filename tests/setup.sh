@@ -108,6 +108,7 @@ stamp="$cache/python-clients/.requirements"
 if ! cmp -s tests/clients/python/requirements.txt "$stamp"; then
     say "Python libraries with S3 clients of their own"
     fresh=$(mktemp -d "$cache/python-clients.XXXXXX")
+    chmod 755 "$fresh"
     "$cache/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "$fresh" -r tests/clients/python/requirements.txt
     cp tests/clients/python/requirements.txt "$fresh/.requirements"
     rm -rf "$cache/python-clients"
@@ -119,6 +120,7 @@ stamp="$cache/databases/.requirements"
 if ! cmp -s tests/clients/databases/requirements.txt "$stamp"; then
     say "databases in a library (fetches 280 MB, keeps 800 MB)"
     fresh=$(mktemp -d "$cache/databases.XXXXXX")
+    chmod 755 "$fresh"
     "$cache/venv/bin/pip" install --quiet --disable-pip-version-check --no-compile --no-deps --target "$fresh" -r tests/clients/databases/requirements.txt
     cp tests/clients/databases/requirements.txt "$fresh/.requirements"
     rm -rf "$cache/databases"
