@@ -49,7 +49,11 @@ DIGEST = "select md5(string_agg(t::text, '|' order by n)) from numbers t; select
 
 @pytest.fixture
 def front(store, tmp_path):
-    boto(store).create_bucket(Bucket=BUCKET)
+    # With object lock: what pgBackRest expires is hidden, and what it writes it must prove.
+    client = boto(store)
+    client.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
+    rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+    client.put_object_lock_configuration(Bucket=BUCKET, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule})
     with TlsFront(store, tmp_path, [DOMAINS[0], f"*.{DOMAINS[0]}"]) as front:
         yield front
 

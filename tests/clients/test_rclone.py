@@ -5,28 +5,17 @@ import subprocess
 import urllib.request
 
 import pytest
-from larderlib.clients import boto, client_environment, random_bytes
+from larderlib.clients import boto, client_environment, random_bytes, rclone_settings
 from larderlib.need import tool
 from larderlib.server import poll
-
-
-def settings(server):
-    return {
-        "RCLONE_CONFIG_LARDER_TYPE": "s3",
-        "RCLONE_CONFIG_LARDER_PROVIDER": "Other",
-        "RCLONE_CONFIG_LARDER_ENDPOINT": server.endpoint,
-        "RCLONE_CONFIG_LARDER_ACCESS_KEY_ID": server.access_key,
-        "RCLONE_CONFIG_LARDER_SECRET_ACCESS_KEY": server.secret_key,
-        "RCLONE_CONFIG_LARDER_REGION": server.region,
-    }
 
 
 @pytest.fixture
 def rclone(run, server):
     """Without retries, so that a test sees the first answer."""
-    defaults = settings(server) | {"RCLONE_RETRIES": "1", "RCLONE_LOW_LEVEL_RETRIES": "1"}
+    defaults = rclone_settings(server) | {"RCLONE_RETRIES": "1", "RCLONE_LOW_LEVEL_RETRIES": "1"}
     return lambda *arguments, environment=None, **options: run(
-        tool("rclone"), "--config", "/dev/null", *arguments, environment=defaults | (environment or {}), **options
+        tool("rclone"), *arguments, environment=defaults | (environment or {}), **options
     )
 
 
@@ -139,8 +128,8 @@ def test_a_tree_goes_up_and_comes_down_while_the_store_dies(store, tree, tmp_pat
         (tree / f"more-{number}").write_bytes(random_bytes(3_000_000, 100 + number))
 
     def begin(source, target):
-        command = [tool("rclone"), "--config", "/dev/null", "copy", "--bwlimit", "20M", str(source), str(target)]
-        environment = client_environment(store, tmp_path) | settings(store)
+        command = [tool("rclone"), "copy", "--bwlimit", "20M", str(source), str(target)]
+        environment = client_environment(store, tmp_path) | rclone_settings(store)
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def crash_amid(process, has_begun, losing):

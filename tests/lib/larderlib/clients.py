@@ -65,6 +65,19 @@ def client_environment(server, home):
     }
 
 
+def rclone_settings(server):
+    """The environment in which rclone knows the server as `larder:`."""
+    return {
+        "RCLONE_CONFIG": "/dev/null",
+        "RCLONE_CONFIG_LARDER_TYPE": "s3",
+        "RCLONE_CONFIG_LARDER_PROVIDER": "Other",
+        "RCLONE_CONFIG_LARDER_ENDPOINT": server.endpoint,
+        "RCLONE_CONFIG_LARDER_ACCESS_KEY_ID": server.access_key,
+        "RCLONE_CONFIG_LARDER_SECRET_ACCESS_KEY": server.secret_key,
+        "RCLONE_CONFIG_LARDER_REGION": server.region,
+    }
+
+
 def unique_bucket(prefix="test"):
     return f"{prefix}-{os.getpid()}-{next(_numbers)}"
 
