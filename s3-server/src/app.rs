@@ -17,7 +17,7 @@ use crate::{
     http::RequestIds,
     metrics::Metrics,
     route, sigv2,
-    sigv4::{Request, Secret, Verified, Verifier},
+    sigv4::{PostSignature, Request, Secret, Verified, Verifier},
 };
 
 /// Administrators and Prometheuses that are served at a time.
@@ -186,6 +186,26 @@ impl App {
             // Nobody has been given temporary credentials, so no token can be right.
             _ => Err(S3Error::new(S3Code::InvalidToken)),
         }
+    }
+
+    /// Who signed the policy document of a form.
+    ///
+    /// # Errors
+    /// As [`App::authenticate`].
+    pub fn authenticate_post(
+        &self,
+        policy: &str,
+        claimed: &PostSignature<'_>,
+    ) -> S3Result<(Caller, String)> {
+        self.opened()?;
+        let mut found = None;
+        let secret_of = |key: &str| {
+            found = self.accounts.of_access_key(key);
+            found.as_ref().map(|account| account.secret.clone())
+        };
+        let access_key = self.verifier.verify_post(policy, claimed, secret_of)?;
+        let account = found.ok_or_else(|| S3Error::new(S3Code::InvalidAccessKeyId))?;
+        Ok((Caller::Account(account), access_key))
     }
 
     fn opened(&self) -> S3Result<&Opened> {

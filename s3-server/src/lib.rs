@@ -19,6 +19,7 @@ pub mod http;
 pub mod http_date;
 pub mod metrics;
 pub mod op;
+pub mod post;
 pub mod reply;
 pub mod route;
 pub mod server;

@@ -39,6 +39,7 @@ mod metadata;
 mod object_legal_hold;
 mod object_lock;
 mod object_retention;
+mod post_object;
 mod put_object;
 mod put_object_tagging;
 mod range;
@@ -51,6 +52,7 @@ use larder_storage::objects::{BucketName, ObjectKey};
 
 pub(crate) use bucket_cors::{expose, is_preflight, preflight};
 pub use call::Call;
+pub(crate) use post_object::{is_form, post_object};
 pub(crate) use small_body::read as read_small_body;
 
 use crate::{

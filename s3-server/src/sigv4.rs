@@ -13,6 +13,7 @@ pub mod chunked;
 mod error;
 mod key;
 mod payload;
+mod post;
 mod timestamp;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub(crate) use authorization::{is_presigned, is_presigned_v2};
 pub use error::{Carrier, Mismatch, SigError};
 pub use key::{Secret, SigningKey};
 pub use payload::Payload;
+pub use post::PostSignature;
 pub use timestamp::Timestamp;
 
 /// How far a client's clock may be off, in seconds.

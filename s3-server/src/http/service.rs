@@ -15,7 +15,7 @@ use crate::{
     metrics::Answer,
     op::{self, Call},
     reply,
-    route::{self, Query, Target, counts_in_version_4},
+    route::{self, Operation, Query, Target, counts_in_version_4},
     sigv2,
     sigv4::Carrier,
 };
@@ -178,13 +178,20 @@ impl Service {
             return op::preflight(app, parts).await;
         }
         let query = Query::parse(parts.uri.query())?;
+        let target = route::target(&parts.uri, &parts.headers, &app.domains);
+        if let Ok(target @ Target::Bucket(bucket)) = &target
+            && op::is_form(parts, target, &query)
+        {
+            *name = Operation::PostObject.name();
+            return Box::pin(op::post_object(app, parts, bucket, query, body)).await;
+        }
         let parts = &*if sigv2::is_presigned(&parts.uri, &parts.headers) {
             route::with_hoisted_headers(parts, &query, sigv2::is_signed)
         } else {
             Cow::Borrowed(parts)
         };
         let (caller, verified) = app.authenticate(parts)?;
-        let target = route::target(&parts.uri, &parts.headers, &app.domains)?;
+        let target = target?;
         let parts = &*match verified.carrier {
             Carrier::Query => route::with_hoisted_headers(parts, &query, counts_in_version_4),
             Carrier::Header => Cow::Borrowed(parts),

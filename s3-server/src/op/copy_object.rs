@@ -28,7 +28,7 @@ pub(super) async fn run(
     check_unbuilt_headers(call.headers())?;
     let conditions = conditions::of_write(call.headers())?;
     let lock = object_lock::from_headers(call.headers())?;
-    object_lock::check_write(&call, bucket, &lock, None).await?;
+    object_lock::check_write(&call, bucket, &lock, true).await?;
     let checked = call.store.check_conditions(bucket, key, &conditions).await;
     checked.map_err(|error| get_object::missing(error, key))?;
     let target = Target {

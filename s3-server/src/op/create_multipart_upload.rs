@@ -15,7 +15,7 @@ pub(super) async fn run(
     check_unbuilt_headers(call.headers())?;
     let checksum = multipart::upload_algorithm(call.headers())?;
     let lock = object_lock::from_headers(call.headers())?;
-    object_lock::check_write(&call, bucket, &lock, None).await?;
+    object_lock::check_write(&call, bucket, &lock, true).await?;
     let create = CreateUpload {
         bucket: bucket.clone(),
         key: key.clone(),

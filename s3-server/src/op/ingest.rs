@@ -302,7 +302,8 @@ fn check_sha256(sha256: Option<(Sha256, [u8; 32])>) -> S3Result<()> {
         .element("S3ComputedContentSHA256", hex::encode(calculated)))
 }
 
-fn cut(error: IncomingError) -> S3Error {
+/// What a body that broke off is to the client.
+pub(super) fn cut(error: IncomingError) -> S3Error {
     let code = match error {
         IncomingError::Stalled => S3Code::RequestTimeout,
         IncomingError::Connection(_) => S3Code::IncompleteBody,

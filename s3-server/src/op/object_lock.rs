@@ -10,7 +10,6 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{
     Call,
     call::{invalid_argument, text},
-    ingest::Plan,
     listing, small_body,
 };
 use crate::{
@@ -133,8 +132,8 @@ fn retention_from_headers(headers: &HeaderMap) -> S3Result<Option<Retention>> {
     }))
 }
 
-/// Whether an object with this lock may be written; looked at before its body is taken. What says whether its bytes arrived whole is
-/// `plan`, where it has bytes.
+/// Whether an object with this lock may be written; looked at before its body is taken. `has_integrity`: the client says what shows
+/// whether its bytes arrived whole, or there are none.
 ///
 /// # Errors
 /// [`S3Code::NoSuchBucket`], [`S3Code::InvalidArgument`], [`S3Code::InvalidRequest`].
@@ -142,11 +141,11 @@ pub(super) async fn check_write(
     call: &Call<'_>,
     bucket: &BucketName,
     lock: &ObjectLock,
-    plan: Option<&Plan>,
+    has_integrity: bool,
 ) -> S3Result<()> {
     let is_locked = call.store.check_lock(bucket, lock).await;
     let is_locked = is_locked.map_err(|error| in_past(error, UNTIL_HEADER, call.headers()))?;
-    if is_locked && plan.is_some_and(|plan| !plan.has_integrity()) {
+    if is_locked && !has_integrity {
         return Err(no_integrity("Put Object"));
     }
     Ok(())

@@ -20,7 +20,7 @@ pub(super) async fn run(
     let tags = metadata::tags_from_request(call.headers())?;
     let lock = object_lock::from_headers(call.headers())?;
     let mut plan = ingest::Plan::of_data(&call)?;
-    object_lock::check_write(&call, bucket, &lock, Some(&plan)).await?;
+    object_lock::check_write(&call, bucket, &lock, plan.has_integrity()).await?;
     if plan.algorithm().is_none() {
         plan = plan.computing(Algorithm::DEFAULT);
     }

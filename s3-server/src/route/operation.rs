@@ -35,6 +35,8 @@ pub enum Operation {
     ListObjectVersions,
     ListMultipartUploads,
     DeleteObjects,
+    /// An upload by form: its key is in its body.
+    PostObject,
     PutObject,
     CopyObject,
     GetObject,
@@ -183,7 +185,7 @@ fn bucket(method: &Method, query: &Query) -> S3Result<Found> {
         "PUT" => Some(Operation::CreateBucket),
         "DELETE" => Some(Operation::DeleteBucket),
         "POST" if has("delete") => Some(Operation::DeleteObjects),
-        "POST" => return Err(not_implemented("POST Object")),
+        "POST" => Some(Operation::PostObject),
         _ => None,
     })
 }
@@ -341,6 +343,7 @@ impl Operation {
             Self::ListObjectVersions => "ListObjectVersions",
             Self::ListMultipartUploads => "ListMultipartUploads",
             Self::DeleteObjects => "DeleteObjects",
+            Self::PostObject => "PostObject",
             Self::PutObject => "PutObject",
             Self::CopyObject => "CopyObject",
             Self::GetObject => "GetObject",

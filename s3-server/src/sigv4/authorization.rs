@@ -79,7 +79,10 @@ fn parse_components(text: &str) -> Result<Claim<'_>, SigError> {
     })
 }
 
-fn parse_scope(text: Cow<'_, str>, carrier: Carrier) -> Result<CredentialScope<'_>, SigError> {
+pub(super) fn parse_scope(
+    text: Cow<'_, str>,
+    carrier: Carrier,
+) -> Result<CredentialScope<'_>, SigError> {
     match text {
         Cow::Borrowed(text) => split_scope(text, carrier),
         Cow::Owned(text) => split_scope(&text, carrier).map(CredentialScope::into_owned),

@@ -20,7 +20,7 @@ pub use list::{
 };
 pub use object::{
     AttributePart, AttributeParts, CopyResult, DeleteOutcome, DeletedObject, FailedDelete,
-    ObjectAttributes, copy_object_result, copy_part_result, delete_result, tagging,
+    ObjectAttributes, PostedObject, copy_object_result, copy_part_result, delete_result, tagging,
 };
 pub use object_lock::{LockRule, legal_hold, object_lock_configuration, retention};
 pub use upload::{

@@ -207,3 +207,28 @@ pub fn tagging(tags: &TagSet) -> String {
     });
     w.finish()
 }
+
+/// `PostResponse`, which an upload by form gets that asks for 201.
+#[derive(Clone, Copy, Debug)]
+pub struct PostedObject<'a> {
+    /// Its address.
+    pub location: &'a str,
+    /// Its bucket.
+    pub bucket: &'a str,
+    /// Its key.
+    pub key: &'a str,
+    /// Its entity tag, without quotes.
+    pub etag: &'a str,
+}
+
+impl PostedObject<'_> {
+    /// The document.
+    pub fn to_xml(&self) -> String {
+        let mut w = Writer::bare("PostResponse");
+        w.text("Location", self.location);
+        w.text("Bucket", self.bucket);
+        w.text("Key", self.key);
+        w.etag(self.etag);
+        w.finish()
+    }
+}
