@@ -14,6 +14,8 @@ pub mod config;
 pub mod cors;
 pub mod credentials;
 pub mod error;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 pub mod hash;
 pub mod http;
 pub mod http_date;

@@ -202,6 +202,22 @@ impl Verifier {
 }
 
 impl ChunkSigner {
+    /// A signer of the day of AWS's examples.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn for_fuzzing(secret: &Secret) -> Self {
+        let scope = Scope {
+            date: "20130524",
+            region: "us-east-1",
+        };
+        let timestamp = Timestamp::parse_iso("20130524T000000Z");
+        Self {
+            key: SigningKey::derive(secret, scope),
+            timestamp: timestamp.unwrap_or_else(|| unreachable!("a date")),
+            scope: scope.text(),
+            seed: [0; 32],
+        }
+    }
+
     fn string_to_sign(&self, canonical_request: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(160);
         for part in [

@@ -426,6 +426,7 @@ mod tests {
             ("POST", "/b/k?uploadId=x", O::CompleteMultipartUpload),
             ("DELETE", "/b/k?uploadId=x", O::AbortMultipartUpload),
             ("GET", "/b/k?uploadId=x", O::ListParts),
+            ("POST", "/b", O::PostObject),
         ];
         for (method, path, expected) in table {
             assert_eq!(
@@ -448,7 +449,6 @@ mod tests {
             ("DELETE", "/b?lifecycle"),
             ("GET", "/b?inventory"),
             ("GET", "/b?session"),
-            ("POST", "/b"),
             ("PUT", "/b/k?acl"),
             ("GET", "/b/k?torrent"),
             ("POST", "/b/k?select&select-type=2"),
