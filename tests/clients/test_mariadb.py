@@ -91,9 +91,11 @@ def test_a_backup_is_streamed_into_the_store_and_back(store, shell, tmp_path):
         expected = one.query(CHECKSUM)
         stream = f"{program} --no-defaults --backup --stream=xbstream --user=root --socket={one.socket} --datadir={one.data} --target-dir={tmp_path / 'work'}"
         upload = f"{stream} | {tool('aws')} s3 cp - {KEY}"
-        backup = shell(upload)
+        # So slow that there is a middle, however busy the machine.
+        (tmp_path / "slow").write_text("[default]\ns3 =\n  max_bandwidth = 20MB/s\n")
+        backup = shell(f"export AWS_CONFIG_FILE=slow; {upload}")
         poll(lambda: uploading(store) or backup.poll() is not None, 60, "the backup's first part")
-        assert backup.poll() is None, end(backup)
+        assert backup.poll() is None, f"it was over before the store could be killed: make it slower: {end(backup)}"
         store.crash()
         # aws-cli sends again what failed; if it gives up, so does an operator once.
         if end(backup)[0] != 0:

@@ -128,7 +128,7 @@ def test_a_tree_goes_up_and_comes_down_while_the_store_dies(store, tree, tmp_pat
         (tree / f"more-{number}").write_bytes(random_bytes(3_000_000, 100 + number))
 
     def begin(source, target):
-        command = [tool("rclone"), "copy", "--bwlimit", "20M", str(source), str(target)]
+        command = [tool("rclone"), "copy", "--bwlimit", "12M", str(source), str(target)]
         environment = client_environment(store, tmp_path) | rclone_settings(store)
         return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
