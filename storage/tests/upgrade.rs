@@ -20,10 +20,14 @@ use std::{
     process::{Command, Stdio},
 };
 
-use fixture::{churn_until_reclaimed, data_dirs, dump, fill, open_store};
+use fixture::{churn_until_reclaimed, data_dirs, dump, fill, open_store, open_store_with};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use larder_erasure::Profile;
 use larder_storage::{
-    disk::identity::{IDENTITY_FORMAT, MOVING_FORMAT},
+    disk::{
+        DiskNo, Role,
+        identity::{IDENTITY_FORMAT, MOVING_FORMAT},
+    },
     objects::{Headers, Tags},
 };
 use serde_json::Value;
@@ -198,6 +202,57 @@ async fn a_later_format_is_refused_without_touching_a_byte() {
             "{place}: changed though refused"
         );
     }
+}
+
+/// Only while a disk is drained, or was put in since the last start, does `disk.json` have format 2.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_drains_does_so_still() {
+    let base = fixtures().join(format!("format-{MOVING_FORMAT}"));
+    let (archive, manifest) = (base.join("draining.tar.gz"), base.join("draining.json"));
+    let expected: Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
+    let dir = unpack(&archive);
+    assert_eq!(format_of(dir.path()), MOVING_FORMAT);
+    let storage = open_store(dir.path()).await.unwrap();
+    let status = storage.status().await.unwrap();
+    let roles: Vec<_> = status.disks.iter().map(|disk| disk.role).collect();
+    let [member, draining] = [Role::Member, Role::Draining];
+    assert_eq!(roles, [member, member, member, draining]);
+    assert_eq!(dump(storage.store()).await, expected);
+    storage.close().await;
+    for missing in 0..4 {
+        let (read, rebuilt) = read_all(&archive, |root| {
+            fs::remove_dir_all(&data_dirs(root)[missing]).unwrap();
+            without_view(root);
+        })
+        .await;
+        assert_eq!(read, expected, "without disk {missing}");
+        assert!(rebuilt);
+    }
+}
+
+fn format_of(root: &Path) -> u64 {
+    let identity = fs::read(root.join("disk0/disk.json")).unwrap();
+    let identity: Value = serde_json::from_slice(&identity).unwrap();
+    identity["format"].as_u64().unwrap()
+}
+
+/// Writes the fixture of format 2: a store of profile 2+1 whose last disk is to leave, and nothing of it has moved yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "writes tests/fixtures: see CONTRIBUTING.md"]
+async fn write_fixture_of_a_draining_disk() {
+    let target = fixtures().join(format!("format-{MOVING_FORMAT}"));
+    fs::create_dir_all(&target).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    make_dirs(dir.path());
+    let profile = Profile::new(2, 1).unwrap();
+    let storage = open_store_with(dir.path(), Some(profile)).await.unwrap();
+    fill(storage.store()).await;
+    storage.disk_set().drain(DiskNo(3)).await.unwrap();
+    let manifest = dump(storage.store()).await;
+    storage.close().await;
+    let text = serde_json::to_string_pretty(&manifest).unwrap() + "\n";
+    fs::write(target.join("draining.json"), text).unwrap();
+    pack(dir.path(), &target.join("draining.tar.gz"));
 }
 
 /// Writes the fixtures of today's format. The store of the second is killed while it runs.
