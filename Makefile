@@ -53,6 +53,7 @@ setup: ## Get what the black-box suites need into .cache/
 bench: build setup ## Measure Larder, beside the floors of this machine (50 GB of disk; tests/bench/upkeep.py --help)
 	.cache/venv/bin/python tests/bench/figures.py $(ARGS)
 	.cache/venv/bin/python tests/bench/upkeep.py
+	.cache/venv/bin/python tests/bench/lifecycle.py
 
 bench-peers: build setup ## The same load on SeaweedFS and Larder in turns, as ratios
 	.cache/venv/bin/python tests/bench/peers.py $(ARGS)

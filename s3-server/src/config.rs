@@ -33,6 +33,8 @@ pub const DEFAULT_MAX_REQUESTS: usize = 256;
 pub const DEFAULT_SEGMENT_MIB: u32 = 64;
 /// Days within which every byte on every disk is read and verified unless set.
 pub const DEFAULT_SCRUB_DAYS: u32 = 14;
+/// See [`Settings::lifecycle_day`].
+pub const DEFAULT_LIFECYCLE_DAY: Span = Span::from_secs(24 * 60 * 60);
 /// How long a disk may take for an operation unless set.
 pub const DEFAULT_DISK_TIMEOUT: Span = Span::from_secs(30);
 
@@ -148,6 +150,8 @@ pub struct Settings {
     pub disk_timeout: Span,
     /// Every byte on every disk is read and verified within so many days; 0: only when somebody says so.
     pub scrub_days: u32,
+    /// How long a day of lifecycle rules is; another than 24 hours is for trying rules out.
+    pub lifecycle_day: Span,
     /// Size at which a segment of a disk's log is sealed, MiB.
     pub segment_mib: u32,
     /// A file of accounts besides the operator's.
@@ -230,6 +234,7 @@ impl Settings {
         at_least("client-timeout", self.client_timeout, MIN_TIMEOUT)?;
         at_least("idle-timeout", self.idle_timeout, MIN_TIMEOUT)?;
         at_least("disk-timeout", self.disk_timeout, MIN_TIMEOUT)?;
+        at_least("lifecycle-day", self.lifecycle_day, MIN_TIMEOUT)?;
         check_segment(self.segment_mib)
     }
 

@@ -6,6 +6,7 @@
 mod abort_multipart_upload;
 mod authorize;
 mod bucket_cors;
+mod bucket_lifecycle;
 mod bucket_tagging;
 mod bucket_versioning;
 mod call;
@@ -93,6 +94,9 @@ async fn on_bucket(
         Operation::DeleteBucketTagging => bucket_tagging::delete(bucket, call).await,
         Operation::GetBucketVersioning => bucket_versioning::get(bucket, call).await,
         Operation::PutBucketVersioning => bucket_versioning::put(bucket, call).await,
+        Operation::GetBucketLifecycleConfiguration => bucket_lifecycle::get(bucket, call).await,
+        Operation::PutBucketLifecycleConfiguration => bucket_lifecycle::put(bucket, call).await,
+        Operation::DeleteBucketLifecycle => bucket_lifecycle::delete(bucket, call).await,
         Operation::GetObjectLockConfiguration => object_lock::get(bucket, call).await,
         Operation::PutObjectLockConfiguration => object_lock::put(bucket, call).await,
         Operation::GetUnset(configuration) => {

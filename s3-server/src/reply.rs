@@ -17,11 +17,13 @@ macro_rules! headers {
 
 headers! {
     X_AMZ_ABORT_DATE = "x-amz-abort-date";
+    X_AMZ_ABORT_RULE_ID = "x-amz-abort-rule-id";
     X_AMZ_BUCKET_REGION = "x-amz-bucket-region";
     X_AMZ_CHECKSUM_TYPE = "x-amz-checksum-type";
     X_AMZ_CHECKSUM_ALGORITHM = "x-amz-checksum-algorithm";
     X_AMZ_DELETE_MARKER = "x-amz-delete-marker";
     X_AMZ_COPY_SOURCE_VERSION_ID = "x-amz-copy-source-version-id";
+    X_AMZ_EXPIRATION = "x-amz-expiration";
     X_AMZ_ID_2 = "x-amz-id-2";
     X_AMZ_MP_PARTS_COUNT = "x-amz-mp-parts-count";
     X_AMZ_OBJECT_LOCK_LEGAL_HOLD = "x-amz-object-lock-legal-hold";
@@ -29,6 +31,7 @@ headers! {
     X_AMZ_OBJECT_LOCK_RETAIN_UNTIL_DATE = "x-amz-object-lock-retain-until-date";
     X_AMZ_REQUEST_ID = "x-amz-request-id";
     X_AMZ_TAGGING_COUNT = "x-amz-tagging-count";
+    X_AMZ_TRANSITION_SIZE = "x-amz-transition-default-minimum-object-size";
     X_AMZ_VERSION_ID = "x-amz-version-id";
 }
 

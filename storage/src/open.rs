@@ -24,7 +24,7 @@ use crate::{
     objects::{Store, pages::Pages},
     rng::Rng,
     stripes::{Pool, PoolDisk, PoolOptions},
-    upkeep::{self, Scrub, ScrubSettings, UpkeepSettings, Watchdog, heal::Healer},
+    upkeep::{self, Lifecycles, Scrub, ScrubSettings, UpkeepSettings, Watchdog, heal::Healer},
 };
 
 /// How long a disk may take for an operation while the store is closed.
@@ -88,6 +88,7 @@ pub struct Storage {
     engine: Arc<Embedded>,
     pool: Arc<Pool>,
     scrub: Arc<Scrub>,
+    lifecycles: Arc<Lifecycles>,
     clock: Arc<dyn Clock>,
     reports: Vec<String>,
     recovery: RecoveryReport,
@@ -197,12 +198,15 @@ pub async fn open(
         Arc::clone(&clock),
         ScrubSettings::default(),
     );
+    let meta: Arc<dyn Meta> = Arc::new(Arc::clone(&engine));
+    let lifecycles = Lifecycles::new(meta, store.clone(), Arc::clone(&clock));
     let (stop, _) = watch::channel(false);
     Ok(Storage {
         store,
         engine,
         pool,
         scrub,
+        lifecycles,
         clock,
         reports,
         recovery,
@@ -368,6 +372,11 @@ impl Storage {
         &self.scrub
     }
 
+    /// What applies the lifecycle rules of buckets, in [`Storage::upkeep`].
+    pub fn lifecycles(&self) -> &Arc<Lifecycles> {
+        &self.lifecycles
+    }
+
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
@@ -447,8 +456,9 @@ impl Storage {
             upkeep::run(engine, store, clock, settings, stop).await;
         };
         let heal = Arc::clone(&self.healer).run(self.stop.subscribe());
+        let lifecycles = Arc::clone(&self.lifecycles).run(self.stop.subscribe());
         let work = async move {
-            tokio::join!(work, heal);
+            tokio::join!(work, heal, lifecycles);
         };
         let keep_view = upkeep::keep_view(
             Arc::clone(&self.engine),

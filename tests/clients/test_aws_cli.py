@@ -172,3 +172,15 @@ def test_object_lock(api, s3, bucket, tree):
         s3.delete_object(Bucket=name, Key="k", VersionId=version)
     api("delete-object", *which, "--bypass-governance-retention")
     api("delete-bucket", "--bucket", name)
+
+
+def test_lifecycle(aws, api, bucket):
+    rules = [
+        {"ID": "logs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 30}},
+        {"ID": "old", "Status": "Enabled", "Filter": {}, "NoncurrentVersionExpiration": {"NoncurrentDays": 7, "NewerNoncurrentVersions": 2}},
+        {"ID": "uploads", "Status": "Disabled", "Filter": {"Prefix": ""}, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3}},
+    ]
+    api("put-bucket-lifecycle-configuration", "--bucket", bucket, "--lifecycle-configuration", json.dumps({"Rules": rules}))
+    assert api("get-bucket-lifecycle-configuration", "--bucket", bucket)["Rules"] == rules
+    api("delete-bucket-lifecycle", "--bucket", bucket)
+    aws("s3api", "get-bucket-lifecycle-configuration", "--bucket", bucket, fails=True)

@@ -283,7 +283,7 @@ BUCKET_SUBRESOURCES = {
     "website": "NoSuchWebsiteConfiguration",
 }
 # What can be set, and is tested elsewhere.
-BUILT = {"cors", "object-lock", "tagging"}
+BUILT = {"cors", "lifecycle", "object-lock", "tagging"}
 OBJECT_SUBRESOURCES = [("PUT", "acl"), ("GET", "torrent"), ("POST", "restore"), ("POST", "select")]
 # AWS says that the bucket has no object lock; that the object has none is for buckets with.
 OBJECT_CONFIGURATIONS = {"acl": "AccessControlPolicy", "retention": "InvalidRequest", "legal-hold": "InvalidRequest"}

@@ -81,6 +81,9 @@ pub(super) struct ServerArgs {
     /// Every byte on every disk is read and verified within so many days, 0 for never [default: 14].
     #[arg(long, env = "LARDER_SCRUB_DAYS", value_name = "DAYS")]
     scrub_days: Option<u32>,
+    /// How long a day of lifecycle rules is, such as 10s: for trying rules out, objects expire accordingly [default: 24h].
+    #[arg(long, env = "LARDER_LIFECYCLE_DAY", value_name = "TIME")]
+    lifecycle_day: Option<Span>,
     /// Size of a segment of a disk's log, MiB, 1 to 1024: space of small objects comes back in such pieces [default: 64].
     #[arg(long, env = "LARDER_SEGMENT_MIB", value_name = "MIB")]
     segment_mib: Option<u32>,
@@ -122,6 +125,7 @@ impl From<ServerArgs> for FileSettings {
             stop_grace: args.stop_grace,
             disk_timeout: args.disk_timeout,
             scrub_days: args.scrub_days,
+            lifecycle_day: args.lifecycle_day,
             segment_mib: args.segment_mib,
             accounts: args.accounts,
         }

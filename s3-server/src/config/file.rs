@@ -6,9 +6,9 @@ use serde::Deserialize;
 
 use super::{
     ConfigError, DEFAULT_CLIENT_TIMEOUT, DEFAULT_DISK_TIMEOUT, DEFAULT_IDLE_TIMEOUT,
-    DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS, DEFAULT_REGION,
-    DEFAULT_SCRUB_DAYS, DEFAULT_SEGMENT_MIB, DEFAULT_STOP_GRACE, LogFormat, MetaEngine,
-    ProfileSetting, Settings, Span, expand,
+    DEFAULT_LIFECYCLE_DAY, DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS,
+    DEFAULT_REGION, DEFAULT_SCRUB_DAYS, DEFAULT_SEGMENT_MIB, DEFAULT_STOP_GRACE, LogFormat,
+    MetaEngine, ProfileSetting, Settings, Span, expand,
 };
 
 /// Settings of one source. Names in TOML are those of the flags, with `_` for `-`.
@@ -49,6 +49,8 @@ pub struct FileSettings {
     pub disk_timeout: Option<Span>,
     /// See [`Settings::scrub_days`].
     pub scrub_days: Option<u32>,
+    /// See [`Settings::lifecycle_day`].
+    pub lifecycle_day: Option<Span>,
     /// See [`Settings::segment_mib`].
     pub segment_mib: Option<u32>,
     /// See [`Settings::accounts`].
@@ -77,6 +79,7 @@ impl FileSettings {
             stop_grace: self.stop_grace.or(under.stop_grace),
             disk_timeout: self.disk_timeout.or(under.disk_timeout),
             scrub_days: self.scrub_days.or(under.scrub_days),
+            lifecycle_day: self.lifecycle_day.or(under.lifecycle_day),
             segment_mib: self.segment_mib.or(under.segment_mib),
             accounts: self.accounts.or(under.accounts),
         }
@@ -107,6 +110,7 @@ impl FileSettings {
             stop_grace: self.stop_grace.unwrap_or(DEFAULT_STOP_GRACE),
             disk_timeout: self.disk_timeout.unwrap_or(DEFAULT_DISK_TIMEOUT),
             scrub_days: self.scrub_days.unwrap_or(DEFAULT_SCRUB_DAYS),
+            lifecycle_day: self.lifecycle_day.unwrap_or(DEFAULT_LIFECYCLE_DAY),
             segment_mib: self.segment_mib.unwrap_or(DEFAULT_SEGMENT_MIB),
             accounts: self.accounts,
         })

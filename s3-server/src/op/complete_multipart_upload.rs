@@ -7,7 +7,7 @@ use larder_storage::objects::{
 };
 
 use super::{
-    Call,
+    Call, bucket_lifecycle,
     call::{invalid_argument, text},
     checksums, conditions, small_body,
     upload_part::gone,
@@ -56,7 +56,12 @@ pub(super) async fn run(
         .complete_upload(complete, &checksums::combine)
         .await;
     let written = written.map_err(|error| gone(error.into(), upload))?;
-    Ok(answer(bucket, key, &call, &written))
+    let mut response = answer(bucket, key, &call, &written);
+    let tags = info.map(|info| info.tags).unwrap_or_default();
+    let what = (written.size, written.modified_unix_millis);
+    let headers = response.headers_mut();
+    bucket_lifecycle::describe(&call, (bucket, key), what, &tags, headers).await;
+    Ok(response)
 }
 
 fn part(part: &parse::CompletePart) -> S3Result<CompletePart> {

@@ -6,7 +6,7 @@ use larder_storage::objects::{
 };
 
 use super::{
-    Call,
+    Call, bucket_lifecycle,
     call::{check_unbuilt_headers, invalid_argument},
     checksums, conditions,
     copy_source::{Copied, Source, check_copy_size, retry, unless_replaced},
@@ -85,7 +85,7 @@ async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Respon
             bucket: target.bucket.clone(),
             key: target.key.clone(),
             headers,
-            tags: Some(tags),
+            tags: Some(tags.clone()),
             conditions: target.conditions(&source),
         };
         call.store.update_headers(update).await
@@ -103,7 +103,7 @@ async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Respon
             },
             checksum: Some(checksums::to_stored(&copied.checksum)),
             headers,
-            tags,
+            tags: tags.clone(),
             conditions: target.conditions(&source),
             lock: target.lock,
         };
@@ -113,7 +113,14 @@ async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Respon
         Ok(written) => written,
         Err(error) => return Err(get_object::missing(error, target.key)),
     };
-    Ok(written.map(|written| answer(&written, &source)))
+    let Some(written) = written else {
+        return Ok(None);
+    };
+    let mut response = answer(&written, &source);
+    let (to, headers) = ((target.bucket, target.key), response.headers_mut());
+    let what = (written.size, written.modified_unix_millis);
+    bucket_lifecycle::describe(call, to, what, &tags, headers).await;
+    Ok(Some(response))
 }
 
 async fn copy_bytes(

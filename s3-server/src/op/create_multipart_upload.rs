@@ -2,7 +2,9 @@
 
 use larder_storage::objects::{BucketName, CreateUpload, ObjectKey};
 
-use super::{Call, call::check_unbuilt_headers, checksums, metadata, object_lock};
+use super::{
+    Call, bucket_lifecycle, call::check_unbuilt_headers, checksums, metadata, object_lock,
+};
 use crate::{
     checksum::multipart, error::S3Result, http::Response, reply, xml::write::InitiatedUpload,
 };
@@ -26,6 +28,7 @@ pub(super) async fn run(
         lock,
     };
     let id = call.store.create_upload(create).await?.to_string();
+    let initiated = call.app.clock.unix_millis();
     let document = InitiatedUpload {
         bucket: bucket.as_str(),
         key: key.as_str(),
@@ -37,5 +40,7 @@ pub(super) async fn run(
         reply::set(headers, reply::X_AMZ_CHECKSUM_ALGORITHM, algorithm.name());
         reply::set(headers, reply::X_AMZ_CHECKSUM_TYPE, kind.as_str());
     }
+    let headers = response.headers_mut();
+    bucket_lifecycle::describe_upload(&call, bucket, key, initiated, headers).await;
     Ok(response)
 }

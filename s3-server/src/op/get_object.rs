@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use larder_storage::objects::{BucketName, ObjectHandle, ObjectInfo, ObjectKey, StoreError};
 
-use super::{Call, checksums, conditions, metadata, range};
+use super::{Call, bucket_lifecycle, checksums, conditions, metadata, range};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http::{Body, Response},
@@ -62,6 +62,7 @@ async fn attempt(
     let (handle, selection) = select(bucket, key, call).await?;
     let mut response = head(call, handle.info(), &selection);
     describe_part(call, &handle, &selection, response.headers_mut()).await?;
+    describe_expiry(bucket, key, call, handle.info(), response.headers_mut()).await;
     match body(&handle, selection.bytes(handle.info().size)).await {
         Ok(body) => *response.body_mut() = body,
         Err(StoreError::Replaced) => return Ok(None),
@@ -169,6 +170,20 @@ pub(super) fn head(call: &Call<'_>, info: &ObjectInfo, selection: &Selection) ->
         }
     }
     response
+}
+
+/// When the object expires; of a version that is asked for by its name AWS says nothing.
+pub(super) async fn describe_expiry(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    call: &Call<'_>,
+    info: &ObjectInfo,
+    headers: &mut HeaderMap,
+) {
+    if call.query.get("versionId").is_none() {
+        let what = (info.size, info.modified_unix_millis);
+        bucket_lifecycle::describe(call, (bucket, key), what, &info.tags, headers).await;
+    }
 }
 
 /// The checksum of a range would be mistaken for that of the object, so it is never sent.

@@ -43,7 +43,6 @@ fn answer(which: Configuration, owner: &Owner) -> S3Result<Response> {
         Configuration::Accelerate => Ok(empty("AccelerateConfiguration")),
         Configuration::Acl => Ok(acl(owner)),
         Configuration::Encryption => missing(S3Code::ServerSideEncryptionConfigurationNotFound),
-        Configuration::Lifecycle => missing(S3Code::NoSuchLifecycleConfiguration),
         Configuration::Logging => Ok(empty("BucketLoggingStatus")),
         Configuration::Notification => Ok(empty("NotificationConfiguration")),
         Configuration::OwnershipControls => missing(S3Code::OwnershipControlsNotFound),

@@ -15,6 +15,7 @@ pub(super) async fn run(
     let mut response = get_object::head(&call, handle.info(), &selection);
     let headers = response.headers_mut();
     get_object::describe_part(&call, &handle, &selection, headers).await?;
+    get_object::describe_expiry(bucket, key, &call, handle.info(), headers).await;
     let range = selection.bytes(handle.info().size);
     reply::set_number(headers, header::CONTENT_LENGTH, range.end - range.start);
     Ok(response)

@@ -3,7 +3,8 @@
 use larder_storage::objects::{BucketName, ListParts, ListedPart, ObjectKey};
 
 use super::{
-    Call, call::invalid_argument, checksums, listing, metadata::STANDARD, upload_part::gone,
+    Call, bucket_lifecycle, call::invalid_argument, checksums, listing, metadata::STANDARD,
+    upload_part::gone,
 };
 use crate::{error::S3Result, http::Response, reply, xml::write};
 
@@ -55,7 +56,10 @@ pub(super) async fn run(
         checksum: checksums::listed(page.upload.checksum),
         parts: &parts,
     };
-    Ok(reply::xml(document.to_xml()))
+    let mut response = reply::xml(document.to_xml());
+    let (initiated, headers) = (page.upload.initiated_unix_millis, response.headers_mut());
+    bucket_lifecycle::describe_upload(&call, bucket, key, initiated, headers).await;
+    Ok(response)
 }
 
 /// A marker of part numbers; one beyond the last part number is as good as the last.

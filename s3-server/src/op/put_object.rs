@@ -4,8 +4,8 @@ use http::header;
 use larder_storage::objects::{BucketName, ETag, ObjectKey, PutObject, Written};
 
 use super::{
-    Call, call::check_unbuilt_headers, checksums, conditions, get_object, ingest, metadata,
-    object_lock,
+    Call, bucket_lifecycle, call::check_unbuilt_headers, checksums, conditions, get_object, ingest,
+    metadata, object_lock,
 };
 use crate::{checksum::Algorithm, error::S3Result, http::Response, reply};
 
@@ -39,7 +39,7 @@ pub(super) async fn run(
         checksum: received.checksum.or(received.computed),
         blob: received.blob,
         headers,
-        tags,
+        tags: tags.clone(),
         conditions,
         lock,
     };
@@ -48,7 +48,11 @@ pub(super) async fn run(
         .put_object(put)
         .await
         .map_err(|e| get_object::missing(e, key))?;
-    Ok(answer(&written))
+    let mut response = answer(&written);
+    let what = (written.size, written.modified_unix_millis);
+    let headers = response.headers_mut();
+    bucket_lifecycle::describe(&call, (bucket, key), what, &tags, headers).await;
+    Ok(response)
 }
 
 /// What every write of a body answers with.

@@ -13,7 +13,7 @@ use larder_storage::{
 
 use super::{ServerError, progress::progress_shown};
 use crate::{
-    config::{MetaEngine, ProfileSetting, Settings},
+    config::{DEFAULT_LIFECYCLE_DAY, MetaEngine, ProfileSetting, Settings},
     hash::Md5,
 };
 
@@ -51,6 +51,11 @@ pub(super) async fn open(
         tracing::warn!("{report}");
     }
     report_recovery(&storage);
+    let day = settings.lifecycle_day;
+    if day != DEFAULT_LIFECYCLE_DAY {
+        tracing::warn!(%day, "a day of lifecycle rules is shorter or longer than a day: objects expire accordingly");
+    }
+    storage.store().set_lifecycle_day(day.duration());
     let upkeep = UpkeepSettings {
         scrub: ScrubSettings {
             every: (settings.scrub_days > 0)

@@ -5,11 +5,16 @@ mod complete;
 mod cors;
 mod cursor;
 mod delete;
+mod lifecycle;
 mod object_lock;
 
 pub use complete::{CompletePart, MAX_COMPLETE_BYTES, complete_multipart_upload};
 pub use cors::cors_configuration;
 pub use delete::{DeleteObject, DeleteRequest, MAX_DELETE_BYTES, MAX_DELETE_KEYS, delete};
+pub use lifecycle::{
+    LifecycleExpiration, LifecycleFilter, LifecycleRule, MAX_LIFECYCLE_BYTES, MAX_LIFECYCLE_RULES,
+    NoncurrentExpiration, lifecycle_configuration,
+};
 pub use object_lock::{
     DefaultRetention, LockConfiguration, Retention, legal_hold, object_lock_configuration,
     retention,

@@ -5,6 +5,7 @@
 
 mod bucket;
 mod error;
+mod lifecycle;
 mod list;
 mod object;
 mod object_lock;
@@ -15,6 +16,7 @@ pub use bucket::{
     Bucket, ListBuckets, cors_configuration, location_constraint, versioning_configuration,
 };
 pub use error::error;
+pub use lifecycle::lifecycle_configuration;
 pub use list::{
     ListObjects, ListObjectsV2, ListVersions, ListedObject, ListedVersion, Listing, VersionBody,
 };

@@ -177,6 +177,21 @@ impl Store {
         .await
     }
 
+    /// The bytes of a document of a bucket as it was read; `None` if it has none of the kind, or has changed since.
+    ///
+    /// # Errors
+    /// Those of the metadata engine.
+    pub(super) async fn document_of(
+        &self,
+        bucket: &OpenBucket,
+        kind: DocumentKind,
+    ) -> Result<Option<Bytes>, StoreError> {
+        match bucket.document_place(kind) {
+            Some(place) => self.read_pages(bucket, place).await,
+            None => Ok(None),
+        }
+    }
+
     /// The bytes of a document; `None` if a page of it is gone.
     async fn read_pages(
         &self,

@@ -27,6 +27,7 @@ mod error;
 mod garbage;
 mod heal;
 mod keys;
+mod lifecycle;
 mod list_uploads;
 mod list_versions;
 mod listing;
@@ -59,6 +60,10 @@ pub use documents::{Document, DocumentKind, MAX_DOCUMENT_BYTES};
 pub use error::{ErrorKind, StoreError};
 pub use garbage::Swept;
 pub(crate) use heal::{HealingExtents, any_extents_of, extents_of};
+pub use lifecycle::{
+    Expiration, Expiry, FilterForm, Lifecycle, LifecycleFilter, LifecycleRule, NoncurrentExpiration,
+};
+pub(crate) use lifecycle::{Expired, Place};
 pub use list_uploads::{ListUploads, ListedUpload, UploadEntry, UploadsPage};
 pub use list_versions::{ListVersions, ListedVersion, VersionEntry, VersionsPage};
 pub use listing::{ListObjects, ListedEntry, ListedObject, Listing};
@@ -133,6 +138,7 @@ struct Inner {
     healing: Arc<heal::HealingBlobs>,
     damaged: heal::DamagedObjects,
     lock_clock: lock_clock::LockClock,
+    lifecycle: lifecycle::LifecycleState,
 }
 
 impl Store {
@@ -160,6 +166,7 @@ impl Store {
             healing: Arc::default(),
             damaged: heal::DamagedObjects::default(),
             lock_clock: lock_clock::LockClock::default(),
+            lifecycle: lifecycle::LifecycleState::default(),
         };
         Self {
             inner: Arc::new(inner),

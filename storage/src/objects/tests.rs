@@ -3,6 +3,8 @@
 mod accounts;
 mod costs;
 mod documents;
+mod lifecycle;
+mod lifecycle_model;
 mod lock;
 mod lock_model;
 mod model;

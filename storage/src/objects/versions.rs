@@ -164,7 +164,7 @@ impl Store {
         Err(StoreError::Conflict)
     }
 
-    async fn find_row(
+    pub(super) async fn find_row(
         &self,
         bucket: &OpenBucket,
         key: &ObjectKey,

@@ -1,6 +1,7 @@
 //! What keeps a store in shape while it serves: checkpoints, reclaim, the garbage of deleted objects and uploads.
 
 pub mod heal;
+pub mod lifecycle;
 mod pace;
 pub mod scrub;
 mod verify;
@@ -18,6 +19,7 @@ use std::{
 
 pub use verify::{Verification, VerifiedObject, VerifyOutcome, VerifyStep};
 
+pub use lifecycle::Lifecycles;
 pub use pace::{ClientLoad, Pace, PaceSettings, Serving};
 pub use scrub::{Scrub, ScrubSettings};
 

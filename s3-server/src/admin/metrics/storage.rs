@@ -25,7 +25,7 @@ pub(super) struct Seen<'a> {
 type Source = fn(&Seen<'_>, &mut Exposition);
 
 /// All sources, in the order of the answer.
-const SOURCES: &[Source] = &[disks, redundancy, healing, levelling, scrub];
+const SOURCES: &[Source] = &[disks, redundancy, healing, levelling, scrub, lifecycles];
 
 pub(super) async fn write(storage: &Storage, out: &mut Exposition) {
     let status = storage.status().await;
@@ -224,4 +224,60 @@ fn scrub(seen: &Seen<'_>, out: &mut Exposition) {
         let ended = disk.last.map_or(0, |last| last.ended_unix_millis / 1000);
         last.sample(&[("disk", &disk.location)], ended);
     }
+}
+
+fn lifecycles(seen: &Seen<'_>, out: &mut Exposition) {
+    let status = seen.storage.lifecycles().status();
+    let totals = status.totals;
+    let mut count = |name: &str, help: &str, value: u64| {
+        out.family(name, Kind::Counter, help).sample(&[], value);
+    };
+    count(
+        "larder_lifecycle_expired_objects_total",
+        "Current versions that lifecycle rules deleted, or hid by a delete marker.",
+        totals.objects,
+    );
+    count(
+        "larder_lifecycle_expired_versions_total",
+        "Noncurrent versions that lifecycle rules deleted.",
+        totals.versions,
+    );
+    count(
+        "larder_lifecycle_expired_delete_markers_total",
+        "Delete markers that hid nothing and that lifecycle rules deleted.",
+        totals.delete_markers,
+    );
+    count(
+        "larder_lifecycle_aborted_uploads_total",
+        "Uploads that lifecycle rules gave up.",
+        totals.uploads,
+    );
+    count(
+        "larder_lifecycle_looked_at_objects_total",
+        "Objects and uploads that lifecycle rules were applied to.",
+        totals.looked_at,
+    );
+    count(
+        "larder_lifecycle_passes_total",
+        "Passes over all buckets with rules that came to their end.",
+        status.passes,
+    );
+    let mut gauge = |name: &str, help: &str, value: u64| {
+        out.family(name, Kind::Gauge, help).sample(&[], value);
+    };
+    gauge(
+        "larder_lifecycle_running",
+        "1 while a pass is under way.",
+        u64::from(status.pass.is_some()),
+    );
+    gauge(
+        "larder_lifecycle_locked_versions",
+        "Versions that were due in the last pass and are locked.",
+        status.last.locked,
+    );
+    gauge(
+        "larder_lifecycle_last_pass_timestamp_seconds",
+        "When the last pass ended; 0 if there was none.",
+        status.ended_unix_millis / 1000,
+    );
 }

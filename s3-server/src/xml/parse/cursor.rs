@@ -206,6 +206,23 @@ fn known_name(name: &str) -> &'static str {
         "EventHold",
         "EventHoldDuration",
         "LegalHold",
+        "LifecycleConfiguration",
+        "ID",
+        "Prefix",
+        "Filter",
+        "And",
+        "ObjectSizeGreaterThan",
+        "ObjectSizeLessThan",
+        "Expiration",
+        "Date",
+        "ExpiredObjectDeleteMarker",
+        "NoncurrentVersionExpiration",
+        "NoncurrentDays",
+        "NewerNoncurrentVersions",
+        "AbortIncompleteMultipartUpload",
+        "DaysAfterInitiation",
+        "Transition",
+        "NoncurrentVersionTransition",
     ];
     NAMES
         .iter()

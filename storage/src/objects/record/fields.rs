@@ -69,24 +69,24 @@ pub(super) type Unknown = Vec<(u64, Vec<u8>)>;
 
 /// Writes the fields of one record.
 #[derive(Debug)]
-pub(super) struct Encoder {
+pub(in crate::objects) struct Encoder {
     out: Vec<u8>,
 }
 
 impl Encoder {
-    pub(super) fn new() -> Self {
+    pub(in crate::objects) fn new() -> Self {
         let mut out = Vec::with_capacity(128);
         out.push(FORMAT_VERSION);
         Self { out }
     }
 
-    pub(super) fn bytes(&mut self, tag: u64, value: &[u8]) {
+    pub(in crate::objects) fn bytes(&mut self, tag: u64, value: &[u8]) {
         varint::put(&mut self.out, tag);
         varint::put(&mut self.out, value.len() as u64);
         self.out.extend_from_slice(value);
     }
 
-    pub(super) fn number(&mut self, tag: u64, value: u64) {
+    pub(in crate::objects) fn number(&mut self, tag: u64, value: u64) {
         let mut bytes = Vec::with_capacity(10);
         varint::put(&mut bytes, value);
         self.bytes(tag, &bytes);
@@ -99,7 +99,7 @@ impl Encoder {
     }
 
     /// Ends the fields; what is appended to the result is the rest.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(in crate::objects) fn finish(mut self) -> Vec<u8> {
         varint::put(&mut self.out, END);
         self.out
     }
@@ -107,12 +107,12 @@ impl Encoder {
 
 /// Reads the fields of one record, front to back.
 #[derive(Debug)]
-pub(super) struct Decoder<'a> {
+pub(in crate::objects) struct Decoder<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Decoder<'a> {
-    pub(super) fn new(record: &'a [u8]) -> Result<Self, RecordError> {
+    pub(in crate::objects) fn new(record: &'a [u8]) -> Result<Self, RecordError> {
         match record.split_first() {
             Some((&FORMAT_VERSION, rest)) => Ok(Self { rest }),
             Some((&found, _)) => Err(RecordError::Version { found }),
@@ -121,7 +121,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// The next field; `None` at the end of the fields.
-    pub(super) fn field(&mut self) -> Result<Option<Field<'a>>, RecordError> {
+    pub(in crate::objects) fn field(&mut self) -> Result<Option<Field<'a>>, RecordError> {
         let tag = varint::take(&mut self.rest).ok_or(RecordError::CutOff)?;
         if tag == END {
             return Ok(None);
@@ -133,35 +133,35 @@ impl<'a> Decoder<'a> {
     }
 
     /// What follows the fields; call it after [`Self::field`] gave `None`.
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(in crate::objects) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 }
 
 /// One field.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Field<'a> {
-    pub(super) tag: u64,
-    pub(super) bytes: &'a [u8],
+pub(in crate::objects) struct Field<'a> {
+    pub(in crate::objects) tag: u64,
+    pub(in crate::objects) bytes: &'a [u8],
 }
 
 impl<'a> Field<'a> {
-    pub(super) fn bad(&self) -> RecordError {
+    pub(in crate::objects) fn bad(&self) -> RecordError {
         RecordError::BadField { tag: self.tag }
     }
 
     /// All of the field as one number.
-    pub(super) fn number(&self) -> Result<u64, RecordError> {
+    pub(in crate::objects) fn number(&self) -> Result<u64, RecordError> {
         self.whole(varint::take)
     }
 
     /// All of the field as text.
-    pub(super) fn text(&self) -> Result<&'a str, RecordError> {
+    pub(in crate::objects) fn text(&self) -> Result<&'a str, RecordError> {
         std::str::from_utf8(self.bytes).map_err(|_| self.bad())
     }
 
     /// What `take` makes of the field, provided that it takes all of it.
-    pub(super) fn whole<T>(
+    pub(in crate::objects) fn whole<T>(
         &self,
         take: impl FnOnce(&mut &'a [u8]) -> Option<T>,
     ) -> Result<T, RecordError> {
@@ -182,7 +182,7 @@ impl<'a> Field<'a> {
     }
 
     /// Refuses a field that must be understood.
-    pub(super) fn check_skippable(&self) -> Result<(), RecordError> {
+    pub(in crate::objects) fn check_skippable(&self) -> Result<(), RecordError> {
         if self.tag % 2 == 1 {
             Err(RecordError::UnknownField { tag: self.tag })
         } else {
@@ -192,13 +192,13 @@ impl<'a> Field<'a> {
 }
 
 /// Appends text with its length before it.
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(in crate::objects) fn put_text(out: &mut Vec<u8>, text: &str) {
     varint::put(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
 }
 
 /// The reverse of [`put_text`].
-pub(super) fn take_text(input: &mut &[u8]) -> Option<String> {
+pub(in crate::objects) fn take_text(input: &mut &[u8]) -> Option<String> {
     let length = usize::try_from(varint::take(input)?).ok()?;
     let bytes = varint::take_bytes(input, length)?;
     Some(std::str::from_utf8(bytes).ok()?.to_owned())

@@ -29,6 +29,7 @@ pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind};
 pub(super) use common::{placement_of, with_placement};
 pub(super) use document::{DocumentPlace, decode_page, encode_page};
 pub use fields::RecordError;
+pub(super) use fields::{Decoder, Encoder, Field, put_text, take_text};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use fuzzing::records as fuzz_records;
 pub(super) use garbage::GarbageRecord;
