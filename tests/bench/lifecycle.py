@@ -39,19 +39,23 @@ def main():
 def run(server, arguments):
     bench(server, "--bucket", BUCKET, "--loads", "put", "--size", "1KiB", "--clients", 16, "--warmup", "0s", "--duration", "3600s", "--ops", arguments.objects, "--keep")
     held = counter(server, "looked_at_objects_total")
-    idle, busy, share = [], [], 0
-    began = None
+    idle, busy = [], []
     for round in range(arguments.rounds):
         set_rules(server, False)
-        idle.append(clients(server, arguments))
+        without = clients(server, arguments)
         set_rules(server, True)
-        began = began or time.monotonic()
         poll(lambda: counter(server, "looked_at_objects_total") > held, 60, "the pass")
         before = counter(server, "expired_objects_total")
-        busy.append(clients(server, arguments))
+        beside = clients(server, arguments)
+        if gauge(server, "larder_lifecycle_running") == 0:
+            print(f"lifecycle round {round}: nothing was left to expire; --objects says how many there are", flush=True)
+            break
+        idle.append(without)
+        busy.append(beside)
         gone = counter(server, "expired_objects_total") - before
-        share += gone
         print(f"lifecycle round {round}: {gone:,.0f} objects expired beside the clients", flush=True)
+    if not idle:
+        sys.exit("no round counts")
     for load in idle[0]:
         was, now = median(idle, load), median(busy, load)
         print(f"lifecycle {load}, 8 clients: p99 {was:.2f} ms without, {now:.2f} ms while objects expire; ratio {now / was:.2f}", flush=True)

@@ -21,6 +21,11 @@ use crate::{
     objects::{Expired, Place, Store, StoreError},
 };
 
+/// Less of the time than other upkeep takes: nobody waits for what expires, and each commit of it shares the disks with clients' writes.
+const PACE: PaceSettings = PaceSettings {
+    share_percent: 10,
+    max_bytes_per_second: None,
+};
 /// How often it looks whether a pass is due.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often a pass remembers where it is.
@@ -104,7 +109,7 @@ impl Lifecycles {
     /// Those of `store`; nothing is done until [`Lifecycles::run`].
     pub fn new(meta: Arc<dyn Meta>, store: Store, clock: Arc<dyn Clock>) -> Arc<Self> {
         let load = Arc::clone(store.load());
-        let pace = Pace::new(Arc::clone(&clock), load, PaceSettings::default());
+        let pace = Pace::new(Arc::clone(&clock), load, PACE);
         Arc::new(Self {
             meta,
             store,
