@@ -1,7 +1,7 @@
 //! Dates of conditions: ISO 8601 as the W3C has it, or seconds since 1970.
 
 /// Milliseconds since 1970 of a date as policies write it.
-pub(crate) fn parse(text: &str) -> Option<i64> {
+pub fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
     seconds(text).or_else(|| iso(text))
 }

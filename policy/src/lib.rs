@@ -34,7 +34,9 @@ pub mod s3;
 
 pub use combine::{Policies, combine};
 pub use context::{Context, Value, Values};
+pub use date::parse as parse_date;
 pub use document::{Effect, Kind, Policy, Version};
 pub use error::PolicyError;
 pub use evaluate::{Decision, Request, StatementRef, Verdict};
+pub use network::Network;
 pub use principal::{Account, NamedPrincipal, Requester, Via};

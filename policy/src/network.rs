@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// A range of addresses: those with the same first bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Network {
+pub struct Network {
     bits: u128,
     /// How many of the first bits count.
     prefix: u8,
@@ -12,8 +12,8 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// `address` or `address/prefix`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    /// Reads `address` or `address/prefix`.
+    pub fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
@@ -38,7 +38,7 @@ impl Network {
     }
 
     /// Whether an address is in it. An IPv4 address within IPv6 is the IPv4 address.
-    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+    pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.is_v4
             && masked(bits(address), self.prefix, self.is_v4) == self.bits

@@ -1,6 +1,6 @@
 //! What is no S3: health checks, metrics, and what the command line asks a running server.
 //!
-//! - `/healthz` and `/readyz` answer requests that are not signed, which S3 never does; a bucket may thus have one of these names.
+//! - `/healthz` and `/readyz` answer requests that are not signed; a bucket of one of these names is listed with a signature only.
 //! - `/_larder/metrics` is for Prometheus.
 //! - `/_larder/v1/…` is the table of `endpoint.rs`: JSON in and out, signed by root, `POST` for whatever changes something. No bucket
 //!   can be called `_larder`.
@@ -23,7 +23,10 @@ pub mod status;
 mod tests;
 pub mod verify;
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
 
 use http::{HeaderValue, header, request::Parts};
 use serde::Serialize;
@@ -85,6 +88,8 @@ pub async fn answer(
         parts,
         query,
         caller,
+        // Administrators are asked for nothing but their signature.
+        peer: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         verified,
         body,
     };

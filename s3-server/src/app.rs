@@ -10,14 +10,15 @@ use larder_storage::{clock::Clock, objects::Store, open::Storage, rng::Rng};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
+    access::Ownership,
     accounts::{Account, Accounts, Caller},
     credentials::{self, Root},
     error::{S3Code, S3Error, S3Result},
     hash::Md5Lanes,
-    http::RequestIds,
+    http::{RequestIds, TrustedProxies},
     metrics::Metrics,
     route, sigv2,
-    sigv4::{PostSignature, Request, Secret, Verified, Verifier},
+    sigv4::{self, PostSignature, Request, Secret, Verified, Verifier},
 };
 
 /// Administrators and Prometheuses that are served at a time.
@@ -44,6 +45,10 @@ pub struct AppParts {
     pub metrics_token: Option<Secret>,
     /// Who may sign besides the operator.
     pub accounts: Arc<Accounts>,
+    /// Proxies that are believed when they say who a client is.
+    pub trusted_proxies: TrustedProxies,
+    /// What holds for buckets without ownership controls.
+    pub default_ownership: Ownership,
 }
 
 /// Shared by all requests. Serves health checks from the start, S3 once [`App::open`] was called.
@@ -62,6 +67,8 @@ pub struct App {
     pub(crate) md5: Md5Lanes,
     /// Who may sign; the operator's account once the store is open.
     pub(crate) accounts: Arc<Accounts>,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) default_ownership: Ownership,
     max_requests: usize,
     started: Duration,
     stop: watch::Sender<bool>,
@@ -89,6 +96,8 @@ impl App {
             stop: watch::Sender::new(false),
             md5: parts.md5,
             accounts: parts.accounts,
+            trusted_proxies: parts.trusted_proxies,
+            default_ownership: parts.default_ownership,
             verifier: Verifier::new(parts.region.clone()),
             region: parts.region,
             domains: parts.domains,
@@ -169,6 +178,9 @@ impl App {
             uri: &parts.uri,
             headers: &parts.headers,
         };
+        if sigv4::is_anonymous(&request) {
+            return Ok((Caller::Anonymous, Verified::anonymous(request.headers)?));
+        }
         let now = i64::try_from(self.clock.unix_millis() / 1000).unwrap_or(i64::MAX);
         let mut found = None;
         let secret_of = |key: &str| {

@@ -17,6 +17,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::{access::Ownership, http::TrustedProxies};
+
 pub use expand::{ExpandError, expand};
 pub use file::FileSettings;
 pub use span::Span;
@@ -156,6 +158,10 @@ pub struct Settings {
     pub segment_mib: u32,
     /// A file of accounts besides the operator's.
     pub accounts: Option<PathBuf>,
+    /// Addresses or ranges of proxies that are believed when they say who a client is.
+    pub trusted_proxies: Vec<String>,
+    /// Who owns the objects of buckets without ownership controls, and whether their access control lists count.
+    pub object_ownership: Ownership,
 }
 
 /// Why settings cannot be used.
@@ -235,7 +241,19 @@ impl Settings {
         at_least("idle-timeout", self.idle_timeout, MIN_TIMEOUT)?;
         at_least("disk-timeout", self.disk_timeout, MIN_TIMEOUT)?;
         at_least("lifecycle-day", self.lifecycle_day, MIN_TIMEOUT)?;
-        check_segment(self.segment_mib)
+        check_segment(self.segment_mib)?;
+        self.proxies().map(drop)
+    }
+
+    /// The proxies that are believed.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`].
+    pub fn proxies(&self) -> Result<TrustedProxies, ConfigError> {
+        TrustedProxies::parse(&self.trusted_proxies).map_err(|text| ConfigError::Invalid {
+            setting: "trusted-proxy",
+            reason: format!("`{text}` is no address and no range such as 10.0.0.0/8"),
+        })
     }
 
     fn check_data(&self) -> Result<(), ConfigError> {

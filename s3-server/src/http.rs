@@ -4,6 +4,7 @@
 //! sends nor reads is cut off after [`Deadlines::stall`]; no storage logic lives here.
 
 mod body;
+mod client_address;
 mod connection;
 mod incoming;
 mod listener;
@@ -17,6 +18,7 @@ mod watched;
 use std::time::Duration;
 
 pub use body::{Body, BodyError, Passage};
+pub use client_address::{Client, TrustedProxies};
 pub use incoming::{Incoming, IncomingError};
 pub use listener::{Limits, Listener, Stopper, stopper};
 pub use request_id::{RequestId, RequestIds};

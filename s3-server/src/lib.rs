@@ -3,6 +3,7 @@
 //! The protocol modules (errors, signatures, checksums, XML, hashes) are pure: they know
 //! no HTTP framework, no clock and no storage.
 
+pub mod access;
 pub mod accounts;
 pub mod admin;
 pub mod app;

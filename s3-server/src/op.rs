@@ -4,9 +4,11 @@
 //! been checked, so that `Expect: 100-continue` saves the transfer.
 
 mod abort_multipart_upload;
+mod acl;
 mod authorize;
 mod bucket_cors;
 mod bucket_lifecycle;
+mod bucket_policy;
 mod bucket_tagging;
 mod bucket_versioning;
 mod call;
@@ -40,7 +42,9 @@ mod metadata;
 mod object_legal_hold;
 mod object_lock;
 mod object_retention;
+mod ownership_controls;
 mod post_object;
+mod public_access_block;
 mod put_object;
 mod put_object_tagging;
 mod range;
@@ -68,12 +72,13 @@ use crate::{
 /// Those of the operation.
 pub async fn run(operation: Operation, target: &Target, call: Call<'_>) -> S3Result<Response> {
     call::check_readable(call.headers())?;
-    authorize::check(operation, target, &call).await?;
-    match target {
+    let missing = authorize::check(operation, target, &call).await?;
+    let answer = match target {
         Target::Service => list_buckets::run(call).await,
         Target::Bucket(bucket) => Box::pin(on_bucket(operation, bucket, call)).await,
         Target::Object(bucket, key) => on_object(operation, bucket, key, call).await,
-    }
+    };
+    answer.map_err(|error| missing.hide(error))
 }
 
 async fn on_bucket(
@@ -99,6 +104,18 @@ async fn on_bucket(
         Operation::DeleteBucketLifecycle => bucket_lifecycle::delete(bucket, call).await,
         Operation::GetObjectLockConfiguration => object_lock::get(bucket, call).await,
         Operation::PutObjectLockConfiguration => object_lock::put(bucket, call).await,
+        Operation::GetBucketPolicy => bucket_policy::get(bucket, call).await,
+        Operation::PutBucketPolicy => bucket_policy::put(bucket, call).await,
+        Operation::DeleteBucketPolicy => bucket_policy::delete(bucket, call).await,
+        Operation::GetBucketPolicyStatus => bucket_policy::status(bucket, call).await,
+        Operation::GetPublicAccessBlock => public_access_block::get(bucket, call).await,
+        Operation::PutPublicAccessBlock => public_access_block::put(bucket, call).await,
+        Operation::DeletePublicAccessBlock => public_access_block::delete(bucket, call).await,
+        Operation::GetBucketOwnershipControls => ownership_controls::get(bucket, call).await,
+        Operation::PutBucketOwnershipControls => ownership_controls::put(bucket, call).await,
+        Operation::DeleteBucketOwnershipControls => ownership_controls::delete(bucket, call).await,
+        Operation::GetBucketAcl => acl::get_bucket(bucket, call).await,
+        Operation::PutBucketAcl => acl::put_bucket(bucket, call).await,
         Operation::GetUnset(configuration) => {
             get_unset::of_bucket(configuration, bucket, call).await
         }
@@ -137,6 +154,8 @@ async fn on_object_rarely(
         Operation::DeleteObject => delete_object::run(bucket, key, call).await,
         Operation::GetUnset(which) => get_unset::of_object(which, bucket, key, call).await,
         Operation::GetObjectAttributes => get_object_attributes::run(bucket, key, call).await,
+        Operation::GetObjectAcl => acl::get_object(bucket, key, call).await,
+        Operation::PutObjectAcl => acl::put_object(bucket, key, call).await,
         Operation::GetObjectTagging => get_object_tagging::run(bucket, key, call).await,
         Operation::GetObjectRetention => object_retention::get(bucket, key, call).await,
         Operation::PutObjectRetention => object_retention::put(bucket, key, call).await,

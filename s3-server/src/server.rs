@@ -28,7 +28,7 @@ use crate::{
     accounts::{Accounts, AccountsError, AccountsFile},
     app::{App, AppParts},
     banner::Banner,
-    config::Settings,
+    config::{ConfigError, Settings},
     credentials::{self, CredentialsError, FILE_NAME, Origin, Root},
     hash::Md5Lanes,
     http::{Deadlines, Limits, Listener, Service, stopper},
@@ -58,6 +58,9 @@ pub enum ServerError {
     /// There are no root credentials.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The file of accounts is wrong.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
@@ -128,6 +131,8 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
         max_requests: settings.max_requests,
         metrics_token,
         accounts: Arc::clone(&accounts),
+        trusted_proxies: settings.proxies()?,
+        default_ownership: settings.object_ownership,
     }));
     let listener = bind(&settings, &app).await?;
     let address = listener.address()?;

@@ -79,6 +79,43 @@ pub struct ChunkSigner {
     seed: [u8; 32],
 }
 
+impl Verified {
+    /// A request that nobody signed, whose body may be protected all the same.
+    ///
+    /// # Errors
+    /// [`SigError::Anonymous`] for chunks that are said to be signed, [`SigError::InvalidContentSha256`].
+    pub fn anonymous(headers: &HeaderMap) -> Result<Self, SigError> {
+        let payload = Payload::parse(text(headers, CONTENT_SHA256).unwrap_or(UNSIGNED_PAYLOAD))?;
+        if let Payload::SignedChunks | Payload::SignedChunksTrailer = payload {
+            return Err(SigError::Anonymous);
+        }
+        Ok(Self {
+            access_key: String::new(),
+            carrier: Carrier::Header,
+            payload,
+            session_token: None,
+            chunks: None,
+        })
+    }
+}
+
+/// Whether nobody even claims to have signed a request.
+pub fn is_anonymous(request: &Request<'_>) -> bool {
+    let query = request.uri.query().unwrap_or_default();
+    !request.headers.contains_key(AUTHORIZATION) && !is_presigned(query) && !is_presigned_v2(query)
+}
+
+/// When a request was signed, in seconds since 1970, as it says itself: nobody has checked it here.
+pub(crate) fn signed_at(request: &Request<'_>) -> Option<i64> {
+    let query = request.uri.query().unwrap_or_default();
+    let timestamp = if is_presigned(query) {
+        Timestamp::parse_iso(&authorization::parse_query(query).ok()?.date)
+    } else {
+        header_time(request.headers)
+    };
+    timestamp.map(|timestamp| timestamp.unix_seconds())
+}
+
 /// Verifies requests for one region. Cheap to share; holds the cache of signing keys.
 #[derive(Debug)]
 pub struct Verifier {

@@ -4,9 +4,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use larder_server::{
+    access::Ownership,
     app::{App, AppParts},
     hash::Md5Lanes,
-    http::{Deadlines, Limits, Listener, Service, Stopper, stopper},
+    http::{Deadlines, Limits, Listener, Service, Stopper, TrustedProxies, stopper},
 };
 use larder_storage::{clock::SystemClock, rng::SeededRng};
 use tokio::{
@@ -39,6 +40,8 @@ async fn start_with(max_requests: usize, connections: usize, deadlines: Deadline
         max_requests,
         metrics_token: None,
         accounts: Arc::default(),
+        trusted_proxies: TrustedProxies::default(),
+        default_ownership: Ownership::default(),
     });
     let limits = Limits {
         connections,

@@ -57,7 +57,7 @@ def test_metrics_count_what_is_served(watched):
     grown = {name: value - before.get(name, 0) for name, value in after.items()}
     for operation, code in [("CreateBucket", "OK"), ("PutObject", "OK"), ("GetObject", "OK"), ("GetObject", "NoSuchKey")]:
         assert grown[f'larder_requests_total{{operation="{operation}",code="{code}"}}'] == 1
-    assert grown['larder_requests_total{operation="unknown",code="AccessDenied"}'] == 1
+    assert grown['larder_requests_total{operation="GetObject",code="AccessDenied"}'] == 1
     assert grown["larder_received_bytes_total"] == len(data)
     assert len(data) <= grown["larder_sent_bytes_total"] <= len(data) + 2000
     assert after["larder_requests_in_progress"] == 0

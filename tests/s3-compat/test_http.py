@@ -49,9 +49,9 @@ def test_expect_100_continue(raw, bucket, connection):
     assert raw.request("GET", f"/{bucket}/k").body == b"body"
 
 
-def test_expect_100_continue_is_not_sent_for_what_is_refused(raw, connection):
+def test_expect_100_continue_is_not_sent_for_what_is_refused(raw, bucket, connection):
     sock, stream = connection
-    sock.sendall(f"PUT /b/k HTTP/1.1\r\nHost: {raw.host_header}\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n".encode())
+    sock.sendall(f"PUT /{bucket}/k HTTP/1.1\r\nHost: {raw.host_header}\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n".encode())
     assert read_answer(stream)[0] == 403
 
 
@@ -283,8 +283,8 @@ BUCKET_SUBRESOURCES = {
     "website": "NoSuchWebsiteConfiguration",
 }
 # What can be set, and is tested elsewhere.
-BUILT = {"cors", "lifecycle", "object-lock", "tagging"}
-OBJECT_SUBRESOURCES = [("PUT", "acl"), ("GET", "torrent"), ("POST", "restore"), ("POST", "select")]
+BUILT = {"acl", "cors", "lifecycle", "object-lock", "ownershipControls", "policy", "policyStatus", "publicAccessBlock", "tagging"}
+OBJECT_SUBRESOURCES = [("GET", "torrent"), ("POST", "restore"), ("POST", "select")]
 # AWS says that the bucket has no object lock; that the object has none is for buckets with.
 OBJECT_CONFIGURATIONS = {"acl": "AccessControlPolicy", "retention": "InvalidRequest", "legal-hold": "InvalidRequest"}
 

@@ -15,6 +15,8 @@ DOCUMENTS = {
     "bucket tags": ("PUT", "", [("tagging", "")], TAGGING),
     "versioning": ("PUT", "", [("versioning", "")], "<VersioningConfiguration><Status>{}</Status></VersioningConfiguration>"),
     "cors": ("PUT", "", [("cors", "")], "<CORSConfiguration><CORSRule><AllowedOrigin>{}</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule></CORSConfiguration>"),
+    "public access block": ("PUT", "", [("publicAccessBlock", "")], "<PublicAccessBlockConfiguration><BlockPublicAcls>{}</BlockPublicAcls></PublicAccessBlockConfiguration>"),
+    "ownership controls": ("PUT", "", [("ownershipControls", "")], "<OwnershipControls><Rule><ObjectOwnership>{}</ObjectOwnership></Rule></OwnershipControls>"),
     "deletion": ("POST", "", [("delete", "")], "<Delete><Object><Key>{}</Key></Object></Delete>"),
     "object lock": ("PUT", "", [("object-lock", "")], "<ObjectLockConfiguration><ObjectLockEnabled>{}</ObjectLockEnabled></ObjectLockConfiguration>"),
     "retention": ("PUT", "/k", [("retention", "")], "<Retention><Mode>{}</Mode></Retention>"),

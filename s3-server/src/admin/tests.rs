@@ -123,6 +123,8 @@ async fn serve(dirs: &[TempDir]) -> (Arc<App>, SocketAddr) {
         max_requests: 0,
         metrics_token: Some(Secret::new("t0ken-of-prometheus")),
         accounts: Arc::default(),
+        trusted_proxies: crate::http::TrustedProxies::default(),
+        default_ownership: crate::access::Ownership::default(),
     }));
     app.open(Arc::new(storage(dirs).await), &root());
     let limit = Duration::from_secs(30);

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{Outcome, print};
 use crate::{
+    access::Ownership,
     config::{FileSettings, LogFormat, MetaEngine, ProfileSetting, Settings, Span},
     server,
 };
@@ -90,6 +91,19 @@ pub(super) struct ServerArgs {
     /// A TOML file of accounts, one [[account]] table each with id, name, email, access_key and secret_key; read again when it changes.
     #[arg(long, env = "LARDER_ACCOUNTS", value_name = "FILE")]
     accounts: Option<PathBuf>,
+    /// A proxy, or a range of them such as 10.0.0.0/8, that is believed when its X-Forwarded-For and X-Forwarded-Proto say who the client
+    /// is; nobody else is. Repeatable.
+    #[arg(
+        long = "trusted-proxy",
+        env = "LARDER_TRUSTED_PROXY",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    trusted_proxies: Option<Vec<String>>,
+    /// Who owns the objects of buckets without ownership controls; all but BucketOwnerEnforced let access control lists be set, as S3 did
+    /// before 2023 [default: BucketOwnerEnforced].
+    #[arg(long, env = "LARDER_OBJECT_OWNERSHIP", value_enum)]
+    object_ownership: Option<Ownership>,
     /// Print the settings in effect as TOML, secrets left out, and stop.
     #[arg(long)]
     check_config: bool,
@@ -128,6 +142,8 @@ impl From<ServerArgs> for FileSettings {
             lifecycle_day: args.lifecycle_day,
             segment_mib: args.segment_mib,
             accounts: args.accounts,
+            trusted_proxies: args.trusted_proxies,
+            object_ownership: args.object_ownership,
         }
     }
 }

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 
+use crate::access::Ownership;
+
 use super::{
     ConfigError, DEFAULT_CLIENT_TIMEOUT, DEFAULT_DISK_TIMEOUT, DEFAULT_IDLE_TIMEOUT,
     DEFAULT_LIFECYCLE_DAY, DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS,
@@ -55,6 +57,10 @@ pub struct FileSettings {
     pub segment_mib: Option<u32>,
     /// See [`Settings::accounts`].
     pub accounts: Option<PathBuf>,
+    /// See [`Settings::trusted_proxies`].
+    pub trusted_proxies: Option<Vec<String>>,
+    /// See [`Settings::object_ownership`].
+    pub object_ownership: Option<Ownership>,
 }
 
 impl FileSettings {
@@ -82,6 +88,8 @@ impl FileSettings {
             lifecycle_day: self.lifecycle_day.or(under.lifecycle_day),
             segment_mib: self.segment_mib.or(under.segment_mib),
             accounts: self.accounts.or(under.accounts),
+            trusted_proxies: self.trusted_proxies.or(under.trusted_proxies),
+            object_ownership: self.object_ownership.or(under.object_ownership),
         }
     }
 
@@ -113,6 +121,8 @@ impl FileSettings {
             lifecycle_day: self.lifecycle_day.unwrap_or(DEFAULT_LIFECYCLE_DAY),
             segment_mib: self.segment_mib.unwrap_or(DEFAULT_SEGMENT_MIB),
             accounts: self.accounts,
+            trusted_proxies: self.trusted_proxies.unwrap_or_default(),
+            object_ownership: self.object_ownership.unwrap_or_default(),
         })
     }
 }

@@ -121,6 +121,7 @@ codes! {
     SignatureDoesNotMatch = "SignatureDoesNotMatch", 403, "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
     SlowDown = "SlowDown", 503, "Please reduce your request rate.";
     TooManyBuckets = "TooManyBuckets", 400, "You have attempted to create more buckets than allowed";
+    UnresolvableGrantByEmailAddress = "UnresolvableGrantByEmailAddress", 400, "The email address you provided does not match any account on record.";
     UnexpectedContent = "UnexpectedContent", 400, "This request does not support content";
     UnsupportedSignature = "UnsupportedSignature", 400, "The provided request is signed with an unsupported STS Token version or the signature version is not supported.";
     UserKeyMustBeSpecified = "UserKeyMustBeSpecified", 400, "The bucket POST must contain the specified field name. If it is specified, check the order of the fields.";

@@ -1,6 +1,12 @@
 //! Accepts connections, within bounds, until told to stop.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use hyper::service::service_fn;
 use hyper_util::{
@@ -104,14 +110,14 @@ impl Listener {
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((socket, _)) => self.take(socket, &stop),
+                Ok((socket, peer)) => self.take(socket, peer.ip(), &stop),
                 Err(error) => self.pause(&error).await,
             }
         }
         self.drain().await
     }
 
-    fn take(&self, socket: TcpStream, stop: &watch::Receiver<bool>) {
+    fn take(&self, socket: TcpStream, peer: IpAddr, stop: &watch::Receiver<bool>) {
         match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => {
                 let deadlines = self.service.deadlines();
@@ -119,7 +125,7 @@ impl Listener {
                 tokio::spawn(run(
                     self.http.clone(),
                     io,
-                    self.service.clone(),
+                    self.service.of(peer),
                     stop.clone(),
                     permit,
                 ));

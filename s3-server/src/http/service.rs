@@ -1,6 +1,12 @@
 //! One request in, one answer out: limits, health, authentication, dispatch, and what every answer carries.
 
-use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use larder_storage::clock::Clock;
@@ -30,12 +36,26 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Service {
     app: Arc<App>,
     deadlines: Deadlines,
+    peer: IpAddr,
 }
 
 impl Service {
     /// A service of `app` for clients that keep `deadlines`.
     pub fn new(app: Arc<App>, deadlines: Deadlines) -> Self {
-        Self { app, deadlines }
+        Self {
+            app,
+            deadlines,
+            peer: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        }
+    }
+
+    /// The service for a connection that comes from `peer`.
+    #[must_use]
+    pub(super) fn of(&self, peer: IpAddr) -> Self {
+        Self {
+            peer,
+            ..self.clone()
+        }
     }
 
     pub(super) fn deadlines(&self) -> Deadlines {
@@ -183,7 +203,7 @@ impl Service {
             && op::is_form(parts, target, &query)
         {
             *name = Operation::PostObject.name();
-            return Box::pin(op::post_object(app, parts, bucket, query, body)).await;
+            return Box::pin(op::post_object(app, parts, bucket, query, self.peer, body)).await;
         }
         let parts = &*if sigv2::is_presigned(&parts.uri, &parts.headers) {
             route::with_hoisted_headers(parts, &query, sigv2::is_signed)
@@ -209,6 +229,7 @@ impl Service {
                 parts,
                 query,
                 caller,
+                peer: self.peer,
                 verified,
                 body,
             },

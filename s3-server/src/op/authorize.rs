@@ -1,8 +1,17 @@
 //! Who may do what: each request comes by here before anything of it is looked at.
 //!
-//! A bucket is its account's, and nobody else reaches it.
+//! A bucket is its account's, which may do everything that the bucket's policy does not deny. Others, and requests without a signature,
+//! reach it only where its policy or its access control list lets them.
+//!
+//! Invariant: this is the one place that decides; what an operation learns only from its body (the keys of `DeleteObjects`, the tags of
+//! `PutObjectTagging`), it asks here once it has read it. Whoever may not list a bucket does not learn here which keys are not there.
 
-use larder_storage::objects::{AccountId, BucketName, StoreError};
+mod access;
+mod context;
+mod needs;
+
+use larder_policy::{Decision, Policies, Request, Requester, Verdict, combine};
+use larder_storage::objects::{AccountId, BucketName, ObjectKey, StoreError, Tags, VersionId};
 
 use super::Call;
 use crate::{
@@ -10,29 +19,254 @@ use crate::{
     route::{Operation, Target},
 };
 
+pub(super) use access::{Access, BucketPolicy, is_known};
+use context::Facts;
+
 const EXPECTED_OWNER: &str = "x-amz-expected-bucket-owner";
 const EXPECTED_SOURCE_OWNER: &str = "x-amz-source-expected-bucket-owner";
 
-/// Refuses whoever may not do `operation` with `target`, and requests for a bucket of somebody else than they expect.
-///
-/// # Errors
-/// [`S3Code::AccessDenied`]; [`S3Code::InvalidArgument`] for an expected owner that is no account.
-pub(super) async fn check(operation: Operation, target: &Target, call: &Call<'_>) -> S3Result<()> {
-    match target {
-        _ if operation == Operation::CreateBucket => account(call).map(drop),
-        Target::Service => account(call).map(drop),
-        Target::Bucket(bucket) | Target::Object(bucket, _) => {
-            bucket_of_caller(bucket, EXPECTED_OWNER, call).await
+/// What somebody who asked for an object that is not there is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// That it is not there.
+    Told,
+    /// Nothing: the caller may not list the bucket.
+    Hidden,
+}
+
+impl Missing {
+    /// `error`, unless it tells too much.
+    pub(super) fn hide(self, error: S3Error) -> S3Error {
+        let tells = matches!(
+            error.code(),
+            S3Code::NoSuchKey | S3Code::NoSuchVersion | S3Code::MethodNotAllowed
+        );
+        match self {
+            Self::Hidden if tells => S3Error::new(S3Code::AccessDenied).source_of(error),
+            _ => error,
         }
     }
 }
 
-/// Refuses whoever may not read from `bucket`, the source of a copy.
+/// What is asked for: an object, or some version of it, or where there is no key the bucket itself.
+#[derive(Clone, Copy, Debug)]
+struct Subject<'a> {
+    bucket: &'a BucketName,
+    key: Option<&'a ObjectKey>,
+    version: Option<&'a str>,
+    /// Tags that the request is about to set, where its body has them.
+    new_tags: Option<&'a Tags>,
+    /// The lock, likewise.
+    new_lock: NewLock<'a>,
+}
+
+/// A lock that a request's body asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NewLock<'a> {
+    /// `GOVERNANCE` or `COMPLIANCE`.
+    pub(super) mode: Option<&'a str>,
+    /// Until when.
+    pub(super) until: Option<&'a str>,
+    /// `ON` or `OFF`.
+    pub(super) legal_hold: Option<&'a str>,
+}
+
+impl<'a> Subject<'a> {
+    fn of(bucket: &'a BucketName, key: Option<&'a ObjectKey>, version: Option<&'a str>) -> Self {
+        Self {
+            bucket,
+            key,
+            version,
+            new_tags: None,
+            new_lock: NewLock::default(),
+        }
+    }
+
+    fn arn(&self) -> String {
+        match self.key {
+            Some(key) => format!("arn:aws:s3:::{}/{}", self.bucket, key.as_str()),
+            None => format!("arn:aws:s3:::{}", self.bucket),
+        }
+    }
+}
+
+/// Refuses whoever may not do `operation` with `target`, and requests for a bucket of somebody else than they expect.
+///
+/// # Errors
+/// [`S3Code::AccessDenied`]; [`S3Code::InvalidBucketOwner`] for an expected owner that is no account.
+pub(super) async fn check(
+    operation: Operation,
+    target: &Target,
+    call: &Call<'_>,
+) -> S3Result<Missing> {
+    let (bucket, key) = match target {
+        _ if operation == Operation::CreateBucket => return account(call).map(|_| Missing::Told),
+        Target::Service => return account(call).map(|_| Missing::Told),
+        Target::Bucket(bucket) => (bucket, None),
+        Target::Object(bucket, key) => (bucket, Some(key)),
+    };
+    let Some(access) = open(bucket, EXPECTED_OWNER, call).await? else {
+        return Ok(Missing::Told);
+    };
+    if access.is_free() {
+        return Ok(Missing::Told);
+    }
+    let version = call.query.get("versionId").filter(|_| key.is_some());
+    let subject = Subject::of(bucket, key, version);
+    if access.is_root() && needs::is_of_the_policy_itself(operation) {
+        return Ok(Missing::Told);
+    }
+    if operation == Operation::DeleteObjects && !access.may_allow("s3:DeleteObject") {
+        return Err(S3Code::AccessDenied.into());
+    }
+    let judge = Judge { access, call };
+    // What depends on the body is asked once it is read.
+    let is_later = match operation {
+        Operation::PutObjectTagging | Operation::PostObject => judge.access.looks_at_new_tags(),
+        Operation::PutObjectRetention | Operation::PutObjectLegalHold => {
+            judge.access.looks_at_new_lock()
+        }
+        _ => false,
+    };
+    for action in needs::actions(operation, call)
+        .into_iter()
+        .filter(|_| !is_later)
+    {
+        judge.require(action, &subject).await?;
+    }
+    if needs::is_of_the_policy_itself(operation) && !judge.access.is_of_owner() {
+        return Err(S3Code::MethodNotAllowed.into());
+    }
+    judge
+        .missing(&subject, needs::tells_what_is_missing(operation))
+        .await
+}
+
+/// Refuses whoever may not read what is to be copied.
 ///
 /// # Errors
 /// As [`check`].
-pub(super) async fn check_source(bucket: &BucketName, call: &Call<'_>) -> S3Result<()> {
-    bucket_of_caller(bucket, EXPECTED_SOURCE_OWNER, call).await
+pub(super) async fn check_source(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    version: Option<&str>,
+    call: &Call<'_>,
+) -> S3Result<Missing> {
+    let Some(access) = open(bucket, EXPECTED_SOURCE_OWNER, call).await? else {
+        return Ok(Missing::Told);
+    };
+    if access.is_free() {
+        return Ok(Missing::Told);
+    }
+    let subject = Subject::of(bucket, Some(key), version);
+    let judge = Judge { access, call };
+    let action = needs::versioned(version.is_some(), "s3:GetObject", "s3:GetObjectVersion");
+    judge.require(action, &subject).await?;
+    judge.missing(&subject, true).await
+}
+
+/// What decides about deletions of many keys, one by one; `None` where all are allowed.
+///
+/// # Errors
+/// As [`check`].
+pub(super) async fn deletions<'a>(
+    bucket: &BucketName,
+    call: &'a Call<'_>,
+) -> S3Result<Option<Judge<'a>>> {
+    let access = open(bucket, EXPECTED_OWNER, call).await?;
+    let access = access.filter(|access| !access.is_free());
+    Ok(access.map(|access| Judge { access, call }))
+}
+
+/// Refuses tags that the bucket's policy does not let the caller set. Nothing is asked twice: where no policy looks at new tags, [`check`]
+/// has decided already.
+///
+/// # Errors
+/// As [`check`].
+pub(super) async fn check_tags(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    tags: &Tags,
+    call: &Call<'_>,
+) -> S3Result<()> {
+    let access = open(bucket, EXPECTED_OWNER, call).await?;
+    let Some(access) = access.filter(Access::looks_at_new_tags) else {
+        return Ok(());
+    };
+    let version = call.query.get("versionId");
+    let subject = Subject {
+        new_tags: Some(tags),
+        ..Subject::of(bucket, Some(key), version)
+    };
+    let judge = Judge { access, call };
+    let is_versioned = version.is_some();
+    let action = needs::versioned(
+        is_versioned,
+        "s3:PutObjectTagging",
+        "s3:PutObjectVersionTagging",
+    );
+    judge.require(action, &subject).await
+}
+
+/// As [`check_tags`], for an upload by form, whose tags are a field of it.
+///
+/// # Errors
+/// As [`check`].
+pub(super) async fn check_form(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    tags: &Tags,
+    call: &Call<'_>,
+) -> S3Result<()> {
+    let access = open(bucket, EXPECTED_OWNER, call).await?;
+    let has_tags = !tags.0.is_empty();
+    let is_open = |access: &Access| !access.is_free() && (has_tags || access.looks_at_new_tags());
+    let Some(access) = access.filter(is_open) else {
+        return Ok(());
+    };
+    let subject = Subject {
+        new_tags: Some(tags),
+        ..Subject::of(bucket, Some(key), None)
+    };
+    let judge = Judge { access, call };
+    for action in needs::actions(Operation::PostObject, call) {
+        judge.require(action, &subject).await?;
+    }
+    if has_tags {
+        judge.require("s3:PutObjectTagging", &subject).await?;
+    }
+    Ok(())
+}
+
+/// As [`check_tags`], for the lock of an object; `lock` says which of its two actions it is.
+///
+/// # Errors
+/// As [`check`].
+pub(super) async fn check_lock(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    lock: NewLock<'_>,
+    call: &Call<'_>,
+) -> S3Result<()> {
+    let access = open(bucket, EXPECTED_OWNER, call).await?;
+    let Some(access) = access.filter(Access::looks_at_new_lock) else {
+        return Ok(());
+    };
+    let subject = Subject {
+        new_lock: lock,
+        ..Subject::of(bucket, Some(key), call.query.get("versionId"))
+    };
+    let judge = Judge { access, call };
+    if lock.legal_hold.is_some() {
+        return judge.require("s3:PutObjectLegalHold", &subject).await;
+    }
+    judge.require("s3:PutObjectRetention", &subject).await?;
+    if needs::bypasses_governance(call) {
+        judge
+            .require("s3:BypassGovernanceRetention", &subject)
+            .await?;
+    }
+    Ok(())
 }
 
 /// The account that asks.
@@ -44,18 +278,18 @@ pub(super) fn account(call: &Call<'_>) -> S3Result<AccountId> {
     account.ok_or_else(|| S3Code::AccessDenied.into())
 }
 
-async fn bucket_of_caller(bucket: &BucketName, header: &str, call: &Call<'_>) -> S3Result<()> {
+/// What decides about `bucket`; `None` where there is none, which the operation says in its own words.
+async fn open(bucket: &BucketName, header: &str, call: &Call<'_>) -> S3Result<Option<Access>> {
     let expected = expected_owner(header, call)?;
-    let owner = match call.store.bucket_owner(bucket).await {
-        Ok(owner) => owner,
-        // The operation says so in its own words.
-        Err(StoreError::NoSuchBucket) => return Ok(()),
+    let access = match Access::of(bucket, call).await {
+        Ok(access) => access,
+        Err(StoreError::NoSuchBucket) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    if account(call)? != owner || expected.is_some_and(|expected| expected != owner) {
+    if expected.is_some_and(|expected| expected != access.owner) {
         return Err(S3Code::AccessDenied.into());
     }
-    Ok(())
+    Ok(Some(access))
 }
 
 fn expected_owner(header: &str, call: &Call<'_>) -> S3Result<Option<AccountId>> {
@@ -68,4 +302,133 @@ fn expected_owner(header: &str, call: &Call<'_>) -> S3Result<Option<AccountId>> 
         })
     };
     call.header(header).map(parse).transpose()
+}
+
+/// Decides about one request, action by action.
+#[derive(Debug)]
+pub(super) struct Judge<'a> {
+    access: Access,
+    call: &'a Call<'a>,
+}
+
+impl Judge<'_> {
+    /// Refuses a deletion that is not allowed.
+    ///
+    /// # Errors
+    /// [`S3Code::AccessDenied`].
+    pub(super) async fn require_deletion(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        version: Option<&str>,
+    ) -> S3Result<()> {
+        let subject = Subject::of(bucket, Some(key), version);
+        let is_versioned = version.is_some();
+        let action = needs::versioned(is_versioned, "s3:DeleteObject", "s3:DeleteObjectVersion");
+        self.require(action, &subject).await?;
+        if needs::bypasses_governance(self.call) {
+            self.require("s3:BypassGovernanceRetention", &subject)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn require(&self, action: &'static str, subject: &Subject<'_>) -> S3Result<()> {
+        if self.allows(action, subject).await? {
+            return Ok(());
+        }
+        Err(S3Code::AccessDenied.into())
+    }
+
+    async fn missing(&self, subject: &Subject<'_>, tells: bool) -> S3Result<Missing> {
+        let bucket = Subject {
+            key: None,
+            version: None,
+            ..*subject
+        };
+        if !tells || self.allows("s3:ListBucket", &bucket).await? {
+            return Ok(Missing::Told);
+        }
+        Ok(Missing::Hidden)
+    }
+
+    async fn allows(&self, action: &'static str, subject: &Subject<'_>) -> S3Result<bool> {
+        let Some(policy) = &self.access.policy else {
+            return Ok(self.access.is_of_owner() || self.access.is_granted(action));
+        };
+        let existing = self.existing_tags(policy, subject).await?;
+        let facts = Facts::new(&self.access, self.call);
+        let context = facts.context(action, subject, existing.as_ref());
+        let requester = facts.requester();
+        let decision = policy.policy.decide(&Request {
+            requester,
+            action,
+            resource: &subject.arn(),
+            context: &context,
+        });
+        let verdict = self.combined(&requester, policy, decision);
+        let sid = decision
+            .statement
+            .map(|statement| (statement.index, statement.sid));
+        tracing::debug!(action, ?verdict, ?sid, "decided by the bucket's policy");
+        Ok(match verdict {
+            Verdict::Allow => true,
+            Verdict::ExplicitDeny => false,
+            Verdict::ImplicitDeny => self.access.is_granted(action),
+        })
+    }
+
+    /// What a public policy allows counts for nobody outside of the account where public buckets are restricted.
+    fn combined(
+        &self,
+        requester: &Requester<'_>,
+        policy: &BucketPolicy,
+        decision: Decision<'_>,
+    ) -> Verdict {
+        let is_of_owner = self.access.is_of_owner();
+        let is_restricted = self.access.block.restrict_public_buckets && policy.is_public;
+        let is_void = decision.is_allowed() && is_restricted && !is_of_owner;
+        let policies = Policies {
+            identity: None,
+            boundary: None,
+            session: None,
+            resource: Some(if is_void { Decision::NONE } else { decision }),
+            is_same_account: is_of_owner,
+        };
+        combine(requester, &policies).verdict
+    }
+
+    /// The tags of the object, where a decision may depend on them; `None` where it does not, or there is no object.
+    async fn existing_tags(
+        &self,
+        policy: &BucketPolicy,
+        subject: &Subject<'_>,
+    ) -> S3Result<Option<Tags>> {
+        let Some(key) = subject.key.filter(|_| policy.looks_at_existing_tags) else {
+            return Ok(None);
+        };
+        let version = subject
+            .version
+            .map(super::call::parse_version)
+            .transpose()?;
+        self.tags_of(subject.bucket, key, version).await
+    }
+
+    async fn tags_of(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        version: Option<VersionId>,
+    ) -> S3Result<Option<Tags>> {
+        match self.call.store.object_version(bucket, key, version).await {
+            Ok(handle) => Ok(Some(handle.info().tags.clone())),
+            Err(
+                StoreError::NoSuchKey
+                | StoreError::NoSuchVersion
+                | StoreError::NoSuchBucket
+                | StoreError::DeleteMarker { .. },
+            ) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! One request on its way to an operation.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use http::{
     HeaderMap, HeaderName,
@@ -39,6 +39,8 @@ pub struct Call<'a> {
     pub query: Query,
     /// Who asks.
     pub caller: Caller,
+    /// Where the connection comes from: the client, or a proxy.
+    pub peer: IpAddr,
     /// How the body is protected.
     pub verified: Verified,
     /// The body, not asked for yet.
@@ -206,7 +208,7 @@ pub(super) fn invalid_argument(
 /// Refuses headers that ask for what is not built, rather than quietly doing less.
 ///
 /// # Errors
-/// [`S3Code::NotImplemented`], [`S3Code::InvalidRequest`], [`S3Code::AccessControlListNotSupported`].
+/// [`S3Code::NotImplemented`], [`S3Code::InvalidRequest`].
 pub(super) fn check_unbuilt_headers(headers: &HeaderMap) -> S3Result<()> {
     for name in headers
         .keys()
@@ -219,22 +221,12 @@ pub(super) fn check_unbuilt_headers(headers: &HeaderMap) -> S3Result<()> {
         {
             return Err(S3Error::new(S3Code::NotImplemented).element("Header", name));
         }
-        if name.starts_with("x-amz-grant-") {
-            return Err(S3Error::new(S3Code::AccessControlListNotSupported));
-        }
     }
-    check_acl(headers)
+    Ok(())
 }
 
 /// What AWS answers to whatever has to do with the lock of an object in a bucket without.
 pub(super) fn no_object_lock() -> S3Error {
     let message = "Bucket is missing Object Lock Configuration";
     S3Error::with_message(S3Code::InvalidRequest, message)
-}
-
-fn check_acl(headers: &HeaderMap) -> S3Result<()> {
-    match text(headers, "x-amz-acl") {
-        None | Some("private" | "bucket-owner-full-control") => Ok(()),
-        Some(_) => Err(S3Error::new(S3Code::AccessControlListNotSupported)),
-    }
 }

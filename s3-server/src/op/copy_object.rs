@@ -6,7 +6,7 @@ use larder_storage::objects::{
 };
 
 use super::{
-    Call, bucket_lifecycle,
+    Call, acl, bucket_lifecycle,
     call::{check_unbuilt_headers, invalid_argument},
     checksums, conditions,
     copy_source::{Copied, Source, check_copy_size, retry, unless_replaced},
@@ -26,6 +26,7 @@ pub(super) async fn run(
     call: Call<'_>,
 ) -> S3Result<Response> {
     check_unbuilt_headers(call.headers())?;
+    acl::check_object_headers(bucket, &call).await?;
     let conditions = conditions::of_write(call.headers())?;
     let lock = object_lock::from_headers(call.headers())?;
     object_lock::check_write(&call, bucket, &lock, true).await?;

@@ -62,9 +62,10 @@ impl Source {
         let value = call.headers().get(HEADER).map(HeaderValue::as_bytes);
         let value = std::str::from_utf8(value.unwrap_or_default()).unwrap_or_default();
         let (bucket, key, version) = parse(value.trim())?;
-        authorize::check_source(&bucket, call).await?;
+        let named = value.split_once("?versionId=").map(|(_, version)| version);
+        let hides = authorize::check_source(&bucket, &key, named, call).await?;
         let handle = call.store.object_version(&bucket, &key, version).await;
-        let handle = handle.map_err(|error| missing(error, &key, value))?;
+        let handle = handle.map_err(|error| hides.hide(missing(error, &key, value)))?;
         conditions::check_copy(call.headers(), handle.info())?;
         Ok(Self {
             bucket,

@@ -1,14 +1,15 @@
 //! `CreateBucket`.
 
-use http::{HeaderMap, header};
+use http::header;
 use larder_storage::objects::{AccountId, BucketLock, BucketName, CreateBucket, StoreError};
 
 use super::{
-    Call, authorize,
+    Call, acl, authorize,
     call::{check_unbuilt_headers, invalid_argument, text},
-    small_body,
+    ownership_controls, small_body,
 };
 use crate::{
+    access::{Acl, Ownership},
     config::DEFAULT_REGION,
     error::{S3Code, S3Error, S3Result},
     http::Response,
@@ -17,11 +18,10 @@ use crate::{
 };
 
 pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Response> {
-    check_bucket_acl(call.headers())?;
     check_unbuilt_headers(call.headers())?;
     let lock = object_lock(text(call.headers(), "x-amz-bucket-object-lock-enabled"))?;
-    check_ownership(text(call.headers(), "x-amz-object-ownership"))?;
     let owner = authorize::account(&call)?;
+    let access = Access::asked(owner, &call)?;
     let body = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
     let region = &call.app.region;
     check_location(create_bucket_configuration(&body)?.as_deref(), region)?;
@@ -32,7 +32,10 @@ pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Res
         ..CreateBucket::new(bucket.clone())
     };
     match call.store.create_bucket(create).await {
-        Ok(_) => Ok(answer(bucket)),
+        Ok(_) => {
+            access.set(bucket, &call).await?;
+            Ok(answer(bucket))
+        }
         Err(StoreError::BucketExists) if !is_of(owner, bucket, &call).await? => {
             Err(S3Error::new(S3Code::BucketAlreadyExists).element("BucketName", bucket.as_str()))
         }
@@ -65,19 +68,54 @@ fn answer(bucket: &BucketName) -> Response {
     response
 }
 
-/// A bucket whose owner owns all that is in it takes no list that lets others in.
-fn check_bucket_acl(headers: &HeaderMap) -> S3Result<()> {
-    let canned = text(headers, "x-amz-acl");
-    let is_open = canned.is_some_and(|acl| {
-        ["public-read", "public-read-write", "authenticated-read"].contains(&acl)
-    });
-    let grants = headers
-        .keys()
-        .any(|name| name.as_str().starts_with("x-amz-grant-"));
-    if is_open || grants {
-        return Err(S3Error::new(S3Code::InvalidBucketAclWithObjectOwnership));
+/// What a new bucket is to say about access.
+struct Access {
+    /// `None`: as the server has it.
+    ownership: Option<Ownership>,
+    acl: Option<Acl>,
+}
+
+impl Access {
+    /// A bucket whose owner owns all that is in it takes no list that lets others in.
+    fn asked(owner: AccountId, call: &Call<'_>) -> S3Result<Self> {
+        let ownership = ownership(text(call.headers(), OWNERSHIP))?;
+        let holds = ownership.unwrap_or(call.app.default_ownership);
+        let is_enforced = holds == Ownership::BucketOwnerEnforced;
+        let refusal = || S3Error::new(S3Code::InvalidBucketAclWithObjectOwnership);
+        let mut names = call.headers().keys();
+        if is_enforced && names.any(|name| name.as_str().starts_with("x-amz-grant-")) {
+            return Err(refusal());
+        }
+        let accounts = &call.app.accounts;
+        let owner = accounts.owner(owner).id;
+        let acl = acl::from_headers(call.headers(), &owner, &owner, accounts)?;
+        let acl = acl.filter(|acl| acl.is_shared(&owner));
+        if acl.is_some() && is_enforced {
+            return Err(refusal());
+        }
+        Ok(Self { ownership, acl })
     }
-    Ok(())
+
+    /// After the bucket is there: until then, and after a crash in between, it is its owner's alone.
+    async fn set(&self, bucket: &BucketName, call: &Call<'_>) -> S3Result<()> {
+        if let Some(ownership) = self.ownership {
+            ownership_controls::set(bucket, ownership, call).await?;
+        }
+        if let Some(acl) = &self.acl {
+            acl::set_bucket(bucket, acl, call).await?;
+        }
+        Ok(())
+    }
+}
+
+const OWNERSHIP: &str = "x-amz-object-ownership";
+
+fn ownership(asked: Option<&str>) -> S3Result<Option<Ownership>> {
+    let parse = |text| {
+        let message = "Invalid x-amz-object-ownership header";
+        Ownership::parse(text).ok_or_else(|| invalid_argument(OWNERSHIP, text, message))
+    };
+    asked.map(parse).transpose()
 }
 
 fn object_lock(asked: Option<&str>) -> S3Result<Option<BucketLock>> {
@@ -89,21 +127,6 @@ fn object_lock(asked: Option<&str>) -> S3Result<Option<BucketLock>> {
             "x-amz-bucket-object-lock-enabled",
             other,
             "Invalid x-amz-bucket-object-lock-enabled header",
-        )),
-    }
-}
-
-/// There are no access control lists, so the bucket's owner owns all that is in it.
-fn check_ownership(asked: Option<&str>) -> S3Result<()> {
-    match asked {
-        None | Some("BucketOwnerEnforced") => Ok(()),
-        Some("BucketOwnerPreferred" | "ObjectWriter") => {
-            Err(S3Error::new(S3Code::NotImplemented).element("Header", "x-amz-object-ownership"))
-        }
-        Some(other) => Err(invalid_argument(
-            "x-amz-object-ownership",
-            other,
-            "Invalid x-amz-object-ownership header",
         )),
     }
 }

@@ -3,7 +3,7 @@
 use larder_storage::objects::{BucketName, CreateUpload, ObjectKey};
 
 use super::{
-    Call, bucket_lifecycle, call::check_unbuilt_headers, checksums, metadata, object_lock,
+    Call, acl, bucket_lifecycle, call::check_unbuilt_headers, checksums, metadata, object_lock,
 };
 use crate::{
     checksum::multipart, error::S3Result, http::Response, reply, xml::write::InitiatedUpload,
@@ -15,6 +15,7 @@ pub(super) async fn run(
     call: Call<'_>,
 ) -> S3Result<Response> {
     check_unbuilt_headers(call.headers())?;
+    acl::check_object_headers(bucket, &call).await?;
     let checksum = multipart::upload_algorithm(call.headers())?;
     let lock = object_lock::from_headers(call.headers())?;
     object_lock::check_write(&call, bucket, &lock, true).await?;

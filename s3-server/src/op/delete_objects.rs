@@ -2,7 +2,13 @@
 
 use larder_storage::objects::{BucketName, DeleteItem, Deleted, StoreError};
 
-use super::{Call, call::parse_version, ingest::Plan, object_lock, small_body};
+use super::{
+    Call,
+    authorize::{self, Judge},
+    call::parse_version,
+    ingest::Plan,
+    object_lock, small_body,
+};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http::Response,
@@ -20,7 +26,11 @@ pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Res
     check_integrity(&plan)?;
     let body = small_body::read_planned(&mut call, plan, MAX_DELETE_BYTES).await?;
     let request = parse::delete(&body)?;
-    let checked: Vec<_> = request.objects.iter().map(item).collect();
+    let judge = authorize::deletions(bucket, &call).await?;
+    let mut checked = Vec::with_capacity(request.objects.len());
+    for object in &request.objects {
+        checked.push(allowed(item(object), object, bucket, judge.as_ref()).await);
+    }
     let items = checked
         .iter()
         .filter_map(|item| item.as_ref().ok())
@@ -64,6 +74,21 @@ fn item(object: &DeleteObject) -> S3Result<DeleteItem> {
         version,
         if_match,
     })
+}
+
+/// The item, unless the caller may not delete it.
+async fn allowed(
+    item: S3Result<DeleteItem>,
+    object: &DeleteObject,
+    bucket: &BucketName,
+    judge: Option<&Judge<'_>>,
+) -> S3Result<DeleteItem> {
+    let item = item?;
+    if let Some(judge) = judge {
+        let version = object.version_id.as_deref().filter(|v| !v.is_empty());
+        judge.require_deletion(bucket, &item.key, version).await?;
+    }
+    Ok(item)
 }
 
 /// What the answer says of an object that was deleted.

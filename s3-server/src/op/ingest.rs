@@ -194,8 +194,11 @@ impl<'a> Intake<'a> {
                 _ => None,
             },
         };
-        let signer = call.verified.chunks.as_ref();
-        let decoder = signer.and_then(|signer| Decoder::new(payload, signer, plan.size));
+        let decoder = match &call.verified.chunks {
+            Some(signer) => Decoder::new(payload, signer, plan.size),
+            // Signed chunks that nobody signed were refused with the request's head.
+            None => payload.is_chunked().then(|| Decoder::unsigned(plan.size)),
+        };
         Self {
             body: call.body,
             input: Bytes::new(),

@@ -4,6 +4,7 @@ use larder_storage::objects::{BucketName, ObjectKey, ObjectLock};
 
 use super::{
     Call,
+    authorize::{self, NewLock},
     call::no_object_lock,
     object_lock::{OFF, ON, hold_name},
     small_body,
@@ -53,11 +54,17 @@ pub(super) async fn put(
 ) -> S3Result<Response> {
     let version = call.version_id()?;
     let body = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
-    let is_held = match parse::legal_hold(&body)?.as_str() {
+    let asked = parse::legal_hold(&body)?;
+    let is_held = match asked.as_str() {
         ON => true,
         OFF => false,
         _ => return Err(S3Error::new(S3Code::MalformedXml)),
     };
+    let lock = NewLock {
+        legal_hold: Some(&asked),
+        ..NewLock::default()
+    };
+    authorize::check_lock(bucket, key, lock, &call).await?;
     let set = call
         .store
         .set_legal_hold(bucket, key, version, is_held)

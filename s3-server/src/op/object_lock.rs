@@ -187,10 +187,11 @@ pub(super) fn check_no_event_hold(is_asked_for: bool) -> S3Result<()> {
     Ok(())
 }
 
-/// Whether governance binds this request: not if it says so and whoever sent it may.
+/// Whether governance binds this request: not if it says so. Whoever sent it may: [`super::authorize`] has asked for
+/// `s3:BypassGovernanceRetention`, key by key where there are several.
 ///
 /// # Errors
-/// [`S3Code::AccessDenied`], [`S3Code::NoSuchBucket`]; [`S3Code::InvalidArgument`] in a bucket without object lock.
+/// [`S3Code::NoSuchBucket`]; [`S3Code::InvalidArgument`] in a bucket without object lock.
 pub(super) async fn governance(call: &Call<'_>, bucket: &BucketName) -> S3Result<Governance> {
     let Some(value) = call.header(BYPASS) else {
         return Ok(Governance::Heeded);
@@ -203,17 +204,7 @@ pub(super) async fn governance(call: &Call<'_>, bucket: &BucketName) -> S3Result
     if !value.eq_ignore_ascii_case("true") {
         return Ok(Governance::Heeded);
     }
-    check_may_bypass(call)?;
     Ok(Governance::Bypassed)
-}
-
-/// Whether who sent this request has `s3:BypassGovernanceRetention`. The one place that asks: as long as there is only root, who has it.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "it refuses nobody as long as root is the only one"
-)]
-fn check_may_bypass(_: &Call<'_>) -> S3Result<()> {
-    Ok(())
 }
 
 /// Says on an answer how the object is locked.

@@ -3,7 +3,9 @@
 use larder_storage::objects::{BucketName, ObjectKey, Retention};
 
 use super::{
-    Call, listing,
+    Call,
+    authorize::{self, NewLock},
+    listing,
     object_lock::{check_no_event_hold, date, governance, mode, mode_name, retention_error},
     small_body,
 };
@@ -41,6 +43,12 @@ pub(super) async fn put(
     let body = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
     let asked = parse::retention(&body)?;
     let retention = retention(&asked)?;
+    let lock = NewLock {
+        mode: asked.mode.as_deref(),
+        until: asked.until.as_deref(),
+        legal_hold: None,
+    };
+    authorize::check_lock(bucket, key, lock, &call).await?;
     let governance = governance(&call, bucket).await?;
     let set = call
         .store

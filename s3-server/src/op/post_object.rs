@@ -2,6 +2,8 @@
 //!
 //! The fields come before the file, and are all that decides; so the file is stored as it comes in, and what follows it is nothing.
 
+use std::net::IpAddr;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
@@ -11,7 +13,7 @@ use larder_storage::{
 };
 
 use super::{
-    Call, authorize,
+    Call, acl, authorize,
     call::{check_unbuilt_headers, invalid_argument, text},
     checksums, get_object, ingest, metadata, object_lock,
 };
@@ -71,6 +73,7 @@ pub(crate) async fn post_object(
     parts: &Parts,
     bucket: &BucketName,
     query: Query,
+    peer: IpAddr,
     body: &mut Incoming,
 ) -> S3Result<Response> {
     check_length(parts)?;
@@ -91,6 +94,7 @@ pub(crate) async fn post_object(
         parts: &described,
         query,
         caller,
+        peer,
         verified: Verified {
             access_key,
             carrier: Carrier::Query,
@@ -278,6 +282,9 @@ fn headers(parts: &Parts, fields: &Fields) -> S3Result<HeaderMap> {
         header::USER_AGENT,
         header::REFERER,
         header::ORIGIN,
+        // They count only where a trusted proxy has written them.
+        HeaderName::from_static("x-forwarded-for"),
+        HeaderName::from_static("x-forwarded-proto"),
     ] {
         if let Some(value) = parts.headers.get(&name) {
             headers.insert(name, value.clone());
@@ -318,11 +325,13 @@ async fn store(
     key: &ObjectKey,
 ) -> S3Result<Written> {
     check_unbuilt_headers(call.headers())?;
+    acl::check_object_headers(bucket, call).await?;
     let headers = metadata::from_request(call.headers())?;
     let tags = match fields.get("tagging") {
         Some(xml) => metadata::to_tags(tagging(xml.as_bytes())?),
         None => Tags::default(),
     };
+    authorize::check_form(bucket, key, &tags, call).await?;
     let expected = Expected::from_headers(call.headers(), false)?;
     let content_md5 = ContentMd5::from_headers(call.headers())?;
     let lock = object_lock::from_headers(call.headers())?;

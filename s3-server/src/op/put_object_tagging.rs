@@ -2,7 +2,7 @@
 
 use larder_storage::objects::{BucketName, ObjectKey};
 
-use super::{Call, metadata, small_body};
+use super::{Call, authorize, metadata, small_body};
 use crate::{
     error::S3Result,
     http::Response,
@@ -18,6 +18,7 @@ pub(super) async fn run(
     let version = call.version_id()?;
     let body = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
     let tags = metadata::to_tags(tagging(&body)?);
+    authorize::check_tags(bucket, key, &tags, &call).await?;
     let set = call
         .store
         .set_version_tags(bucket, key, version, tags)

@@ -31,6 +31,20 @@ pub enum Operation {
     PutObjectRetention,
     GetObjectLegalHold,
     PutObjectLegalHold,
+    GetBucketPolicy,
+    PutBucketPolicy,
+    DeleteBucketPolicy,
+    GetBucketPolicyStatus,
+    GetPublicAccessBlock,
+    PutPublicAccessBlock,
+    DeletePublicAccessBlock,
+    GetBucketOwnershipControls,
+    PutBucketOwnershipControls,
+    DeleteBucketOwnershipControls,
+    GetBucketAcl,
+    PutBucketAcl,
+    GetObjectAcl,
+    PutObjectAcl,
     /// Reading a configuration that Larder cannot set: answered as AWS does where none is set.
     GetUnset(Configuration),
     ListObjects,
@@ -62,14 +76,9 @@ pub enum Operation {
 #[expect(missing_docs, reason = "each variant is a subresource of that name")]
 pub enum Configuration {
     Accelerate,
-    Acl,
     Encryption,
     Logging,
     Notification,
-    OwnershipControls,
-    Policy,
-    PolicyStatus,
-    PublicAccessBlock,
     Replication,
     RequestPayment,
     Website,
@@ -78,21 +87,16 @@ pub enum Configuration {
 /// Subresources of a bucket that can be read though never set.
 const BUCKET_CONFIGURATIONS: &[(&str, Configuration)] = &[
     ("accelerate", Configuration::Accelerate),
-    ("acl", Configuration::Acl),
     ("encryption", Configuration::Encryption),
     ("logging", Configuration::Logging),
     ("notification", Configuration::Notification),
-    ("ownershipControls", Configuration::OwnershipControls),
-    ("policy", Configuration::Policy),
-    ("policyStatus", Configuration::PolicyStatus),
-    ("publicAccessBlock", Configuration::PublicAccessBlock),
     ("replication", Configuration::Replication),
     ("requestPayment", Configuration::RequestPayment),
     ("website", Configuration::Website),
 ];
 
 /// Subresources of an object that can be read though never set.
-const OBJECT_CONFIGURATIONS: &[(&str, Configuration)] = &[("acl", Configuration::Acl)];
+const OBJECT_CONFIGURATIONS: &[(&str, Configuration)] = &[];
 
 /// Subresources that Larder knows and has not built.
 const NOT_BUILT: &[&str] = &[
@@ -119,12 +123,17 @@ const NOT_BUILT: &[&str] = &[
 pub(crate) fn subresources() -> impl Iterator<Item = &'static str> {
     let tables = BUCKET_CONFIGURATIONS.iter().chain(OBJECT_CONFIGURATIONS);
     let built = [
+        "acl",
         "cors",
         "delete",
         "legal-hold",
         "lifecycle",
         "location",
         "object-lock",
+        "ownershipControls",
+        "policy",
+        "policyStatus",
+        "publicAccessBlock",
         "retention",
         "tagging",
         "uploadId",
@@ -183,6 +192,14 @@ fn bucket(method: &Method, query: &Query) -> S3Result<Found> {
         "PUT" if has("lifecycle") => Some(Operation::PutBucketLifecycleConfiguration),
         "DELETE" if has("lifecycle") => Some(Operation::DeleteBucketLifecycle),
         _ if has("lifecycle") => None,
+        _ if has("policy") => policy(method),
+        "GET" if has("policyStatus") => Some(Operation::GetBucketPolicyStatus),
+        _ if has("policyStatus") => None,
+        _ if has("publicAccessBlock") => public_access_block(method),
+        _ if has("ownershipControls") => ownership_controls(method),
+        "GET" if has("acl") => Some(Operation::GetBucketAcl),
+        "PUT" if has("acl") => Some(Operation::PutBucketAcl),
+        _ if has("acl") => None,
         "GET" if has("versions") => Some(Operation::ListObjectVersions),
         "GET" if has("uploads") => Some(Operation::ListMultipartUploads),
         "GET" if query.get("list-type") == Some("2") => Some(Operation::ListObjectsV2),
@@ -213,6 +230,7 @@ fn object(method: &Method, query: &Query, copies: bool) -> S3Result<Found> {
             Operation::GetObjectLegalHold,
             Operation::PutObjectLegalHold,
         ),
+        () if query.has("acl") => acl(method),
         () if query.has("attributes") && method == Method::GET => {
             Some(Operation::GetObjectAttributes)
         }
@@ -255,6 +273,42 @@ fn get_or_put(method: &Method, get: Operation, put: Operation) -> Found {
     match method.as_str() {
         "GET" => Some(get),
         "PUT" => Some(put),
+        _ => None,
+    }
+}
+
+fn policy(method: &Method) -> Found {
+    match method.as_str() {
+        "GET" => Some(Operation::GetBucketPolicy),
+        "PUT" => Some(Operation::PutBucketPolicy),
+        "DELETE" => Some(Operation::DeleteBucketPolicy),
+        _ => None,
+    }
+}
+
+fn public_access_block(method: &Method) -> Found {
+    match method.as_str() {
+        "GET" => Some(Operation::GetPublicAccessBlock),
+        "PUT" => Some(Operation::PutPublicAccessBlock),
+        "DELETE" => Some(Operation::DeletePublicAccessBlock),
+        _ => None,
+    }
+}
+
+fn ownership_controls(method: &Method) -> Found {
+    match method.as_str() {
+        "GET" => Some(Operation::GetBucketOwnershipControls),
+        "PUT" => Some(Operation::PutBucketOwnershipControls),
+        "DELETE" => Some(Operation::DeleteBucketOwnershipControls),
+        _ => None,
+    }
+}
+
+/// Of an object.
+fn acl(method: &Method) -> Found {
+    match method.as_str() {
+        "GET" => Some(Operation::GetObjectAcl),
+        "PUT" => Some(Operation::PutObjectAcl),
         _ => None,
     }
 }
@@ -346,6 +400,20 @@ impl Operation {
             Self::PutObjectRetention => "PutObjectRetention",
             Self::GetObjectLegalHold => "GetObjectLegalHold",
             Self::PutObjectLegalHold => "PutObjectLegalHold",
+            Self::GetBucketPolicy => "GetBucketPolicy",
+            Self::PutBucketPolicy => "PutBucketPolicy",
+            Self::DeleteBucketPolicy => "DeleteBucketPolicy",
+            Self::GetBucketPolicyStatus => "GetBucketPolicyStatus",
+            Self::GetPublicAccessBlock => "GetPublicAccessBlock",
+            Self::PutPublicAccessBlock => "PutPublicAccessBlock",
+            Self::DeletePublicAccessBlock => "DeletePublicAccessBlock",
+            Self::GetBucketOwnershipControls => "GetBucketOwnershipControls",
+            Self::PutBucketOwnershipControls => "PutBucketOwnershipControls",
+            Self::DeleteBucketOwnershipControls => "DeleteBucketOwnershipControls",
+            Self::GetBucketAcl => "GetBucketAcl",
+            Self::PutBucketAcl => "PutBucketAcl",
+            Self::GetObjectAcl => "GetObjectAcl",
+            Self::PutObjectAcl => "PutObjectAcl",
             Self::GetUnset(_) => "GetConfiguration",
             Self::ListObjects => "ListObjects",
             Self::ListObjectsV2 => "ListObjectsV2",
@@ -409,7 +477,24 @@ mod tests {
             ("HEAD", "/b", O::HeadBucket),
             ("DELETE", "/b", O::DeleteBucket),
             ("GET", "/b?location", O::GetBucketLocation),
-            ("GET", "/b?acl", O::GetUnset(Configuration::Acl)),
+            ("GET", "/b?acl", O::GetBucketAcl),
+            ("PUT", "/b?acl", O::PutBucketAcl),
+            ("GET", "/b/k?acl", O::GetObjectAcl),
+            ("PUT", "/b/k?acl&versionId=x", O::PutObjectAcl),
+            ("GET", "/b?policy", O::GetBucketPolicy),
+            ("PUT", "/b?policy", O::PutBucketPolicy),
+            ("DELETE", "/b?policy", O::DeleteBucketPolicy),
+            ("GET", "/b?policyStatus", O::GetBucketPolicyStatus),
+            ("GET", "/b?publicAccessBlock", O::GetPublicAccessBlock),
+            ("PUT", "/b?publicAccessBlock", O::PutPublicAccessBlock),
+            ("DELETE", "/b?publicAccessBlock", O::DeletePublicAccessBlock),
+            ("GET", "/b?ownershipControls", O::GetBucketOwnershipControls),
+            ("PUT", "/b?ownershipControls", O::PutBucketOwnershipControls),
+            (
+                "DELETE",
+                "/b?ownershipControls",
+                O::DeleteBucketOwnershipControls,
+            ),
             ("GET", "/b?versioning=", O::GetBucketVersioning),
             ("GET", "/b?lifecycle", O::GetBucketLifecycleConfiguration),
             ("PUT", "/b?lifecycle=", O::PutBucketLifecycleConfiguration),
@@ -457,11 +542,9 @@ mod tests {
     #[test]
     fn what_is_not_built_says_so() {
         let table = [
-            ("PUT", "/b?policy"),
             ("DELETE", "/b?replication"),
             ("GET", "/b?inventory"),
             ("GET", "/b?session"),
-            ("PUT", "/b/k?acl"),
             ("GET", "/b/k?torrent"),
             ("POST", "/b/k?select&select-type=2"),
             ("POST", "/b/k?restore"),
@@ -489,6 +572,9 @@ mod tests {
             ("PATCH", "/b"),
             ("POST", "/b/k"),
             ("PATCH", "/b/k?uploadId=x"),
+            ("DELETE", "/b?acl"),
+            ("PUT", "/b?policyStatus"),
+            ("DELETE", "/b/k?acl"),
         ] {
             let code = find(method, path, false).unwrap_err().code();
             assert_eq!(code, S3Code::MethodNotAllowed, "{method} {path}");

@@ -209,15 +209,24 @@ impl Decoder {
             Payload::Sha256(_) | Payload::Unsigned => return None,
         };
         Some(Self {
+            chain: is_signed.then(|| Chain::new(signer.clone())),
+            has_trailer,
+            ..Self::unsigned(decoded_bytes)
+        })
+    }
+
+    /// A decoder for a body of [`Payload::UnsignedChunksTrailer`], which nobody signed.
+    pub fn unsigned(decoded_bytes: u64) -> Self {
+        Self {
             state: State::Header,
             line: Vec::new(),
             expected_bytes: decoded_bytes,
             announced_bytes: 0,
-            chain: is_signed.then(|| Chain::new(signer.clone())),
-            has_trailer,
+            chain: None,
+            has_trailer: true,
             trailers: Trailers::default(),
             trailer_signature: None,
-        })
+        }
     }
 
     /// Takes bytes off the front of `input` and returns the next piece of data in them, or `None`

@@ -1,6 +1,7 @@
 //! Parsers of request bodies. Element names count without their namespace; elements that Larder
 //! does not know are skipped, so that newer clients keep working.
 
+mod access;
 mod complete;
 mod cors;
 mod cursor;
@@ -8,6 +9,9 @@ mod delete;
 mod lifecycle;
 mod object_lock;
 
+pub use access::{
+    AclRequest, NamedGrantee, access_control_policy, ownership_controls, public_access_block,
+};
 pub use complete::{CompletePart, MAX_COMPLETE_BYTES, complete_multipart_upload};
 pub use cors::cors_configuration;
 pub use delete::{DeleteObject, DeleteRequest, MAX_DELETE_BYTES, MAX_DELETE_KEYS, delete};

@@ -3,6 +3,7 @@
 //! Names, order and namespace of the elements are AWS's. Every text is escaped here and nowhere
 //! else. With `encoding-type=url`, keys, prefixes, markers and delimiters are URL-encoded first.
 
+mod access;
 mod bucket;
 mod error;
 mod lifecycle;
@@ -12,6 +13,9 @@ mod object_lock;
 mod upload;
 mod writer;
 
+pub use access::{
+    ShownGrantee, access_control_policy, ownership_controls, policy_status, public_access_block,
+};
 pub use bucket::{
     Bucket, ListBuckets, cors_configuration, location_constraint, versioning_configuration,
 };

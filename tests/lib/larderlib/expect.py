@@ -28,9 +28,12 @@ STATUS = {
     "InvalidRequest": 400,
     "InvalidTag": 400,
     "KeyTooLongError": 400,
+    "MalformedACLError": 400,
+    "MalformedPolicy": 400,
     "MalformedXML": 400,
     "MetadataTooLarge": 400,
     "MethodNotAllowed": 405,
+    "MissingSecurityHeader": 400,
     "MissingContentLength": 411,
     "NoSuchBucket": 404,
     "NoSuchBucketPolicy": 404,
@@ -51,6 +54,7 @@ STATUS = {
     "RequestTimeTooSkewed": 403,
     "ServerSideEncryptionConfigurationNotFoundError": 404,
     "SignatureDoesNotMatch": 403,
+    "UnexpectedContent": 400,
     "XAmzContentSHA256Mismatch": 400,
 }
 

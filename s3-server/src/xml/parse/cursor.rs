@@ -223,6 +223,21 @@ fn known_name(name: &str) -> &'static str {
         "DaysAfterInitiation",
         "Transition",
         "NoncurrentVersionTransition",
+        "PublicAccessBlockConfiguration",
+        "BlockPublicAcls",
+        "IgnorePublicAcls",
+        "BlockPublicPolicy",
+        "RestrictPublicBuckets",
+        "OwnershipControls",
+        "ObjectOwnership",
+        "AccessControlPolicy",
+        "AccessControlList",
+        "Owner",
+        "Grant",
+        "Grantee",
+        "Permission",
+        "URI",
+        "EmailAddress",
     ];
     NAMES
         .iter()

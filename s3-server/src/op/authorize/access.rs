@@ -1,0 +1,199 @@
+//! What a bucket says about who may do what with it.
+
+use std::sync::Arc;
+
+use larder_policy::{NamedPrincipal, Policy, PolicyError, bucket};
+use larder_storage::objects::{AccountId, BucketName, DocumentKind, StoreError};
+
+use crate::{
+    access::{Acl, Grantee, Ownership, Permission, PublicAccessBlock},
+    accounts::{Accounts, Caller},
+    op::Call,
+};
+
+/// Condition keys of a lock that is about to be set.
+const LOCK_KEYS: [&str; 4] = [
+    "s3:object-lock-mode",
+    "s3:object-lock-legal-hold",
+    "s3:object-lock-retain-until-date",
+    "s3:object-lock-remaining-retention-days",
+];
+
+/// A bucket's policy with what is asked of it each time.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "questions, each asked by itself"
+)]
+pub(in crate::op) struct BucketPolicy {
+    pub(in crate::op) policy: Policy,
+    pub(in crate::op) is_public: bool,
+    pub(super) looks_at_existing_tags: bool,
+    looks_at_new_tags: bool,
+    looks_at_new_lock: bool,
+}
+
+impl BucketPolicy {
+    /// Reads a policy that somebody wants to set.
+    ///
+    /// # Errors
+    /// [`PolicyError`].
+    pub(in crate::op) fn parse(
+        document: &[u8],
+        bucket: &str,
+        is_known: impl Fn(&NamedPrincipal) -> bool,
+    ) -> Result<Self, PolicyError> {
+        let policy = bucket::parse(document, bucket, is_known)?;
+        Ok(Self {
+            is_public: policy.is_public(),
+            looks_at_existing_tags: policy.looks_at("s3:ExistingObjectTag/"),
+            looks_at_new_tags: policy.looks_at("s3:RequestObjectTag/")
+                || policy.looks_at("s3:RequestObjectTagKeys"),
+            looks_at_new_lock: LOCK_KEYS.iter().any(|key| policy.looks_at(key)),
+            policy,
+        })
+    }
+}
+
+/// Whether there is somebody called so, as far as Larder can know.
+pub(in crate::op) fn is_known(principal: &NamedPrincipal, accounts: &Accounts) -> bool {
+    let is_account = |id: &str| id.parse().is_ok_and(|id| accounts.of_id(id).is_some());
+    match principal {
+        NamedPrincipal::Everyone | NamedPrincipal::Service(_) | NamedPrincipal::Federated(_) => {
+            true
+        }
+        NamedPrincipal::Account { id, .. } => is_account(id),
+        // There are no users and roles yet.
+        NamedPrincipal::Arn { .. } => false,
+        NamedPrincipal::Canonical(id) => accounts.of_canonical_id(id).is_some(),
+    }
+}
+
+/// What a bucket says, and who asks.
+#[derive(Debug)]
+pub(in crate::op) struct Access {
+    pub(in crate::op) owner: AccountId,
+    pub(super) policy: Option<Arc<BucketPolicy>>,
+    /// Read only where somebody else than the owner asks.
+    pub(super) block: PublicAccessBlock,
+    /// The bucket's own list, where it counts; as the block.
+    acl: Option<Arc<Acl>>,
+    caller: Caller,
+}
+
+impl Access {
+    /// Nothing is read that was read before and has not changed since.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`].
+    pub(super) async fn of(bucket: &BucketName, call: &Call<'_>) -> Result<Self, StoreError> {
+        let owner = call.store.bucket_owner(bucket).await?;
+        let policy = policy(bucket, call).await?;
+        let mut access = Self {
+            owner,
+            policy,
+            block: PublicAccessBlock::default(),
+            acl: None,
+            caller: call.caller.clone(),
+        };
+        if !access.is_of_owner() {
+            access.block = PublicAccessBlock::of(bucket, call.store).await?;
+            access.acl = acl(bucket, call).await?;
+        }
+        Ok(access)
+    }
+
+    /// Whether everything is allowed.
+    pub(super) fn is_free(&self) -> bool {
+        self.policy.is_none() && self.is_of_owner()
+    }
+
+    /// Whether the owner asks.
+    pub(super) fn is_of_owner(&self) -> bool {
+        self.caller
+            .account()
+            .is_some_and(|account| account.id == self.owner)
+    }
+
+    /// Whether the root of the owner's account asks; there is nobody else in an account yet.
+    pub(super) fn is_root(&self) -> bool {
+        self.is_of_owner()
+    }
+
+    /// Whether what somebody may do depends on the tags that they set.
+    pub(super) fn looks_at_new_tags(&self) -> bool {
+        self.policy
+            .as_ref()
+            .is_some_and(|policy| policy.looks_at_new_tags)
+    }
+
+    /// Whether it depends on the lock that they set.
+    pub(super) fn looks_at_new_lock(&self) -> bool {
+        self.policy
+            .as_ref()
+            .is_some_and(|policy| policy.looks_at_new_lock)
+    }
+
+    /// Who asks.
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Whether there is anything that could allow this to the caller.
+    pub(super) fn may_allow(&self, action: &str) -> bool {
+        self.policy.is_some() || self.is_of_owner() || self.is_granted(action)
+    }
+
+    /// Whether the bucket's access control list lets the caller do this.
+    pub(super) fn is_granted(&self, action: &str) -> bool {
+        let (Some(acl), Some(permission)) = (&self.acl, permission(action)) else {
+            return false;
+        };
+        let account = self.caller.account();
+        acl.grants(permission, |grantee| match grantee {
+            Grantee::Canonical(id) => account.is_some_and(|account| account.canonical_id == *id),
+            Grantee::AllUsers => !self.block.ignore_public_acls,
+            Grantee::AuthenticatedUsers => account.is_some() && !self.block.ignore_public_acls,
+            Grantee::LogDelivery => false,
+        })
+    }
+}
+
+/// What a bucket's list has to grant for an action. Versions are the owner's to delete.
+fn permission(action: &str) -> Option<Permission> {
+    Some(match action {
+        "s3:ListBucket" | "s3:ListBucketVersions" | "s3:ListBucketMultipartUploads" => {
+            Permission::Read
+        }
+        "s3:PutObject" | "s3:DeleteObject" => Permission::Write,
+        "s3:GetBucketAcl" => Permission::ReadAcp,
+        "s3:PutBucketAcl" => Permission::WriteAcp,
+        _ => return None,
+    })
+}
+
+async fn policy(
+    bucket: &BucketName,
+    call: &Call<'_>,
+) -> Result<Option<Arc<BucketPolicy>>, StoreError> {
+    let found = call.store.document(bucket, DocumentKind::Policy).await?;
+    let Some(document) = found else {
+        return Ok(None);
+    };
+    // Whoever was known when the policy was set may be gone; nobody else can take its name.
+    let parsed = document
+        .parsed(|bytes| BucketPolicy::parse(bytes, bucket.as_str(), |_| true).map(Arc::new));
+    match &*parsed {
+        Ok(policy) => Ok(Some(Arc::clone(policy))),
+        // Nothing is allowed by what nobody can read.
+        Err(error) => Err(StoreError::Internal(format!("policy of {bucket}: {error}"))),
+    }
+}
+
+async fn acl(bucket: &BucketName, call: &Call<'_>) -> Result<Option<Arc<Acl>>, StoreError> {
+    let default = call.app.default_ownership;
+    if Ownership::of(bucket, call.store, default).await? == Ownership::BucketOwnerEnforced {
+        return Ok(None);
+    }
+    Acl::of_bucket(bucket, call.store).await
+}
