@@ -249,3 +249,11 @@ def test_a_form_makes_a_version(s3, raw, bucket, signed):
 def test_a_bucket_that_is_not_there(raw, signed):
     name = unique_bucket()
     answered(post(raw, name, encoded(signed.fields(name, fields=[("key", "k")]), b"x")), "NoSuchBucket")
+
+
+def test_a_form_is_told_when_its_object_expires(s3, raw, bucket, signed):
+    rule = {"ID": "soon", "Status": "Enabled", "Filter": {"Prefix": "tmp/"}, "Expiration": {"Days": 1}}
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
+    for key, expires in (("tmp/k", True), ("k", False)):
+        answer = post(raw, bucket, encoded(signed.fields(bucket, fields=[("key", key)]), b"x"))
+        assert answer.status == 204 and ('rule-id="soon"' in answer.headers.get("x-amz-expiration", "")) == expires

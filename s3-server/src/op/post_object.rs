@@ -13,7 +13,7 @@ use larder_storage::{
 };
 
 use super::{
-    Call, acl, authorize,
+    Call, acl, authorize, bucket_lifecycle,
     call::{check_unbuilt_headers, invalid_argument, text},
     checksums, get_object, ingest, metadata, object_lock,
 };
@@ -107,7 +107,11 @@ pub(crate) async fn post_object(
     let target = Target::Object(bucket.clone(), key.clone());
     authorize::check(Operation::PostObject, &target, &call).await?;
     let written = store(&mut call, &mut form, &fields, policy.as_ref(), bucket, &key).await?;
-    Ok(answer(parts, app, &fields, bucket, &key, &written))
+    let mut response = answer(parts, app, &fields, bucket, &key, &written);
+    let what = (written.size, written.modified_unix_millis);
+    let tags = tags(&fields)?;
+    bucket_lifecycle::describe(&call, (bucket, &key), what, &tags, response.headers_mut()).await;
+    Ok(response)
 }
 
 /// As for every body that is stored: a length is said where there are no frames.
@@ -316,6 +320,14 @@ fn headers(parts: &Parts, fields: &Fields) -> S3Result<HeaderMap> {
     Ok(headers)
 }
 
+/// The object's tags, which are a document here.
+fn tags(fields: &Fields) -> S3Result<Tags> {
+    match fields.get("tagging") {
+        Some(xml) => Ok(metadata::to_tags(tagging(xml.as_bytes())?)),
+        None => Ok(Tags::default()),
+    }
+}
+
 async fn store(
     call: &mut Call<'_>,
     form: &mut Form,
@@ -327,10 +339,7 @@ async fn store(
     check_unbuilt_headers(call.headers())?;
     acl::check_object_headers(bucket, call).await?;
     let headers = metadata::from_request(call.headers())?;
-    let tags = match fields.get("tagging") {
-        Some(xml) => metadata::to_tags(tagging(xml.as_bytes())?),
-        None => Tags::default(),
-    };
+    let tags = tags(fields)?;
     authorize::check_form(bucket, key, &tags, call).await?;
     let expected = Expected::from_headers(call.headers(), false)?;
     let content_md5 = ContentMd5::from_headers(call.headers())?;
