@@ -88,7 +88,7 @@ pub(super) struct ServerArgs {
     /// Size of a segment of a disk's log, MiB, 1 to 1024: space of small objects comes back in such pieces [default: 64].
     #[arg(long, env = "LARDER_SEGMENT_MIB", value_name = "MIB")]
     segment_mib: Option<u32>,
-    /// A TOML file of accounts, one [[account]] table each with id, name, email, access_key and secret_key; read again when it changes.
+    /// A TOML file of accounts, a table `account` each with id, name, email, access_key and secret_key; read again when it changes.
     #[arg(long, env = "LARDER_ACCOUNTS", value_name = "FILE")]
     accounts: Option<PathBuf>,
     /// A proxy, or a range of them such as 10.0.0.0/8, that is believed when its X-Forwarded-For and X-Forwarded-Proto say who the client

@@ -2,7 +2,7 @@
 //!
 //! A *pass* goes through all buckets that have rules, by name, and in each through the objects, then the uploads, in order of key. It begins
 //! when a day begins, and soon after rules were set. It rests as its [`Pace`] says, remembers where it is twice a minute, and goes on from
-//! there after a restart. What is due is found and taken away by [`Store::expire_step`].
+//! there after a restart. What is due is found and taken away by `Store::expire_step`.
 //!
 //! Invariant: a step may be repeated: it goes by what is there.
 
