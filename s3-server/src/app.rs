@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{
     access::Ownership,
+    access_log::AccessLog,
     accounts::{Account, Accounts, Caller},
     credentials::{self, Root},
     error::{S3Code, S3Error, S3Result},
@@ -65,6 +66,8 @@ pub struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) metrics_token: Option<Secret>,
     pub(crate) md5: Md5Lanes,
+    /// Requests for buckets that log them.
+    pub(crate) access_log: AccessLog,
     /// Who may sign; the operator's account once the store is open.
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) trusted_proxies: TrustedProxies,
@@ -87,13 +90,19 @@ impl App {
     pub fn new(parts: AppParts) -> Self {
         Self {
             request_ids: RequestIds::new(&*parts.rng),
-            rng: parts.rng,
+            rng: Arc::clone(&parts.rng),
             requests: Arc::new(Semaphore::new(parts.max_requests)),
             admin_requests: Arc::new(Semaphore::new(MAX_ADMIN_REQUESTS)),
             metrics: Arc::default(),
             metrics_token: parts.metrics_token,
             max_requests: parts.max_requests,
             stop: watch::Sender::new(false),
+            access_log: AccessLog::new(
+                parts.region.clone(),
+                Arc::clone(&parts.clock),
+                Arc::clone(&parts.rng),
+                parts.md5.clone(),
+            ),
             md5: parts.md5,
             accounts: parts.accounts,
             trusted_proxies: parts.trusted_proxies,

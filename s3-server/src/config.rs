@@ -47,6 +47,8 @@ const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 pub const DEFAULT_CLIENT_TIMEOUT: Span = Span::from_secs(30);
 /// How long a connection may wait for a request unless set.
 pub const DEFAULT_IDLE_TIMEOUT: Span = Span::from_secs(60);
+/// How often access logs are written unless set.
+pub const DEFAULT_ACCESS_LOG_INTERVAL: Span = Span::from_secs(5 * 60);
 /// How long requests may take to finish after the stop unless set; less than the 30 s after which Kubernetes kills.
 pub const DEFAULT_STOP_GRACE: Span = Span::from_secs(25);
 
@@ -156,6 +158,8 @@ pub struct Settings {
     pub lifecycle_day: Span,
     /// Size at which a segment of a disk's log is sealed, MiB.
     pub segment_mib: u32,
+    /// How often access logs are written.
+    pub access_log_interval: Span,
     /// A file of accounts besides the operator's.
     pub accounts: Option<PathBuf>,
     /// Addresses or ranges of proxies that are believed when they say who a client is.
@@ -239,6 +243,7 @@ impl Settings {
         at_least_one("max-requests", self.max_requests)?;
         at_least("client-timeout", self.client_timeout, MIN_TIMEOUT)?;
         at_least("idle-timeout", self.idle_timeout, MIN_TIMEOUT)?;
+        at_least("access-log-interval", self.access_log_interval, MIN_TIMEOUT)?;
         at_least("disk-timeout", self.disk_timeout, MIN_TIMEOUT)?;
         at_least("lifecycle-day", self.lifecycle_day, MIN_TIMEOUT)?;
         check_segment(self.segment_mib)?;

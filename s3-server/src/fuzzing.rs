@@ -145,6 +145,7 @@ fn xml(input: &[u8]) -> usize {
         parse::delete(input).is_ok(),
         parse::complete_multipart_upload(input).is_ok(),
         parse::object_lock_configuration(input).is_ok(),
+        parse::bucket_logging(input).is_ok(),
         parse::retention(input).is_ok(),
         parse::legal_hold(input).is_ok(),
         parse::lifecycle_configuration(input).is_ok(),

@@ -4,6 +4,7 @@
 //! no HTTP framework, no clock and no storage.
 
 pub mod access;
+pub mod access_log;
 pub mod accounts;
 pub mod admin;
 pub mod app;

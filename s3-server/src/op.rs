@@ -8,6 +8,7 @@ mod acl;
 mod authorize;
 mod bucket_cors;
 mod bucket_lifecycle;
+mod bucket_logging;
 mod bucket_policy;
 mod bucket_tagging;
 mod bucket_versioning;
@@ -94,6 +95,8 @@ async fn on_bucket(
         Operation::GetBucketCors => bucket_cors::get(bucket, call).await,
         Operation::PutBucketCors => bucket_cors::put(bucket, call).await,
         Operation::DeleteBucketCors => bucket_cors::delete(bucket, call).await,
+        Operation::GetBucketLogging => bucket_logging::get(bucket, call).await,
+        Operation::PutBucketLogging => bucket_logging::put(bucket, call).await,
         Operation::GetBucketTagging => bucket_tagging::get(bucket, call).await,
         Operation::PutBucketTagging => bucket_tagging::put(bucket, call).await,
         Operation::DeleteBucketTagging => bucket_tagging::delete(bucket, call).await,

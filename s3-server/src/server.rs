@@ -144,6 +144,10 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
         signalled = signalled() => return signalled,
     };
     announce(&settings, address, &opened, out)?;
+    let logging = tokio::spawn(log_access(
+        Arc::clone(&app),
+        settings.access_log_interval.duration(),
+    ));
     let watching = accounts_file.map(|file| tokio::spawn(file.watch(accounts, clock)));
     signalled().await?;
     if let Some(watching) = watching {
@@ -153,9 +157,17 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     app.stop();
     stopper.stop();
     let cut = serving.await.unwrap_or(0);
+    logging.abort();
+    app.access_log.flush(opened.disks.storage.store()).await;
     tracing::info!(connections_cut = cut, "stopped");
     opened.disks.close().await;
     Ok(())
+}
+
+async fn log_access(app: Arc<App>, interval: Duration) {
+    if let Ok(store) = app.store() {
+        app.access_log.run(store, interval).await;
+    }
 }
 
 /// The file of accounts, read for the first time: a mistake in it is told before anything starts.

@@ -20,6 +20,7 @@ DOCUMENTS = {
     "deletion": ("POST", "", [("delete", "")], "<Delete><Object><Key>{}</Key></Object></Delete>"),
     "object lock": ("PUT", "", [("object-lock", "")], "<ObjectLockConfiguration><ObjectLockEnabled>{}</ObjectLockEnabled></ObjectLockConfiguration>"),
     "retention": ("PUT", "/k", [("retention", "")], "<Retention><Mode>{}</Mode></Retention>"),
+    "logging": ("PUT", "", [("logging", "")], "<BucketLoggingStatus><LoggingEnabled><TargetBucket>{}</TargetBucket></LoggingEnabled></BucketLoggingStatus>"),
     "legal hold": ("PUT", "/k", [("legal-hold", "")], "<LegalHold><Status>{}</Status></LegalHold>"),
 }
 LAUGHS = '<!DOCTYPE l [<!ENTITY a "ha">' + "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefghi", "bcdefghij")) + "]>"

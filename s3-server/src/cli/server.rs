@@ -88,6 +88,9 @@ pub(super) struct ServerArgs {
     /// Size of a segment of a disk's log, MiB, 1 to 1024: space of small objects comes back in such pieces [default: 64].
     #[arg(long, env = "LARDER_SEGMENT_MIB", value_name = "MIB")]
     segment_mib: Option<u32>,
+    /// How often the access logs of buckets are written into their target buckets [default: 5m].
+    #[arg(long, env = "LARDER_ACCESS_LOG_INTERVAL", value_name = "TIME")]
+    access_log_interval: Option<Span>,
     /// A TOML file of accounts, a table `account` each with id, name, email, access_key and secret_key; read again when it changes.
     #[arg(long, env = "LARDER_ACCOUNTS", value_name = "FILE")]
     accounts: Option<PathBuf>,
@@ -141,6 +144,7 @@ impl From<ServerArgs> for FileSettings {
             scrub_days: args.scrub_days,
             lifecycle_day: args.lifecycle_day,
             segment_mib: args.segment_mib,
+            access_log_interval: args.access_log_interval,
             accounts: args.accounts,
             trusted_proxies: args.trusted_proxies,
             object_ownership: args.object_ownership,

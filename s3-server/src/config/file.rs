@@ -7,10 +7,10 @@ use serde::Deserialize;
 use crate::access::Ownership;
 
 use super::{
-    ConfigError, DEFAULT_CLIENT_TIMEOUT, DEFAULT_DISK_TIMEOUT, DEFAULT_IDLE_TIMEOUT,
-    DEFAULT_LIFECYCLE_DAY, DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS,
-    DEFAULT_REGION, DEFAULT_SCRUB_DAYS, DEFAULT_SEGMENT_MIB, DEFAULT_STOP_GRACE, LogFormat,
-    MetaEngine, ProfileSetting, Settings, Span, expand,
+    ConfigError, DEFAULT_ACCESS_LOG_INTERVAL, DEFAULT_CLIENT_TIMEOUT, DEFAULT_DISK_TIMEOUT,
+    DEFAULT_IDLE_TIMEOUT, DEFAULT_LIFECYCLE_DAY, DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS,
+    DEFAULT_MAX_REQUESTS, DEFAULT_REGION, DEFAULT_SCRUB_DAYS, DEFAULT_SEGMENT_MIB,
+    DEFAULT_STOP_GRACE, LogFormat, MetaEngine, ProfileSetting, Settings, Span, expand,
 };
 
 /// Settings of one source. Names in TOML are those of the flags, with `_` for `-`.
@@ -55,6 +55,8 @@ pub struct FileSettings {
     pub lifecycle_day: Option<Span>,
     /// See [`Settings::segment_mib`].
     pub segment_mib: Option<u32>,
+    /// See [`Settings::access_log_interval`].
+    pub access_log_interval: Option<Span>,
     /// See [`Settings::accounts`].
     pub accounts: Option<PathBuf>,
     /// See [`Settings::trusted_proxies`].
@@ -87,6 +89,7 @@ impl FileSettings {
             scrub_days: self.scrub_days.or(under.scrub_days),
             lifecycle_day: self.lifecycle_day.or(under.lifecycle_day),
             segment_mib: self.segment_mib.or(under.segment_mib),
+            access_log_interval: self.access_log_interval.or(under.access_log_interval),
             accounts: self.accounts.or(under.accounts),
             trusted_proxies: self.trusted_proxies.or(under.trusted_proxies),
             object_ownership: self.object_ownership.or(under.object_ownership),
@@ -120,6 +123,9 @@ impl FileSettings {
             scrub_days: self.scrub_days.unwrap_or(DEFAULT_SCRUB_DAYS),
             lifecycle_day: self.lifecycle_day.unwrap_or(DEFAULT_LIFECYCLE_DAY),
             segment_mib: self.segment_mib.unwrap_or(DEFAULT_SEGMENT_MIB),
+            access_log_interval: self
+                .access_log_interval
+                .unwrap_or(DEFAULT_ACCESS_LOG_INTERVAL),
             accounts: self.accounts,
             trusted_proxies: self.trusted_proxies.unwrap_or_default(),
             object_ownership: self.object_ownership.unwrap_or_default(),

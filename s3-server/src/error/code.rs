@@ -77,6 +77,7 @@ codes! {
     InvalidSecurity = "InvalidSecurity", 403, "The provided security credentials are not valid.";
     InvalidStorageClass = "InvalidStorageClass", 400, "The storage class you specified is not valid";
     InvalidTag = "InvalidTag", 400, "The tag provided was not a valid tag. This error can occur if the tag did not pass input validation.";
+    InvalidTargetBucketForLogging = "InvalidTargetBucketForLogging", 400, "The target bucket for logging does not exist, is not owned by you, or does not have the appropriate grants for the log-delivery group.";
     InvalidToken = "InvalidToken", 400, "The provided token is malformed or otherwise invalid.";
     InvalidUri = "InvalidURI", 400, "Couldn't parse the specified URI.";
     KeyTooLong = "KeyTooLongError", 400, "Your key is too long";

@@ -9,12 +9,17 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
-use larder_storage::clock::Clock;
+use larder_storage::{
+    clock::Clock,
+    objects::{AccountId, BucketName, ObjectKey},
+};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use super::{Body, Deadlines, Incoming, MAX_HEADER_BYTES, Passage, RequestId, Response};
 use crate::{
+    access_log::{AccessLog, Entry, Stopwatch},
+    accounts::Account,
     admin::{self, AdminError, AdminResult},
     app::App,
     error::{S3Code, S3Error, S3Result},
@@ -24,12 +29,47 @@ use crate::{
     route::{self, Operation, Query, Target, counts_in_version_4},
     sigv2,
     sigv4::Carrier,
+    xml::parse::LogDestination,
 };
 
 /// What is read of a body that nobody wants, so that the client gets to see why.
 const DRAIN_MAX_BYTES: usize = 8 << 20;
 /// How long that may take.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How metrics call what went well.
+const OK: &str = "OK";
+
+/// What is found out about a request while it is answered, for metrics and access logs.
+#[derive(Debug)]
+struct Trace {
+    operation: &'static str,
+    target: Option<Target>,
+    caller: Option<Arc<Account>>,
+    carrier: Option<Carrier>,
+}
+
+impl Trace {
+    /// The bucket that the request is about, and the key if it is about an object.
+    fn about(&self) -> Option<(&BucketName, Option<&ObjectKey>)> {
+        match self.target.as_ref()? {
+            Target::Service => None,
+            Target::Bucket(bucket) => Some((bucket, None)),
+            Target::Object(bucket, key) => Some((bucket, Some(key))),
+        }
+    }
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self {
+            operation: "unknown",
+            target: None,
+            caller: None,
+            carrier: None,
+        }
+    }
+}
 
 /// Answers requests. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -117,9 +157,10 @@ impl Service {
     }
 
     async fn answer_s3(&self, parts: &Parts, body: &mut Incoming, id: RequestId) -> Response {
-        let mut operation = "unknown";
-        let (code, mut response) = match self.admitted(parts, body, &mut operation).await {
-            Ok(response) => ("OK", response),
+        let stopwatch = Stopwatch::start(&*self.app.clock);
+        let mut trace = Trace::default();
+        let (code, mut response) = match self.admitted(parts, body, &mut trace).await {
+            Ok(response) => (OK, response),
             Err(error) => {
                 log(&error, id);
                 self.drain_unless_expecting(parts, body).await;
@@ -131,8 +172,60 @@ impl Service {
             op::expose(&self.app, parts, &mut response).await;
         }
         metrics.received(body.received_bytes());
+        let operation = trace.operation;
         metrics.answered(Answer { operation, code }, response.status());
+        let error = (code != OK).then_some(code);
+        if let Some(to) = self.logged(&trace).await {
+            let when = (stopwatch, id);
+            self.log_access(parts, &trace, when, error, &response, &to);
+        }
         response
+    }
+
+    /// Where a request is logged, and whose the bucket is; `None` where it is not.
+    async fn logged(&self, trace: &Trace) -> Option<(Arc<LogDestination>, AccountId)> {
+        let (bucket, _) = trace.about()?;
+        let store = self.app.store().ok()?;
+        let destination = AccessLog::destination(store, bucket).await?;
+        Some((destination, store.bucket_owner(bucket).await.ok()?))
+    }
+
+    /// Gathers a line for the access log of the bucket.
+    fn log_access(
+        &self,
+        parts: &Parts,
+        trace: &Trace,
+        (stopwatch, id): (Stopwatch, RequestId),
+        error: Option<&'static str>,
+        response: &Response,
+        (destination, account): &(Arc<LogDestination>, AccountId),
+    ) {
+        let app = &*self.app;
+        let Some((bucket, key)) = trace.about() else {
+            return;
+        };
+        let entry = Entry {
+            bucket,
+            key,
+            account: *account,
+            owner: &app.accounts.owner(*account).id,
+            received_unix_millis: stopwatch.unix_millis(),
+            millis: stopwatch.millis(&*app.clock),
+            client: app
+                .trusted_proxies
+                .client(self.peer, &parts.headers)
+                .address,
+            requester: trace.caller.as_ref().map(|caller| &*caller.canonical_id),
+            carrier: trace.carrier,
+            request_id: &id.to_string(),
+            operation: trace.operation,
+            request: parts,
+            status: response.status(),
+            error,
+            sent_bytes: response.body().len(),
+            answer: response.headers(),
+        };
+        app.access_log.add(destination, &entry);
     }
 
     async fn answer_admin(&self, parts: &Parts, body: &mut Incoming, id: RequestId) -> Response {
@@ -154,10 +247,10 @@ impl Service {
         &self,
         parts: &Parts,
         body: &mut Incoming,
-        operation: &mut &'static str,
+        trace: &mut Trace,
     ) -> S3Result<Response> {
         let permit = self.permit()?;
-        let mut response = self.dispatch(parts, body, operation).await?;
+        let mut response = self.dispatch(parts, body, trace).await?;
         let metrics = Arc::clone(&self.app.metrics);
         response.body_mut().hold(Passage { permit, metrics });
         Ok(response)
@@ -189,20 +282,21 @@ impl Service {
         &self,
         parts: &Parts,
         body: &mut Incoming,
-        name: &mut &'static str,
+        trace: &mut Trace,
     ) -> S3Result<Response> {
         let app = &*self.app;
         check_header_size(parts)?;
         if op::is_preflight(parts) {
-            *name = "Preflight";
+            trace.operation = "Preflight";
             return op::preflight(app, parts).await;
         }
         let query = Query::parse(parts.uri.query())?;
         let target = route::target(&parts.uri, &parts.headers, &app.domains);
+        trace.target = target.as_ref().ok().cloned();
         if let Ok(target @ Target::Bucket(bucket)) = &target
             && op::is_form(parts, target, &query)
         {
-            *name = Operation::PostObject.name();
+            trace.operation = Operation::PostObject.name();
             return Box::pin(op::post_object(app, parts, bucket, query, self.peer, body)).await;
         }
         let parts = &*if sigv2::is_presigned(&parts.uri, &parts.headers) {
@@ -211,14 +305,16 @@ impl Service {
             Cow::Borrowed(parts)
         };
         let (caller, verified) = app.authenticate(parts)?;
+        trace.caller = caller.account().cloned();
+        trace.carrier = trace.caller.as_ref().map(|_| verified.carrier);
         let target = target?;
         let parts = &*match verified.carrier {
             Carrier::Query => route::with_hoisted_headers(parts, &query, counts_in_version_4),
             Carrier::Header => Cow::Borrowed(parts),
         };
         let operation = route::operation(&parts.method, &target, &query, &parts.headers)?;
-        *name = operation.name();
-        tracing::debug!(operation = *name, "dispatched");
+        trace.operation = operation.name();
+        tracing::debug!(operation = trace.operation, "dispatched");
         let store = app.store()?;
         op::run(
             operation,

@@ -39,7 +39,6 @@ fn answer(which: Configuration) -> S3Result<Response> {
     match which {
         Configuration::Accelerate => Ok(empty("AccelerateConfiguration")),
         Configuration::Encryption => missing(S3Code::ServerSideEncryptionConfigurationNotFound),
-        Configuration::Logging => Ok(empty("BucketLoggingStatus")),
         Configuration::Notification => Ok(empty("NotificationConfiguration")),
         Configuration::Replication => missing(S3Code::ReplicationConfigurationNotFound),
         Configuration::RequestPayment => Ok(document(

@@ -7,6 +7,7 @@ mod cors;
 mod cursor;
 mod delete;
 mod lifecycle;
+mod logging;
 mod object_lock;
 
 pub use access::{
@@ -19,6 +20,7 @@ pub use lifecycle::{
     LifecycleExpiration, LifecycleFilter, LifecycleRule, MAX_LIFECYCLE_BYTES, MAX_LIFECYCLE_RULES,
     NoncurrentExpiration, lifecycle_configuration,
 };
+pub use logging::{LogDestination, LogKeyFormat, bucket_logging};
 pub use object_lock::{
     DefaultRetention, LockConfiguration, Retention, legal_hold, object_lock_configuration,
     retention,

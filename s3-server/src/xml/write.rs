@@ -8,6 +8,7 @@ mod bucket;
 mod error;
 mod lifecycle;
 mod list;
+mod logging;
 mod object;
 mod object_lock;
 mod upload;
@@ -24,6 +25,7 @@ pub use lifecycle::lifecycle_configuration;
 pub use list::{
     ListObjects, ListObjectsV2, ListVersions, ListedObject, ListedVersion, Listing, VersionBody,
 };
+pub use logging::bucket_logging;
 pub use object::{
     AttributePart, AttributeParts, CopyResult, DeleteOutcome, DeletedObject, FailedDelete,
     ObjectAttributes, PostedObject, copy_object_result, copy_part_result, delete_result, tagging,

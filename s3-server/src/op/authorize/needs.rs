@@ -72,6 +72,8 @@ fn one(operation: Operation) -> &'static str {
         Operation::GetBucketLocation => "s3:GetBucketLocation",
         Operation::GetBucketCors => "s3:GetBucketCORS",
         Operation::PutBucketCors | Operation::DeleteBucketCors => "s3:PutBucketCORS",
+        Operation::GetBucketLogging => "s3:GetBucketLogging",
+        Operation::PutBucketLogging => "s3:PutBucketLogging",
         Operation::GetBucketTagging => "s3:GetBucketTagging",
         Operation::PutBucketTagging | Operation::DeleteBucketTagging => "s3:PutBucketTagging",
         Operation::GetBucketVersioning => "s3:GetBucketVersioning",
@@ -130,7 +132,6 @@ fn read(configuration: Configuration) -> &'static str {
     match configuration {
         Configuration::Accelerate => "s3:GetAccelerateConfiguration",
         Configuration::Encryption => "s3:GetEncryptionConfiguration",
-        Configuration::Logging => "s3:GetBucketLogging",
         Configuration::Notification => "s3:GetBucketNotification",
         Configuration::Replication => "s3:GetReplicationConfiguration",
         Configuration::RequestPayment => "s3:GetBucketRequestPayment",
