@@ -145,7 +145,8 @@ impl AccessLog {
             );
         }
         for (batch, lines) in batches {
-            let Err(error) = self.write(store, &batch, &lines).await else {
+            let lines = Bytes::from(lines);
+            let Err(error) = self.write(store, &batch, lines.clone()).await else {
                 continue;
             };
             let (source, target) = (&batch.source, &batch.target);
@@ -156,18 +157,17 @@ impl AccessLog {
         }
     }
 
-    async fn write(&self, store: &Store, batch: &Batch, lines: &[u8]) -> Result<(), StoreError> {
+    async fn write(&self, store: &Store, batch: &Batch, lines: Bytes) -> Result<(), StoreError> {
         let now = self.clock.unix_millis();
         let unique = self.rng.next_u64();
         let Ok(key) = ObjectKey::parse(&batch.key(&self.region, now, unique)) else {
             return Err(StoreError::NoSuchKey);
         };
         let size = lines.len() as u64;
-        let bytes = Bytes::copy_from_slice(lines);
         let mut md5 = Md5Stream::new(&self.md5);
-        md5.update(bytes.clone()).await;
+        md5.update(lines.clone()).await;
         let mut writer = store.blob_writer(&batch.target, Some(size)).await?;
-        writer.write(bytes).await?;
+        writer.write(lines).await?;
         let put = PutObject {
             bucket: batch.target.clone(),
             key,

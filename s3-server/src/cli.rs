@@ -17,6 +17,7 @@ mod verify;
 use std::{error::Error, io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use serde::de::DeserializeOwned;
 
 /// An S3 server that keeps its objects erasure-coded on local directories.
 #[derive(Debug, Parser)]
@@ -100,6 +101,18 @@ fn succeeded((): ()) -> ExitCode {
 fn complain(error: &(dyn Error + Send + Sync)) {
     let text = error.to_string().replace('\n', " ");
     drop(writeln!(std::io::stderr(), "larder: {text}"));
+}
+
+/// Prints a server's answer: as it is, or as what `text` makes of it.
+fn show<T: DeserializeOwned>(
+    answer: &[u8],
+    as_json: bool,
+    text: impl FnOnce(&T) -> String,
+) -> Outcome {
+    if as_json {
+        return Ok(print(&String::from_utf8_lossy(answer))?);
+    }
+    Ok(print(&text(&admin_client::decode(answer)?))?)
 }
 
 fn print(text: &str) -> std::io::Result<()> {

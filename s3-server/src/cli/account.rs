@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::{
     Outcome,
-    admin_client::{AdminArgs, AdminClient, decode},
-    print,
+    admin_client::{AdminArgs, AdminClient},
+    print, show,
     table::{Lean, Table},
 };
 use crate::admin::accounts::{
@@ -118,11 +118,8 @@ fn show_key(server: &AdminArgs, path: &str, body: &serde_json::Value, as_json: b
 }
 
 fn list(args: &ListArgs) -> Outcome {
-    let json = AdminClient::new(&args.server)?.get_bytes(PATH)?;
-    if args.json {
-        return Ok(print(&String::from_utf8_lossy(&json))?);
-    }
-    Ok(print(&text(&decode(&json)?))?)
+    let answer = AdminClient::new(&args.server)?.get_bytes(PATH)?;
+    show(&answer, args.json, text)
 }
 
 fn text(list: &AccountList) -> String {

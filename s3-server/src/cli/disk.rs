@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::{
     Outcome,
-    admin_client::{AdminArgs, AdminClient, decode},
-    print,
+    admin_client::{AdminArgs, AdminClient},
+    print, show,
     table::{Lean, Table, bytes},
 };
 use crate::admin::disks::{
@@ -116,11 +116,8 @@ fn change(server: &AdminArgs, path: &str, body: &serde_json::Value) -> Outcome {
 }
 
 fn list(args: &ListArgs) -> Outcome {
-    let json = AdminClient::new(&args.server)?.get_bytes(PATH)?;
-    if args.json {
-        return Ok(print(&String::from_utf8_lossy(&json))?);
-    }
-    Ok(print(&text(&decode(&json)?))?)
+    let answer = AdminClient::new(&args.server)?.get_bytes(PATH)?;
+    show(&answer, args.json, text)
 }
 
 fn text(list: &DiskList) -> String {

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{
     Outcome,
     admin_client::{AdminArgs, AdminClient, decode},
-    print,
+    print, show,
     table::{Lean, Table, bytes},
 };
 use crate::admin::heal::{
@@ -77,11 +77,7 @@ pub(super) fn run(args: &HealArgs) -> Outcome {
 fn status(args: &StatusArgs) -> Outcome {
     let client = AdminClient::new(&args.server)?;
     if !args.watch {
-        let json = client.get_bytes(PATH)?;
-        if args.json {
-            return Ok(print(&String::from_utf8_lossy(&json))?);
-        }
-        return Ok(print(&text(&decode(&json)?))?);
+        return show(&client.get_bytes(PATH)?, args.json, text);
     }
     let bar = bar();
     let mut shown = Ok(());

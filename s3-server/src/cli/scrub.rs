@@ -1,13 +1,12 @@
 //! `larder scrub`.
 
-use bytes::Bytes;
 use clap::{Args, Subcommand};
 use larder_storage::clock::{Clock, SystemClock};
 
 use super::{
     Outcome,
-    admin_client::{AdminArgs, AdminClient, decode},
-    print,
+    admin_client::{AdminArgs, AdminClient},
+    show,
     table::{Lean, Table, bytes},
 };
 use crate::admin::scrub::{
@@ -78,14 +77,8 @@ pub(super) fn run(args: &ScrubArgs) -> Outcome {
             (command, client(command)?.post_bytes(PACE_PATH, &body)?)
         }
     };
-    show(command, &answer)
-}
-
-fn show(command: &ScrubCommand, json: &Bytes) -> Outcome {
-    if command.json {
-        return Ok(print(&String::from_utf8_lossy(json))?);
-    }
-    Ok(print(&text(&decode(json)?, SystemClock.unix_millis()))?)
+    let now = SystemClock.unix_millis();
+    show(&answer, command.json, |status| text(status, now))
 }
 
 fn text(status: &ScrubStatus, now: u64) -> String {

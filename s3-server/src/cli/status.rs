@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::{
     Outcome,
-    admin_client::{AdminArgs, AdminClient, decode},
-    print,
+    admin_client::{AdminArgs, AdminClient},
+    show,
     table::{Lean, Table, bytes},
 };
 use crate::admin::status::{DiskStatus, PATH, ServerStatus, WATCH_PATH};
@@ -28,25 +28,17 @@ pub(super) struct StatusArgs {
 pub(super) fn run(args: &StatusArgs) -> Outcome {
     let client = AdminClient::new(&args.server)?;
     if !args.watch {
-        return show(args, &client.get_bytes(PATH)?);
+        return show(&client.get_bytes(PATH)?, args.json, text);
     }
     let mut shown = Ok(());
     client.get_lines(WATCH_PATH, |line| {
-        shown = show(args, line);
+        shown = show(line, args.json, |status| text(status) + "\n");
         match &shown {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
     })?;
     shown
-}
-
-fn show(args: &StatusArgs, json: &[u8]) -> Outcome {
-    if args.json {
-        return Ok(print(&String::from_utf8_lossy(json))?);
-    }
-    let gap = if args.watch { "\n" } else { "" };
-    Ok(print(&(text(&decode(json)?) + gap))?)
 }
 
 fn text(status: &ServerStatus) -> String {

@@ -3,7 +3,7 @@
 //! Invariant: bytes that were handed on count for nothing until [`Intake::finish`] said `Ok`.
 
 use bytes::Bytes;
-use http::{Version, header};
+use http::{Version, header, request::Parts};
 use larder_storage::{
     objects::Checksum as StoredChecksum,
     stripes::{BlobWriter, FinishedBlob},
@@ -97,11 +97,7 @@ impl Plan {
     /// # Errors
     /// As [`Plan::of`].
     pub(super) fn of_data(call: &Call<'_>) -> S3Result<Self> {
-        let is_said = call.headers().contains_key(header::CONTENT_LENGTH)
-            || call.headers().contains_key(header::TRANSFER_ENCODING);
-        if call.parts.version < Version::HTTP_2 && !is_said {
-            return Err(S3Error::new(S3Code::MissingContentLength));
-        }
+        check_length_is_said(call.parts)?;
         Self::of(call)
     }
 
@@ -149,6 +145,19 @@ impl Plan {
             .element("ProposedSize", self.size.to_string())
             .element("MaxSizeAllowed", max_bytes.to_string()))
     }
+}
+
+/// Refuses a body in HTTP/1.1 of which nothing says how long it is.
+///
+/// # Errors
+/// [`S3Code::MissingContentLength`].
+pub(super) fn check_length_is_said(parts: &Parts) -> S3Result<()> {
+    let is_said = parts.headers.contains_key(header::CONTENT_LENGTH)
+        || parts.headers.contains_key(header::TRANSFER_ENCODING);
+    if parts.version < Version::HTTP_2 && !is_said {
+        return Err(S3Error::new(S3Code::MissingContentLength));
+    }
+    Ok(())
 }
 
 /// The length of the data, whatever it is wrapped in.

@@ -1,12 +1,11 @@
 //! `GetObjectLegalHold` and `PutObjectLegalHold`.
 
-use larder_storage::objects::{BucketName, ObjectKey, ObjectLock};
+use larder_storage::objects::{BucketName, ObjectKey};
 
 use super::{
     Call,
     authorize::{self, NewLock},
-    call::no_object_lock,
-    object_lock::{OFF, ON, hold_name},
+    object_lock::{OFF, ON, hold_name, lock_of},
     small_body,
 };
 use crate::{
@@ -27,24 +26,6 @@ pub(super) async fn get(
     let is_held = lock_of(bucket, key, &call).await?.legal_hold;
     let is_held = is_held.ok_or(S3Error::new(S3Code::NoSuchObjectLockConfiguration))?;
     Ok(reply::xml(write::legal_hold(hold_name(is_held))))
-}
-
-/// The lock of the version that the request names.
-///
-/// # Errors
-/// [`S3Code::InvalidRequest`] in a bucket without object lock; what is said of a version that is not there.
-pub(super) async fn lock_of(
-    bucket: &BucketName,
-    key: &ObjectKey,
-    call: &Call<'_>,
-) -> S3Result<ObjectLock> {
-    let version = call.version_id()?;
-    let of_bucket = call.store.bucket(bucket).await?.lock;
-    let found = call.store.object_version(bucket, key, version).await;
-    let found = found.map_err(|error| call.missing(error, key))?;
-    of_bucket
-        .map(|_| found.info().lock)
-        .ok_or_else(no_object_lock)
 }
 
 pub(super) async fn put(

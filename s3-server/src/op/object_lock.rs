@@ -2,14 +2,14 @@
 
 use http::HeaderMap;
 use larder_storage::objects::{
-    BucketLock, BucketName, DefaultRetention, Governance, ObjectLock, Retention, RetentionMode,
-    RetentionPeriod, StoreError,
+    BucketLock, BucketName, DefaultRetention, Governance, ObjectKey, ObjectLock, Retention,
+    RetentionMode, RetentionPeriod, StoreError,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     Call,
-    call::{invalid_argument, text},
+    call::{invalid_argument, no_object_lock, text},
     listing, small_body,
 };
 use crate::{
@@ -205,6 +205,24 @@ pub(super) async fn governance(call: &Call<'_>, bucket: &BucketName) -> S3Result
         return Ok(Governance::Heeded);
     }
     Ok(Governance::Bypassed)
+}
+
+/// The lock of the version that the request names.
+///
+/// # Errors
+/// [`S3Code::InvalidRequest`] in a bucket without object lock; what is said of a version that is not there.
+pub(super) async fn lock_of(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    call: &Call<'_>,
+) -> S3Result<ObjectLock> {
+    let version = call.version_id()?;
+    let of_bucket = call.store.bucket(bucket).await?.lock;
+    let found = call.store.object_version(bucket, key, version).await;
+    let found = found.map_err(|error| call.missing(error, key))?;
+    of_bucket
+        .map(|_| found.info().lock)
+        .ok_or_else(no_object_lock)
 }
 
 /// Says on an answer how the object is locked.

@@ -6,7 +6,9 @@ use super::{
     Call,
     authorize::{self, NewLock},
     listing,
-    object_lock::{check_no_event_hold, date, governance, mode, mode_name, retention_error},
+    object_lock::{
+        check_no_event_hold, date, governance, lock_of, mode, mode_name, retention_error,
+    },
     small_body,
 };
 use crate::{
@@ -24,7 +26,7 @@ pub(super) async fn get(
     key: &ObjectKey,
     call: Call<'_>,
 ) -> S3Result<Response> {
-    let lock = super::object_legal_hold::lock_of(bucket, key, &call).await?;
+    let lock = lock_of(bucket, key, &call).await?;
     let retention = lock.retention;
     let retention = retention.ok_or(S3Error::new(S3Code::NoSuchObjectLockConfiguration))?;
     let until = listing::millis(retention.until_unix_millis);

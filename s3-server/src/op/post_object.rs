@@ -76,7 +76,7 @@ pub(crate) async fn post_object(
     peer: IpAddr,
     body: &mut Incoming,
 ) -> S3Result<Response> {
-    check_length(parts)?;
+    ingest::check_length_is_said(parts)?;
     let content_type = text(&parts.headers, header::CONTENT_TYPE).unwrap_or_default();
     let boundary =
         boundary(content_type).ok_or_else(|| S3Error::new(S3Code::RequestIsNotMultiPartContent))?;
@@ -106,23 +106,12 @@ pub(crate) async fn post_object(
     };
     let target = Target::Object(bucket.clone(), key.clone());
     authorize::check(Operation::PostObject, &target, &call).await?;
-    let written = store(&mut call, &mut form, &fields, policy.as_ref(), bucket, &key).await?;
+    let (written, tags) =
+        store(&mut call, &mut form, &fields, policy.as_ref(), bucket, &key).await?;
     let mut response = answer(parts, app, &fields, bucket, &key, &written);
     let what = (written.size, written.modified_unix_millis);
-    let tags = tags(&fields)?;
     bucket_lifecycle::describe(&call, (bucket, &key), what, &tags, response.headers_mut()).await;
     Ok(response)
-}
-
-/// As for every body that is stored: a length is said where there are no frames.
-fn check_length(parts: &Parts) -> S3Result<()> {
-    let headers = &parts.headers;
-    let is_said = headers.contains_key(header::CONTENT_LENGTH)
-        || headers.contains_key(header::TRANSFER_ENCODING);
-    if parts.version < http::Version::HTTP_2 && !is_said {
-        return Err(S3Error::new(S3Code::MissingContentLength));
-    }
-    Ok(())
 }
 
 /// The fields up to the file, and what the file is called.
@@ -204,9 +193,8 @@ fn expand(fields: &mut Fields, file_name: &str) {
 }
 
 fn key(fields: &Fields) -> S3Result<ObjectKey> {
-    let message = "Bucket POST must contain a field named 'key'.  If it is specified, please check the order of the fields.";
     let key = fields.get("key").filter(|key| !key.is_empty());
-    route::parse_key(key.ok_or_else(|| invalid_argument("key", "", message))?)
+    route::parse_key(key.ok_or_else(|| lacks("key"))?)
 }
 
 /// Who signed the policy. A form without a signature is nobody's.
@@ -328,6 +316,7 @@ fn tags(fields: &Fields) -> S3Result<Tags> {
     }
 }
 
+/// Stores the file; also what tags it got.
 async fn store(
     call: &mut Call<'_>,
     form: &mut Form,
@@ -335,7 +324,7 @@ async fn store(
     policy: Option<&PostPolicy>,
     bucket: &BucketName,
     key: &ObjectKey,
-) -> S3Result<Written> {
+) -> S3Result<(Written, Tags)> {
     check_unbuilt_headers(call.headers())?;
     acl::check_object_headers(bucket, call).await?;
     let headers = metadata::from_request(call.headers())?;
@@ -379,12 +368,13 @@ async fn store(
         checksum: Some(checksums::to_stored(&checksum)),
         blob: file.writer.finish().await?,
         headers,
-        tags,
+        tags: tags.clone(),
         conditions: WriteConditions::default(),
         lock,
     };
     let put = call.store.put_object(put).await;
-    put.map_err(|error| get_object::missing(error, key))
+    let written = put.map_err(|error| get_object::missing(error, key))?;
+    Ok((written, tags))
 }
 
 /// The file of the form on its way to the disks.
