@@ -17,6 +17,7 @@ use crate::{
     error::{S3Code, S3Error, S3Result},
     hash::Md5Lanes,
     http::{RequestIds, TrustedProxies},
+    keyring::{self, Keyring, Source},
     metrics::Metrics,
     route, sigv2,
     sigv4::{self, PostSignature, Request, Secret, Verified, Verifier},
@@ -83,6 +84,7 @@ pub struct App {
 struct Opened {
     storage: Arc<Storage>,
     root: Root,
+    keyring: Arc<Keyring>,
 }
 
 impl App {
@@ -122,25 +124,43 @@ impl App {
     }
 
     /// Starts serving S3 from `store`. Only the first call counts.
-    pub fn open(&self, storage: Arc<Storage>, root: &Root) {
+    pub fn open(&self, storage: Arc<Storage>, root: &Root, keyring: Keyring) {
         self.accounts.set_root(Account::root(root));
         drop(self.opened.set(Opened {
             storage,
             root: root.clone(),
+            keyring: Arc::new(keyring),
         }));
     }
 
-    /// Keeps credentials that were made up in the directory of a new disk, too: it may be the last of today's that is left one day.
+    /// Keeps credentials and master keys that were made up in the directory of a new disk, too: it may be the last of today's that is
+    /// left one day.
     pub async fn keep_credentials(&self, directory: &Path) {
-        let root = self.opened().map(|opened| opened.root.clone());
-        let Some(root) = root.ok().filter(|root| root.created_unix_millis > 0) else {
+        let Ok(opened) = self.opened() else {
             return;
         };
+        let root = Some(opened.root.clone()).filter(|root| root.created_unix_millis > 0);
+        let keys = match opened.keyring.source() {
+            Source::MadeUp => opened.keyring.keys(),
+            Source::Configured => Vec::new(),
+        };
         let directories = [directory.to_owned()];
-        let work = move || credentials::keep(&root, &directories, KEEPING_TIMEOUT);
-        if !matches!(tokio::task::spawn_blocking(work).await, Ok(Ok(()))) {
-            tracing::warn!(directory = %directory.display(), "credentials not kept here; the other disks have them");
+        let work = move || {
+            let kept = root.map(|root| credentials::keep(&root, &directories, KEEPING_TIMEOUT));
+            let is_kept = kept.is_none_or(|kept| kept.is_ok());
+            is_kept & (keys.is_empty() || keyring::keep(&keys, &directories, KEEPING_TIMEOUT) == 1)
+        };
+        if !matches!(tokio::task::spawn_blocking(work).await, Ok(true)) {
+            tracing::warn!(directory = %directory.display(), "credentials or master key not kept here; the other disks have them");
         }
+    }
+
+    /// The master keys.
+    ///
+    /// # Errors
+    /// As [`App::store`].
+    pub fn keyring(&self) -> S3Result<&Arc<Keyring>> {
+        self.opened().map(|opened| &opened.keyring)
     }
 
     /// The store.

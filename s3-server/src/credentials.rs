@@ -4,16 +4,15 @@
 //! is made with mode 0600 before the secret is written to it.
 
 use std::{
-    fmt, fs,
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fmt, fs, io,
     path::{Path, PathBuf},
-    sync::mpsc,
     time::Duration,
 };
 
 use larder_storage::rng::Rng;
 use serde::{Deserialize, Serialize};
+
+use crate::private_file::{self, within};
 
 /// The file that holds made-up credentials, in each data directory.
 pub const FILE_NAME: &str = "credentials.json";
@@ -196,45 +195,12 @@ pub fn keep(
     failed.filter(|_| copies == 0).map_or(Ok(()), Err)
 }
 
-/// What `work` returns, unless it takes longer than `patience`: a thread that hangs on a dead disk is left to itself.
-fn within<T: Send + 'static>(
-    patience: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<T> {
-    let (told, result) = mpsc::channel();
-    std::thread::Builder::new().spawn(move || drop(told.send(work())))?;
-    let late = |_| {
-        io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("no answer for {patience:?}"),
-        )
-    };
-    result.recv_timeout(patience).map_err(late)
-}
-
 fn keep_one(root: &Root, directory: &Path) -> io::Result<()> {
     let path = directory.join(FILE_NAME);
     if matches!(read(&path), Ok(Some(kept)) if kept == *root) {
         return Ok(());
     }
-    let temporary = directory.join("credentials.json.new");
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(&serde_json::to_vec(root)?)?;
-    file.sync_all()?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the file is synced above, its directory below"
-    )]
-    fs::rename(&temporary, &path)?;
-    fs::File::open(directory)?.sync_all()
+    private_file::write(directory, FILE_NAME, &serde_json::to_vec(root)?)
 }
 
 fn is_newer(root: &Root, than: &Root) -> bool {
@@ -242,15 +208,12 @@ fn is_newer(root: &Root, than: &Root) -> bool {
 }
 
 fn read(path: &Path) -> Result<Option<Root>, CredentialsError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => {
-            return Err(CredentialsError::File {
-                path: path.to_owned(),
-                source,
-            });
-        }
+    let bytes = private_file::read(path).map_err(|source| CredentialsError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    let Some(bytes) = bytes else {
+        return Ok(None);
     };
     let damaged = |_| CredentialsError::Damaged {
         path: path.to_owned(),
@@ -258,7 +221,7 @@ fn read(path: &Path) -> Result<Option<Root>, CredentialsError> {
     serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
 
-fn value_or_file(
+pub(crate) fn value_or_file(
     variable: &impl Fn(&str) -> Option<String>,
     name: &'static str,
 ) -> Result<Option<String>, CredentialsError> {

@@ -3,6 +3,7 @@
 //! Order: credentials of the environment, socket, store, credentials of the disks, then S3 is
 //! served. Health checks are answered from the moment the socket is bound.
 
+mod keys;
 mod logs;
 mod progress;
 mod storage;
@@ -32,6 +33,7 @@ use crate::{
     credentials::{self, CredentialsError, FILE_NAME, Origin, Root},
     hash::Md5Lanes,
     http::{Deadlines, Limits, Listener, Service, stopper},
+    keyring::{self, MasterKey, SourceError},
     sigv4::Secret,
 };
 
@@ -64,6 +66,9 @@ pub enum ServerError {
     /// The file of accounts is wrong.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
+    /// The master keys can't be used.
+    #[error(transparent)]
+    Keys(#[from] SourceError),
     /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -118,7 +123,10 @@ pub fn run(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), Serve
 async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), ServerError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let rng: Arc<dyn Rng> = Arc::new(SystemRng);
-    let given = credentials::from_environment(variable)?;
+    let given = Given {
+        root: credentials::from_environment(variable)?,
+        master_keys: keyring::from_environment(variable)?,
+    };
     let metrics_token = credentials::metrics_token(variable)?.map(Secret::new);
     let accounts = Arc::new(Accounts::default());
     let accounts_file = open_accounts(&settings, &accounts)?;
@@ -199,6 +207,13 @@ async fn bind(settings: &Settings, app: &Arc<App>) -> Result<Listener, ServerErr
     bound.map_err(|source| ServerError::Listen { address, source })
 }
 
+/// The secrets that the operator gave.
+#[derive(Debug)]
+struct Given {
+    root: Option<Root>,
+    master_keys: Vec<MasterKey>,
+}
+
 /// What is known once the disks are open.
 #[derive(Debug)]
 struct Opened {
@@ -208,19 +223,43 @@ struct Opened {
 
 async fn open(
     settings: &Settings,
-    given: Option<Root>,
+    given: Given,
     app: &App,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
 ) -> Result<Opened, ServerError> {
     let disks = storage::open(settings, Arc::clone(&clock), Arc::clone(&rng)).await?;
+    match let_in(settings, given, app, &disks, (&*clock, &*rng)).await {
+        Ok(origin) => Ok(Opened { disks, origin }),
+        Err(error) => {
+            disks.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// Finds the secrets that go with what the disks hold, and lets requests in.
+async fn let_in(
+    settings: &Settings,
+    given: Given,
+    app: &App,
+    disks: &storage::Disks,
+    (clock, rng): (&dyn Clock, &dyn Rng),
+) -> Result<Origin, ServerError> {
     let good = disks.good_directories(&settings.data);
-    let (root, origin) = root_credentials(settings, &good, given, &*clock, &*rng)?;
-    let stored = disks.storage.store().accounts().await;
+    let store = disks.storage.store();
+    let places = keys::Places {
+        directories: &good,
+        patience: settings.disk_timeout.duration(),
+        parity: usize::from(disks.profile.parity),
+    };
+    let keyring = keys::open(given.master_keys, &places, store).await?;
+    let (root, origin) = root_credentials(settings, &good, given.root, clock, rng)?;
+    let stored = store.accounts().await;
     app.accounts
         .set_stored(stored.map_err(|error| ServerError::Open(error.to_string()))?);
-    app.open(Arc::clone(&disks.storage), &root);
-    Ok(Opened { disks, origin })
+    app.open(Arc::clone(&disks.storage), &root, keyring);
+    Ok(origin)
 }
 
 /// Kept only once the disks are open: a directory that is empty until then may be a new disk.

@@ -9,7 +9,13 @@ use larder_storage::{
 use serde::{Deserialize, Serialize};
 
 use super::{AdminCall, AdminError, AdminResult, json, lines};
-use crate::{app::App, config::Span, http::Response, metrics::Counts};
+use crate::{
+    app::App,
+    config::Span,
+    http::Response,
+    keyring::{Keyring, Source},
+    metrics::Counts,
+};
 
 /// Below [`super::V1`].
 pub const PATH: &str = "status";
@@ -32,6 +38,18 @@ pub struct ServerStatus {
     pub requests: Counts,
     /// The disks.
     pub storage: StorageStatus,
+    /// The master keys.
+    #[serde(default)]
+    pub master_keys: KeysStatus,
+}
+
+/// What seals, and what opens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysStatus {
+    /// Where the key that seals is from.
+    pub source: Source,
+    /// Identifiers, that of the key that seals first.
+    pub ids: Vec<String>,
 }
 
 /// The state of the disks.
@@ -95,7 +113,18 @@ impl ServerStatus {
             uptime_seconds: app.uptime().as_secs(),
             requests: app.metrics.counts(),
             storage: StorageStatus::from(&status),
+            master_keys: app.keyring().map(|ring| KeysStatus::of(ring))?,
         })
+    }
+}
+
+impl KeysStatus {
+    fn of(ring: &Keyring) -> Self {
+        let ids = ring.ids();
+        Self {
+            source: ring.source(),
+            ids: ids.iter().map(ToString::to_string).collect(),
+        }
     }
 }
 

@@ -28,6 +28,7 @@ use crate::{
     credentials::Root,
     hash::{Md5, Md5Lanes},
     http::{Deadlines, Limits, Listener, Service, stopper},
+    keyring::Keyring,
     sigv4::Secret,
 };
 
@@ -126,7 +127,11 @@ async fn serve(dirs: &[TempDir]) -> (Arc<App>, SocketAddr) {
         trusted_proxies: crate::http::TrustedProxies::default(),
         default_ownership: crate::access::Ownership::default(),
     }));
-    app.open(Arc::new(storage(dirs).await), &root());
+    app.open(
+        Arc::new(storage(dirs).await),
+        &root(),
+        Keyring::made_up().unwrap(),
+    );
     let limit = Duration::from_secs(30);
     let deadlines = Deadlines {
         stall: limit,

@@ -10,7 +10,7 @@ use super::{
     show,
     table::{Lean, Table, bytes},
 };
-use crate::admin::status::{DiskStatus, PATH, ServerStatus, WATCH_PATH};
+use crate::admin::status::{DiskStatus, KeysStatus, PATH, ServerStatus, WATCH_PATH};
 
 /// Show disks, space and degraded objects of a running server.
 #[derive(Debug, Args)]
@@ -53,10 +53,23 @@ fn text(status: &ServerStatus) -> String {
             "requests  {} ({} failed, {} slowed down)",
             served.requests, served.server_errors, served.slow_downs
         ),
+        format!("keys      {}", keys(&status.master_keys)),
         String::new(),
         disks(&status.storage.disks),
     ];
     lines.join("\n")
+}
+
+/// The master keys.
+fn keys(keys: &KeysStatus) -> String {
+    match keys.ids.split_first() {
+        None => "unknown".to_owned(),
+        Some((sealing, [])) => format!("{sealing}, {}", keys.source),
+        Some((sealing, rest)) => {
+            let rest = rest.join(", ");
+            format!("{sealing}, {}; opens also {rest}", keys.source)
+        }
+    }
 }
 
 fn disks(disks: &[DiskStatus]) -> String {

@@ -3,6 +3,7 @@
 //! ```text
 //! a i <account>                                account
 //! a k <access key>                             whose access key it is
+//! k <key id>                                   what a master key is known by
 //! b <bucket name>                              bucket
 //! o <bucket id> <key>                          an object, or where its latest version is
 //! v <bucket id> <key> 00 00                    null version of an object that has versions
@@ -23,6 +24,7 @@ use super::names::{AccountId, BucketName, ObjectKey, PartNumber, UploadId, Versi
 
 const ACCOUNTS: [u8; 2] = *b"ai";
 const ACCESS_KEYS: [u8; 2] = *b"ak";
+const MASTER_KEY: u8 = b'k';
 /// First byte of a bucket's key.
 pub(super) const BUCKET: u8 = b'b';
 const OBJECT: u8 = b'o';
@@ -64,6 +66,21 @@ pub(super) fn parse_account(key: &[u8]) -> Option<AccountId> {
 /// An access key.
 pub(super) fn access_key(name: &str) -> Bytes {
     [&ACCESS_KEYS[..], name.as_bytes()].concat().into()
+}
+
+/// What a master key is known by.
+pub(super) fn master_key(id: &str) -> Bytes {
+    [&[MASTER_KEY], id.as_bytes()].concat().into()
+}
+
+/// The range of all master keys.
+pub(super) fn all_master_keys() -> (Vec<u8>, Vec<u8>) {
+    (vec![MASTER_KEY], vec![MASTER_KEY + 1])
+}
+
+/// The master key's id in a `k` key; `None` if it is none.
+pub(super) fn parse_master_key(key: &[u8]) -> Option<String> {
+    String::from_utf8(key.strip_prefix(&[MASTER_KEY])?.to_vec()).ok()
 }
 
 /// A bucket.

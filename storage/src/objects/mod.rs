@@ -33,6 +33,7 @@ mod list_versions;
 mod listing;
 mod lock;
 mod lock_clock;
+mod master_keys;
 mod names;
 mod object;
 mod orphans;
@@ -68,6 +69,7 @@ pub use list_uploads::{ListUploads, ListedUpload, UploadEntry, UploadsPage};
 pub use list_versions::{ListVersions, ListedVersion, VersionEntry, VersionsPage};
 pub use listing::{ListObjects, ListedEntry, ListedObject, Listing};
 pub use lock::Governance;
+pub use master_keys::KeyCheck;
 pub use names::{
     AccountId, BucketName, ETag, MAX_KEY_BYTES, MAX_PARTS, NameError, ObjectKey, PartNumber,
     UploadId, VersionId,

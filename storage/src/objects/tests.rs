@@ -7,6 +7,7 @@ mod lifecycle;
 mod lifecycle_model;
 mod lock;
 mod lock_model;
+mod master_keys;
 mod model;
 mod objects;
 mod races;

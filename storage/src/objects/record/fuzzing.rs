@@ -1,8 +1,8 @@
 //! Body of the fuzz target for records: see [`crate::fuzzing`].
 
 use super::{
-    AccountRecord, BucketRecord, GarbageRecord, Manifest, ObjectRecord, ObjectSummary, PartRecord,
-    UploadRecord,
+    AccountRecord, BucketRecord, GarbageRecord, KeyCheckRecord, Manifest, ObjectRecord,
+    ObjectSummary, PartRecord, UploadRecord,
 };
 use crate::fuzzing::settles;
 
@@ -25,6 +25,8 @@ pub(crate) fn records(input: &[u8]) -> usize {
         Some(BucketRecord::decode(bytes).ok()?.encode())
     }) + settles(input, |bytes| {
         Some(AccountRecord::decode(bytes).ok()?.encode())
+    }) + settles(input, |bytes| {
+        Some(KeyCheckRecord::decode(bytes).ok()?.encode())
     }) + settles(input, |bytes| {
         Some(UploadRecord::decode(bytes).ok()?.encode())
     }) + settles(input, |bytes| {

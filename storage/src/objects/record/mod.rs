@@ -14,6 +14,7 @@ mod fields;
 mod fuzzing;
 mod garbage;
 mod headers;
+mod key_check;
 mod lock;
 mod manifest;
 mod object;
@@ -34,6 +35,7 @@ pub(super) use fields::{Decoder, Encoder, Field, put_text, take_text};
 pub(crate) use fuzzing::records as fuzz_records;
 pub(super) use garbage::GarbageRecord;
 pub use headers::{Headers, Tags};
+pub(super) use key_check::KeyCheckRecord;
 pub use lock::{
     BucketLock, DefaultRetention, ObjectLock, Retention, RetentionMode, RetentionPeriod,
 };
