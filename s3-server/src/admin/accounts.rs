@@ -250,6 +250,9 @@ fn refused(error: StoreError, id: AccountId) -> AdminError {
         StoreError::AccountNotEmpty => {
             AdminError::conflict(format!("account {id} owns buckets: delete them first"))
         }
+        StoreError::AccountHasIdentities => AdminError::conflict(format!(
+            "account {id} has users, groups, roles or policies: delete them first"
+        )),
         StoreError::Unavailable(_) | StoreError::Overloaded(_) | StoreError::Conflict => {
             AdminError::unavailable(format!("{error}; try again"))
         }

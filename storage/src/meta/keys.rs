@@ -3,6 +3,7 @@
 //! | first byte | rest | value |
 //! |---|---|---|
 //! | `a` | `i` and account id (u64, big endian), or `k` and access key | account, or whose access key it is |
+//! | `i` | account id (u64, big endian), kind, name | identity of an account |
 //! | `b` | bucket name | bucket |
 //! | `o` | bucket id (u64, big endian), object key | an object, or which of its versions is the latest |
 //! | `v` | bucket id, object key, `00 00` or `00 01` and a number | version of an object that has versions |

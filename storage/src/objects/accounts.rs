@@ -116,16 +116,19 @@ impl Store {
         Err(StoreError::Conflict)
     }
 
-    /// Removes an account that owns no bucket. A bucket that it makes at the same moment stays, and is the account's again if one of the
-    /// same identifier is added.
+    /// Removes an account that owns no bucket and has no identities. A bucket or a user that it makes at the same moment stays, and is the
+    /// account's again if one of the same identifier is added.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchAccount`], [`StoreError::AccountNotEmpty`]; [`StoreError::Conflict`].
+    /// [`StoreError::NoSuchAccount`], [`StoreError::AccountNotEmpty`], [`StoreError::AccountHasIdentities`]; [`StoreError::Conflict`].
     pub async fn remove_account(&self, id: AccountId) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS {
             let (account, revision) = self.read_account(id).await?;
             if !self.list_buckets(Some(id), "", None, 1).await?.is_empty() {
                 return Err(StoreError::AccountNotEmpty);
+            }
+            if self.has_identities(id).await? {
+                return Err(StoreError::AccountHasIdentities);
             }
             let key = keys::account(id);
             let mut draft = Draft::default();

@@ -24,6 +24,9 @@ pub enum StoreError {
     /// The account still owns buckets.
     #[error("account owns buckets")]
     AccountNotEmpty,
+    /// The account still has users, groups, roles or policies.
+    #[error("account has identities")]
+    AccountHasIdentities,
     /// No object of this key.
     #[error("no such key")]
     NoSuchKey,
@@ -190,6 +193,7 @@ impl StoreError {
             | Self::BucketNotEmpty
             | Self::AccountExists
             | Self::AccountNotEmpty
+            | Self::AccountHasIdentities
             | Self::LockWithoutVersioning
             | Self::LockKeepsVersioning
             | Self::PreconditionFailed { .. }

@@ -4,6 +4,7 @@
 //! a i <account>                                account
 //! a k <access key>                             whose access key it is
 //! k <key id>                                   what a master key is known by
+//! i <account> <kind> <name>                    identity of an account, or when an access key was last used
 //! b <bucket name>                              bucket
 //! o <bucket id> <key>                          an object, or where its latest version is
 //! v <bucket id> <key> 00 00                    null version of an object that has versions
@@ -20,11 +21,15 @@
 
 use bytes::Bytes;
 
-use super::names::{AccountId, BucketName, ObjectKey, PartNumber, UploadId, VersionId};
+use super::{
+    identities::{IdentityKind, IdentityName},
+    names::{AccountId, BucketName, ObjectKey, PartNumber, UploadId, VersionId},
+};
 
 const ACCOUNTS: [u8; 2] = *b"ai";
 const ACCESS_KEYS: [u8; 2] = *b"ak";
 const MASTER_KEY: u8 = b'k';
+const IDENTITY: u8 = b'i';
 /// First byte of a bucket's key.
 pub(super) const BUCKET: u8 = b'b';
 const OBJECT: u8 = b'o';
@@ -81,6 +86,35 @@ pub(super) fn all_master_keys() -> (Vec<u8>, Vec<u8>) {
 /// The master key's id in a `k` key; `None` if it is none.
 pub(super) fn parse_master_key(key: &[u8]) -> Option<String> {
     String::from_utf8(key.strip_prefix(&[MASTER_KEY])?.to_vec()).ok()
+}
+
+/// An identity.
+pub(super) fn identity(name: &IdentityName) -> Bytes {
+    let tail = [&[name.kind.code()], name.as_str().as_bytes()].concat();
+    named(IDENTITY, name.account.number(), &tail, &[])
+}
+
+/// Which identity an `i` key is of; `None` if it is none.
+pub(super) fn parse_identity(key: &[u8]) -> Option<IdentityName> {
+    let (base, rest) = key.split_at_checked(BASE_BYTES)?;
+    let number = base.strip_prefix(&[IDENTITY])?.try_into().ok()?;
+    let account = AccountId::from_number(u64::from_be_bytes(number))?;
+    let (&code, name) = rest.split_first()?;
+    let name = String::from_utf8(name.to_vec()).ok()?;
+    let kind = IdentityKind::from_code(code)?;
+    Some(IdentityName::of_parsed(account, kind, name))
+}
+
+/// The range of all identities of all accounts.
+pub(super) fn all_identities() -> (Vec<u8>, Vec<u8>) {
+    (vec![IDENTITY], vec![IDENTITY + 1])
+}
+
+/// The range of the identities of an account.
+pub(super) fn identities_of(account: AccountId) -> (Vec<u8>, Vec<u8>) {
+    let from = base(IDENTITY, account.number());
+    let to = successor(&from);
+    (from, to)
 }
 
 /// A bucket.

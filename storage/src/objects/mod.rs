@@ -26,6 +26,7 @@ mod documents;
 mod error;
 mod garbage;
 mod heal;
+mod identities;
 mod keys;
 mod lifecycle;
 mod list_uploads;
@@ -61,6 +62,10 @@ pub use documents::{Document, DocumentKind, MAX_DOCUMENT_BYTES};
 pub use error::{ErrorKind, StoreError};
 pub use garbage::Swept;
 pub(crate) use heal::{HealingExtents, any_extents_of, extents_of};
+pub use identities::{
+    ChangeIdentities, ChangeIdentity, IdentityKind, IdentityName, MAX_IDENTITY_BYTES,
+    StoredIdentity,
+};
 pub use lifecycle::{
     Expiration, Expiry, FilterForm, Lifecycle, LifecycleFilter, LifecycleRule, NoncurrentExpiration,
 };

@@ -3,6 +3,7 @@
 mod accounts;
 mod costs;
 mod documents;
+mod identities;
 mod lifecycle;
 mod lifecycle_model;
 mod lock;

@@ -1,8 +1,8 @@
 //! Body of the fuzz target for records: see [`crate::fuzzing`].
 
 use super::{
-    AccountRecord, BucketRecord, GarbageRecord, KeyCheckRecord, Manifest, ObjectRecord,
-    ObjectSummary, PartRecord, UploadRecord,
+    AccountRecord, BucketRecord, GarbageRecord, IdentityRecord, KeyCheckRecord, Manifest,
+    ObjectRecord, ObjectSummary, PartRecord, UploadRecord,
 };
 use crate::fuzzing::settles;
 
@@ -27,6 +27,8 @@ pub(crate) fn records(input: &[u8]) -> usize {
         Some(AccountRecord::decode(bytes).ok()?.encode())
     }) + settles(input, |bytes| {
         Some(KeyCheckRecord::decode(bytes).ok()?.encode())
+    }) + settles(input, |bytes| {
+        Some(IdentityRecord::decode(bytes).ok()?.encode())
     }) + settles(input, |bytes| {
         Some(UploadRecord::decode(bytes).ok()?.encode())
     }) + settles(input, |bytes| {

@@ -14,6 +14,7 @@ mod fields;
 mod fuzzing;
 mod garbage;
 mod headers;
+mod identity;
 mod key_check;
 mod lock;
 mod manifest;
@@ -35,6 +36,7 @@ pub(super) use fields::{Decoder, Encoder, Field, put_text, take_text};
 pub(crate) use fuzzing::records as fuzz_records;
 pub(super) use garbage::GarbageRecord;
 pub use headers::{Headers, Tags};
+pub(super) use identity::IdentityRecord;
 pub(super) use key_check::KeyCheckRecord;
 pub use lock::{
     BucketLock, DefaultRetention, ObjectLock, Retention, RetentionMode, RetentionPeriod,
