@@ -8,7 +8,7 @@ mod acl;
 use larder_storage::objects::{BucketName, DocumentKind, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-pub use acl::{Acl, Canned, Grant, Grantee, Permission};
+pub use acl::{ANONYMOUS_ID, Acl, Canned, Grant, Grantee, MAX_GRANTS, Permission, is_well_known};
 
 /// Who owns the objects of a bucket, and whether access control lists count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]

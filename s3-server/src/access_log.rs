@@ -13,8 +13,8 @@ use bytes::Bytes;
 use larder_storage::{
     clock::Clock,
     objects::{
-        BucketName, DocumentKind, ETag, ErrorKind, Headers, ObjectKey, ObjectLock, PutObject,
-        Store, StoreError, Tags, WriteConditions,
+        BucketName, DocumentKind, ETag, ErrorKind, Headers, ObjectAcl, ObjectKey, ObjectLock,
+        PutObject, Store, StoreError, Tags, WriteConditions,
     },
     rng::Rng,
 };
@@ -184,6 +184,7 @@ impl AccessLog {
             tags: Tags::default(),
             conditions: WriteConditions::default(),
             lock: ObjectLock::default(),
+            acl: ObjectAcl::default(),
         };
         store.put_object(put).await.map(drop)
     }

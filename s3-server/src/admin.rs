@@ -83,6 +83,7 @@ pub async fn answer(
     let query = Query::parse(parts.uri.query())?;
     let store = app.store()?;
     let s3 = op::Call {
+        decided: op::Decided::default(),
         app,
         store,
         parts,

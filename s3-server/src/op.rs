@@ -40,9 +40,11 @@ mod list_objects_v2;
 mod list_parts;
 mod listing;
 mod metadata;
+mod object_acl;
 mod object_legal_hold;
 mod object_lock;
 mod object_retention;
+mod owners;
 mod ownership_controls;
 mod post_object;
 mod public_access_block;
@@ -56,6 +58,9 @@ mod upload_part_copy;
 
 use larder_storage::objects::{BucketName, ObjectKey};
 
+use authorize::Checked;
+
+pub use authorize::Decided;
 pub(crate) use bucket_cors::{expose, is_preflight, preflight};
 pub use call::Call;
 pub(crate) use post_object::{is_form, post_object};
@@ -71,9 +76,10 @@ use crate::{
 ///
 /// # Errors
 /// Those of the operation.
-pub async fn run(operation: Operation, target: &Target, call: Call<'_>) -> S3Result<Response> {
+pub async fn run(operation: Operation, target: &Target, mut call: Call<'_>) -> S3Result<Response> {
     call::check_readable(call.headers())?;
-    let missing = authorize::check(operation, target, &call).await?;
+    let Checked { missing, decided } = authorize::check(operation, target, &call).await?;
+    call.decided = decided;
     let answer = match target {
         Target::Service => list_buckets::run(call).await,
         Target::Bucket(bucket) => Box::pin(on_bucket(operation, bucket, call)).await,
@@ -157,8 +163,8 @@ async fn on_object_rarely(
         Operation::DeleteObject => delete_object::run(bucket, key, call).await,
         Operation::GetUnset(which) => get_unset::of_object(which, bucket, key, call).await,
         Operation::GetObjectAttributes => get_object_attributes::run(bucket, key, call).await,
-        Operation::GetObjectAcl => acl::get_object(bucket, key, call).await,
-        Operation::PutObjectAcl => acl::put_object(bucket, key, call).await,
+        Operation::GetObjectAcl => object_acl::get(bucket, key, call).await,
+        Operation::PutObjectAcl => object_acl::put(bucket, key, call).await,
         Operation::GetObjectTagging => get_object_tagging::run(bucket, key, call).await,
         Operation::GetObjectRetention => object_retention::get(bucket, key, call).await,
         Operation::PutObjectRetention => object_retention::put(bucket, key, call).await,

@@ -30,8 +30,8 @@ use larder_storage::{
     disk::OpenOptions,
     meta::view::Engine,
     objects::{
-        BucketName, CreateBucket, ETag, Headers, ListObjects, ListedEntry, ObjectKey, ObjectLock,
-        PutObject, Store, Tags, WriteConditions,
+        BucketName, CreateBucket, ETag, Headers, ListObjects, ListedEntry, ObjectAcl, ObjectKey,
+        ObjectLock, PutObject, Store, Tags, WriteConditions,
     },
     open::{OpenSettings, Storage, open},
     rng::SystemRng,
@@ -119,6 +119,7 @@ async fn put(store: &Store, number: u64, body: Bytes) {
         tags: Tags::default(),
         conditions: WriteConditions::default(),
         lock: ObjectLock::default(),
+        acl: ObjectAcl::default(),
     };
     store.put_object(request).await.unwrap();
 }

@@ -214,19 +214,6 @@ def test_lists_stop_counting_when_the_owner_is_enforced(all, alpha, name):
     enforce()
 
 
-def test_lists_of_objects_are_not_built(alpha, name):
-    alpha.put_object(Bucket=name, Key="k", Body=b"x")
-    for set in (
-        lambda: alpha.put_object_acl(Bucket=name, Key="k", ACL="public-read"),
-        lambda: alpha.put_object(Bucket=name, Key="k", Body=b"y", ACL="public-read"),
-        lambda: alpha.put_object(Bucket=name, Key="k", Body=b"y", GrantRead=f'uri="{ALL_USERS}"'),
-    ):
-        with refused("NotImplemented", 501):
-            set()
-    assert alpha.get_object(Bucket=name, Key="k")["Body"].read() == b"x"
-    assert [g["Permission"] for g in alpha.get_object_acl(Bucket=name, Key="k")["Grants"]] == ["FULL_CONTROL"]
-
-
 def test_a_bucket_is_created_with_a_list(all, alpha):
     name = all.bucket(ObjectOwnership="BucketOwnerPreferred", ACL="public-read")
     assert listed(alpha, name) == {OWNER, (ALL_USERS, "READ")}

@@ -7,6 +7,18 @@ use serde::{Deserialize, Serialize};
 
 const GROUPS: &str = "http://acs.amazonaws.com/groups/";
 
+/// Grants of a list at most, as AWS has it.
+pub const MAX_GRANTS: usize = 100;
+/// The canonical id of whoever has no credentials, as AWS has it: objects that they write are theirs.
+pub const ANONYMOUS_ID: &str = "65a011a29cdf8ec533ec3d1ccaae921c";
+/// That of EC2, which fetches the images of machines; nobody here can be it.
+const EC2_ID: &str = "6aa5a366c34c1cbe25dc49211496e913e0351eb0e8c37aa3477e40942ec6b97c";
+
+/// Whether an id is one of AWS's own, that no account has.
+pub fn is_well_known(canonical_id: &str) -> bool {
+    [ANONYMOUS_ID, EC2_ID].contains(&canonical_id)
+}
+
 /// What is granted to whom beside what the owner may.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Acl {
@@ -62,6 +74,8 @@ pub enum Canned {
     PublicReadWrite,
     /// Everybody with credentials reads.
     AuthenticatedRead,
+    /// EC2 reads.
+    AwsExecRead,
     /// The bucket's owner reads.
     BucketOwnerRead,
     /// The bucket's owner may do all.
@@ -139,11 +153,12 @@ impl Permission {
 }
 
 impl Canned {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Private, "private"),
         (Self::PublicRead, "public-read"),
         (Self::PublicReadWrite, "public-read-write"),
         (Self::AuthenticatedRead, "authenticated-read"),
+        (Self::AwsExecRead, "aws-exec-read"),
         (Self::BucketOwnerRead, "bucket-owner-read"),
         (Self::BucketOwnerFullControl, "bucket-owner-full-control"),
         (Self::LogDeliveryWrite, "log-delivery-write"),
@@ -171,6 +186,7 @@ impl Acl {
             Canned::PublicRead => vec![(Grantee::AllUsers, Read)],
             Canned::PublicReadWrite => vec![(Grantee::AllUsers, Read), (Grantee::AllUsers, Write)],
             Canned::AuthenticatedRead => vec![(Grantee::AuthenticatedUsers, Read)],
+            Canned::AwsExecRead => vec![(Grantee::Canonical(EC2_ID.to_owned()), Read)],
             Canned::BucketOwnerRead if owner != bucket_owner => vec![(owner_of_bucket(), Read)],
             Canned::BucketOwnerFullControl if owner != bucket_owner => {
                 vec![(owner_of_bucket(), FullControl)]
@@ -225,6 +241,11 @@ impl Acl {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
+    /// From how it is kept; what can't be read grants nothing.
+    pub fn from_document(bytes: &[u8]) -> Self {
+        serde_json::from_slice(bytes).unwrap_or_default()
+    }
+
     /// The list that a bucket was given; `None` where it never was.
     ///
     /// # Errors
@@ -234,8 +255,7 @@ impl Acl {
         store: &Store,
     ) -> Result<Option<Arc<Self>>, StoreError> {
         let found = store.document(bucket, DocumentKind::Acl).await?;
-        let parse = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or_default();
-        Ok(found.map(|document| document.parsed::<Self>(parse)))
+        Ok(found.map(|document| document.parsed(Self::from_document)))
     }
 }
 
@@ -266,6 +286,7 @@ mod tests {
             (Canned::PublicRead, true, true),
             (Canned::PublicReadWrite, true, true),
             (Canned::AuthenticatedRead, true, true),
+            (Canned::AwsExecRead, false, true),
             (Canned::LogDeliveryWrite, false, true),
             (Canned::BucketOwnerFullControl, false, false),
         ] {

@@ -320,6 +320,7 @@ impl Service {
             operation,
             &target,
             Call {
+                decided: op::Decided::default(),
                 app,
                 store,
                 parts,

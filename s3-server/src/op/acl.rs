@@ -1,8 +1,7 @@
-//! Access control lists: `GetBucketAcl`, `PutBucketAcl`, `GetObjectAcl`, `PutObjectAcl`, and the headers with which other operations
-//! set them.
+//! Access control lists: `GetBucketAcl`, `PutBucketAcl`, and how lists are asked for and shown. Those of objects are in [`super::object_acl`].
 
 use http::{HeaderMap, HeaderName};
-use larder_storage::objects::{BucketName, DocumentKind, ObjectKey};
+use larder_storage::objects::{BucketName, DocumentKind};
 
 use super::{
     Call,
@@ -10,7 +9,10 @@ use super::{
     listing, small_body,
 };
 use crate::{
-    access::{Acl, Canned, Grant, Grantee, Ownership, Permission, PublicAccessBlock},
+    access::{
+        Acl, Canned, Grant, Grantee, MAX_GRANTS, Ownership, Permission, PublicAccessBlock,
+        is_well_known,
+    },
     accounts::Accounts,
     error::{S3Code, S3Error, S3Result},
     http::Response,
@@ -21,7 +23,10 @@ use crate::{
     },
 };
 
-const CANNED: &str = "x-amz-acl";
+/// The header with the name of a list.
+pub(super) const CANNED: &str = "x-amz-acl";
+/// What headers with grants begin with.
+pub(super) const GRANTS: &str = "x-amz-grant-";
 
 pub(super) async fn get_bucket(bucket: &BucketName, call: Call<'_>) -> S3Result<Response> {
     let owner = listing::owner(&call, bucket).await?;
@@ -36,7 +41,7 @@ pub(super) async fn get_bucket(bucket: &BucketName, call: Call<'_>) -> S3Result<
 
 pub(super) async fn put_bucket(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Response> {
     let owner = listing::owner(&call, bucket).await?;
-    let acl = asked(&owner.id, &mut call).await?;
+    let acl = asked(&owner.id, &owner.id, &mut call).await?;
     if ownership(bucket, &call).await? == Ownership::BucketOwnerEnforced {
         return unless_shared(
             &acl,
@@ -49,11 +54,15 @@ pub(super) async fn put_bucket(bucket: &BucketName, mut call: Call<'_>) -> S3Res
     Ok(reply::empty())
 }
 
-/// The list that a request is about to set, from its headers or its body.
-async fn asked(owner: &str, call: &mut Call<'_>) -> S3Result<Acl> {
+/// The list that a request is about to set, from its headers or its body; `owner` and `bucket_owner` are canonical ids.
+///
+/// # Errors
+/// [`S3Code::MalformedAcl`], [`S3Code::UnexpectedContent`], [`S3Code::MissingSecurityHeader`], [`S3Code::AccessDenied`], and those of
+/// [`from_headers`].
+pub(super) async fn asked(owner: &str, bucket_owner: &str, call: &mut Call<'_>) -> S3Result<Acl> {
     let body = small_body::read(call, MAX_SMALL_BYTES).await?;
     let has_body = !body.trim_ascii().is_empty();
-    match from_headers(call.headers(), owner, owner, &call.app.accounts)? {
+    match from_headers(call.headers(), owner, bucket_owner, &call.app.accounts)? {
         Some(_) if has_body => Err(S3Code::UnexpectedContent.into()),
         Some(acl) => Ok(acl),
         None if has_body => from_body(&body, owner, &call.app.accounts),
@@ -62,7 +71,10 @@ async fn asked(owner: &str, call: &mut Call<'_>) -> S3Result<Acl> {
 }
 
 /// As AWS has it, a list that gives its owner everything and nobody else anything can be set where none counts: nothing changes.
-fn unless_shared(acl: &Acl, owner: &str, refusal: S3Error) -> S3Result<Response> {
+///
+/// # Errors
+/// `refusal` for any other list.
+pub(super) fn unless_shared(acl: &Acl, owner: &str, refusal: S3Error) -> S3Result<Response> {
     if *acl == Acl::private(owner) {
         return Ok(reply::empty());
     }
@@ -81,56 +93,15 @@ pub(super) async fn set_bucket(bucket: &BucketName, acl: &Acl, call: &Call<'_>) 
     Ok(set.await?)
 }
 
-pub(super) async fn get_object(
-    bucket: &BucketName,
-    key: &ObjectKey,
-    call: Call<'_>,
-) -> S3Result<Response> {
-    let version = call.version_id()?;
-    let found = call.store.object_version(bucket, key, version).await;
-    found.map_err(|error| call.missing(error, key))?;
-    let owner = listing::owner(&call, bucket).await?;
-    let acl = Acl::private(&owner.id);
-    Ok(reply::xml(shown(&acl, &owner, &call.app.accounts)))
+/// The name of the list that a request asks for.
+pub(super) fn canned(headers: &HeaderMap) -> Option<&str> {
+    text(headers, CANNED)
 }
 
-pub(super) async fn put_object(
-    bucket: &BucketName,
-    key: &ObjectKey,
-    mut call: Call<'_>,
-) -> S3Result<Response> {
-    let version = call.version_id()?;
-    let found = call.store.object_version(bucket, key, version).await;
-    found.map_err(|error| call.missing(error, key))?;
-    let owner = listing::owner(&call, bucket).await?;
-    let acl = asked(&owner.id, &mut call).await?;
-    let refusal = match ownership(bucket, &call).await? {
-        Ownership::BucketOwnerEnforced => S3Code::AccessControlListNotSupported.into(),
-        _ => not_built(),
-    };
-    unless_shared(&acl, &owner.id, refusal)
-}
-
-/// Refuses a list for a new object that can't be given: where lists don't count, all that let anybody in but the bucket's owner.
-///
-/// # Errors
-/// [`S3Code::AccessControlListNotSupported`], those of the headers.
-pub(super) async fn check_object_headers(bucket: &BucketName, call: &Call<'_>) -> S3Result<()> {
-    let canned = text(call.headers(), CANNED);
-    let is_plain = matches!(canned, None | Some("private" | "bucket-owner-full-control"));
-    let mut names = call.headers().keys();
-    if is_plain && !names.any(|name| name.as_str().starts_with("x-amz-grant-")) {
-        return Ok(());
-    }
-    if ownership(bucket, call).await? == Ownership::BucketOwnerEnforced {
-        return Err(S3Code::AccessControlListNotSupported.into());
-    }
-    Err(not_built())
-}
-
-fn not_built() -> S3Error {
-    let message = "Larder does not implement access control lists of objects yet.";
-    S3Error::with_message(S3Code::NotImplemented, message)
+/// Whether a request comes with a list in its headers.
+pub(super) fn is_asked(headers: &HeaderMap) -> bool {
+    let mut names = headers.keys().map(HeaderName::as_str);
+    names.any(|name| name == CANNED || name.starts_with(GRANTS))
 }
 
 /// What holds for a bucket.
@@ -145,7 +116,7 @@ pub(super) async fn ownership(bucket: &BucketName, call: &Call<'_>) -> S3Result<
 ///
 /// # Errors
 /// [`S3Code::AccessDenied`].
-async fn check_public(acl: &Acl, bucket: &BucketName, call: &Call<'_>) -> S3Result<()> {
+pub(super) async fn check_public(acl: &Acl, bucket: &BucketName, call: &Call<'_>) -> S3Result<()> {
     if !acl.is_public() {
         return Ok(());
     }
@@ -159,7 +130,7 @@ async fn check_public(acl: &Acl, bucket: &BucketName, call: &Call<'_>) -> S3Resu
 /// The list that a request's headers ask for; `owner` and `bucket_owner` are canonical ids.
 ///
 /// # Errors
-/// [`S3Code::InvalidArgument`], [`S3Code::InvalidRequest`].
+/// [`S3Code::InvalidArgument`], [`S3Code::InvalidRequest`], [`S3Code::MalformedAcl`] for too many grants.
 pub(super) fn from_headers(
     headers: &HeaderMap,
     owner: &str,
@@ -181,6 +152,9 @@ pub(super) fn from_headers(
                 });
             }
         }
+    }
+    if grants.len() > MAX_GRANTS {
+        return Err(S3Code::MalformedAcl.into());
     }
     match (canned, grants.is_empty()) {
         (Some(_), false) => {
@@ -234,6 +208,7 @@ fn resolved(named: &NamedGrantee, accounts: &Accounts) -> S3Result<Grantee> {
     match named {
         NamedGrantee::Id(id) => match accounts.of_canonical_id(id) {
             Some(found) => Ok(account(&found.canonical_id)),
+            None if is_well_known(id) => Ok(account(id)),
             None => Err(invalid_argument("CanonicalUser/ID", id, "Invalid id")),
         },
         NamedGrantee::Uri(uri) => Grantee::group(uri)
@@ -253,7 +228,7 @@ fn missing_header() -> S3Error {
 }
 
 /// As AWS shows a list; an account that is gone has its id alone.
-fn shown(acl: &Acl, owner: &Owner, accounts: &Accounts) -> String {
+pub(super) fn shown(acl: &Acl, owner: &Owner, accounts: &Accounts) -> String {
     let account = |id: &String| {
         let known = accounts.of_canonical_id(id).map(|account| account.owner());
         let unknown = || Owner {

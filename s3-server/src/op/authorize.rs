@@ -9,6 +9,7 @@
 mod access;
 mod context;
 mod needs;
+mod object;
 
 use larder_policy::{Decision, Policies, Request, Requester, Verdict, combine};
 use larder_storage::objects::{AccountId, BucketName, ObjectKey, StoreError, Tags, VersionId};
@@ -21,6 +22,7 @@ use crate::{
 
 pub(super) use access::{Access, BucketPolicy, is_known};
 use context::Facts;
+pub use object::Decided;
 
 const EXPECTED_OWNER: &str = "x-amz-expected-bucket-owner";
 const EXPECTED_SOURCE_OWNER: &str = "x-amz-source-expected-bucket-owner";
@@ -48,6 +50,23 @@ impl Missing {
     }
 }
 
+/// What is known of a request that is allowed.
+#[derive(Debug)]
+pub(super) struct Checked {
+    /// What it is told of what is not there.
+    pub(super) missing: Missing,
+    /// What that rested on.
+    pub(super) decided: Decided,
+}
+
+impl Checked {
+    /// Nothing of an object had a say, and all is told.
+    const FREELY: Self = Self {
+        missing: Missing::Told,
+        decided: Decided::Without,
+    };
+}
+
 /// What is asked for: an object, or some version of it, or where there is no key the bucket itself.
 #[derive(Clone, Copy, Debug)]
 struct Subject<'a> {
@@ -58,6 +77,8 @@ struct Subject<'a> {
     new_tags: Option<&'a Tags>,
     /// The lock, likewise.
     new_lock: NewLock<'a>,
+    /// The object, where its owner and list have a say.
+    object: &'a Decided,
 }
 
 /// A lock that a request's body asks for.
@@ -79,6 +100,7 @@ impl<'a> Subject<'a> {
             version,
             new_tags: None,
             new_lock: NewLock::default(),
+            object: &Decided::Without,
         }
     }
 
@@ -98,23 +120,31 @@ pub(super) async fn check(
     operation: Operation,
     target: &Target,
     call: &Call<'_>,
-) -> S3Result<Missing> {
+) -> S3Result<Checked> {
     let (bucket, key) = match target {
-        _ if operation == Operation::CreateBucket => return account(call).map(|_| Missing::Told),
-        Target::Service => return account(call).map(|_| Missing::Told),
+        _ if operation == Operation::CreateBucket => return account(call).map(|_| Checked::FREELY),
+        Target::Service => return account(call).map(|_| Checked::FREELY),
         Target::Bucket(bucket) => (bucket, None),
         Target::Object(bucket, key) => (bucket, Some(key)),
     };
     let Some(access) = open(bucket, EXPECTED_OWNER, call).await? else {
-        return Ok(Missing::Told);
+        return Ok(Checked::FREELY);
     };
-    if access.is_free() {
-        return Ok(Missing::Told);
+    let of_object = access.lists_count() && needs::is_of_the_list(operation);
+    if access.is_free() && !of_object {
+        return Ok(Checked::FREELY);
     }
     let version = call.query.get("versionId").filter(|_| key.is_some());
-    let subject = Subject::of(bucket, key, version);
+    let decided = match key.filter(|_| of_object) {
+        Some(key) => found(bucket, key, version, call).await?,
+        None => Decided::Without,
+    };
+    let subject = Subject {
+        object: &decided,
+        ..Subject::of(bucket, key, version)
+    };
     if access.is_root() && needs::is_of_the_policy_itself(operation) {
-        return Ok(Missing::Told);
+        return Ok(Checked::FREELY);
     }
     if operation == Operation::DeleteObjects && !access.may_allow("s3:DeleteObject") {
         return Err(S3Code::AccessDenied.into());
@@ -137,9 +167,20 @@ pub(super) async fn check(
     if needs::is_of_the_policy_itself(operation) && !judge.access.is_of_owner() {
         return Err(S3Code::MethodNotAllowed.into());
     }
-    judge
-        .missing(&subject, needs::tells_what_is_missing(operation))
-        .await
+    let tells = needs::tells_what_is_missing(operation);
+    let missing = judge.missing(&subject, tells).await?;
+    Ok(Checked { missing, decided })
+}
+
+/// An object whose owner and list have a say.
+async fn found(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    version: Option<&str>,
+    call: &Call<'_>,
+) -> S3Result<Decided> {
+    let version = version.map(super::call::parse_version).transpose()?;
+    Ok(Decided::read(call.store, bucket, key, version).await?)
 }
 
 /// Refuses whoever may not read what is to be copied.
@@ -151,18 +192,27 @@ pub(super) async fn check_source(
     key: &ObjectKey,
     version: Option<&str>,
     call: &Call<'_>,
-) -> S3Result<Missing> {
+) -> S3Result<Checked> {
     let Some(access) = open(bucket, EXPECTED_SOURCE_OWNER, call).await? else {
-        return Ok(Missing::Told);
+        return Ok(Checked::FREELY);
     };
-    if access.is_free() {
-        return Ok(Missing::Told);
+    if access.is_free() && !access.lists_count() {
+        return Ok(Checked::FREELY);
     }
-    let subject = Subject::of(bucket, Some(key), version);
+    let decided = if access.lists_count() {
+        found(bucket, key, version, call).await?
+    } else {
+        Decided::Without
+    };
+    let subject = Subject {
+        object: &decided,
+        ..Subject::of(bucket, Some(key), version)
+    };
     let judge = Judge { access, call };
     let action = needs::versioned(version.is_some(), "s3:GetObject", "s3:GetObjectVersion");
     judge.require(action, &subject).await?;
-    judge.missing(&subject, true).await
+    let missing = judge.missing(&subject, true).await?;
+    Ok(Checked { missing, decided })
 }
 
 /// What decides about deletions of many keys, one by one; `None` where all are allowed.
@@ -341,20 +391,54 @@ impl Judge<'_> {
     }
 
     async fn missing(&self, subject: &Subject<'_>, tells: bool) -> S3Result<Missing> {
-        let bucket = Subject {
-            key: None,
-            version: None,
-            ..*subject
-        };
-        if !tells || self.allows("s3:ListBucket", &bucket).await? {
+        if !tells || self.lists(subject).await? {
             return Ok(Missing::Told);
         }
         Ok(Missing::Hidden)
     }
 
+    /// Whether the caller may list the bucket, and so know what is not in it.
+    async fn lists(&self, subject: &Subject<'_>) -> S3Result<bool> {
+        const ACTION: &str = "s3:ListBucket";
+        let bucket = Subject {
+            key: None,
+            version: None,
+            object: &Decided::Without,
+            ..*subject
+        };
+        Ok(match self.verdict(ACTION, &bucket).await? {
+            Verdict::Allow => true,
+            Verdict::ExplicitDeny => false,
+            Verdict::ImplicitDeny => self.access.is_granted(ACTION),
+        })
+    }
+
     async fn allows(&self, action: &'static str, subject: &Subject<'_>) -> S3Result<bool> {
+        let verdict = self.verdict(action, subject).await?;
+        if verdict == Verdict::ExplicitDeny {
+            return Ok(false);
+        }
+        let is_allowed = verdict == Verdict::Allow;
+        Ok(match subject.object {
+            Decided::Without => is_allowed || self.access.is_granted(action),
+            // Whoever may see that it is not there is told so.
+            Decided::Absent => is_allowed || self.lists(subject).await?,
+            // The policy is the word of the bucket's owner, and so only about what is theirs.
+            Decided::On { acl, .. } => {
+                let of_bucket = acl.owner.is_none();
+                is_allowed && of_bucket || self.access.is_granted_of(acl, action)
+            }
+        })
+    }
+
+    /// What the bucket's policy says, or without one, whose bucket it is.
+    async fn verdict(&self, action: &'static str, subject: &Subject<'_>) -> S3Result<Verdict> {
         let Some(policy) = &self.access.policy else {
-            return Ok(self.access.is_of_owner() || self.access.is_granted(action));
+            return Ok(if self.access.is_of_owner() {
+                Verdict::Allow
+            } else {
+                Verdict::ImplicitDeny
+            });
         };
         let existing = self.existing_tags(policy, subject).await?;
         let facts = Facts::new(&self.access, self.call);
@@ -371,11 +455,7 @@ impl Judge<'_> {
             .statement
             .map(|statement| (statement.index, statement.sid));
         tracing::debug!(action, ?verdict, ?sid, "decided by the bucket's policy");
-        Ok(match verdict {
-            Verdict::Allow => true,
-            Verdict::ExplicitDeny => false,
-            Verdict::ImplicitDeny => self.access.is_granted(action),
-        })
+        Ok(verdict)
     }
 
     /// What a public policy allows counts for nobody outside of the account where public buckets are restricted.
@@ -407,6 +487,9 @@ impl Judge<'_> {
         let Some(key) = subject.key.filter(|_| policy.looks_at_existing_tags) else {
             return Ok(None);
         };
+        if let Some(tags) = subject.object.with_info(|info| info.tags.clone()) {
+            return Ok(Some(tags));
+        }
         let version = subject
             .version
             .map(super::call::parse_version)

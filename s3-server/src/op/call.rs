@@ -7,8 +7,11 @@ use http::{
     header::{self, AsHeaderName},
     request::Parts,
 };
-use larder_storage::objects::{ObjectKey, PartNumber, Store, StoreError, UploadId, VersionId};
+use larder_storage::objects::{
+    BucketName, ObjectHandle, ObjectKey, PartNumber, Store, StoreError, UploadId, VersionId,
+};
 
+use super::authorize::Decided;
 use crate::{
     accounts::Caller,
     app::App,
@@ -43,6 +46,8 @@ pub struct Call<'a> {
     pub peer: IpAddr,
     /// How the body is protected.
     pub verified: Verified,
+    /// What the decision to serve it rested on.
+    pub decided: Decided,
     /// The body, not asked for yet.
     pub body: &'a mut Incoming,
 }
@@ -94,6 +99,16 @@ impl Call<'_> {
     /// [`S3Code::InvalidArgument`] for what no version could be called.
     pub fn version_id(&self) -> S3Result<Option<VersionId>> {
         self.query.get("versionId").map(parse_version).transpose()
+    }
+
+    /// The object that the request names, or the version of it: the one that was decided about.
+    ///
+    /// # Errors
+    /// As the object's absence is told; [`S3Code::ServiceUnavailable`] where another took its place since the decision.
+    pub async fn object(&self, bucket: &BucketName, key: &ObjectKey) -> S3Result<ObjectHandle> {
+        let version = self.version_id()?;
+        let found = self.decided.object(self.store, bucket, key, version).await;
+        found.map_err(|error| self.missing(error, key))
     }
 
     /// What an object that is not there, or a version, is to the client: it names itself, as in AWS's answers.

@@ -1,16 +1,16 @@
 //! `CopyObject`.
 
 use larder_storage::objects::{
-    BucketName, ETag, Headers, ObjectInfo, ObjectKey, ObjectLock, PutObject, Tags, UpdateObject,
-    WriteConditions, Written,
+    BucketName, ETag, Headers, ObjectAcl, ObjectInfo, ObjectKey, ObjectLock, PutObject, Tags,
+    UpdateObject, WriteConditions, Written,
 };
 
 use super::{
-    Call, acl, bucket_lifecycle,
+    Call, bucket_lifecycle,
     call::{check_unbuilt_headers, invalid_argument},
     checksums, conditions,
     copy_source::{Copied, Source, check_copy_size, retry, unless_replaced},
-    get_object, listing, metadata, object_lock,
+    get_object, listing, metadata, object_acl, object_lock,
 };
 use crate::{
     checksum::Algorithm,
@@ -26,7 +26,7 @@ pub(super) async fn run(
     call: Call<'_>,
 ) -> S3Result<Response> {
     check_unbuilt_headers(call.headers())?;
-    acl::check_object_headers(bucket, &call).await?;
+    let acl = object_acl::of_new(bucket, &call).await?;
     let conditions = conditions::of_write(call.headers())?;
     let lock = object_lock::from_headers(call.headers())?;
     object_lock::check_write(&call, bucket, &lock, true).await?;
@@ -37,6 +37,7 @@ pub(super) async fn run(
         key,
         conditions,
         lock,
+        acl,
     };
     retry(|| attempt(&target, &call)).await
 }
@@ -47,6 +48,8 @@ struct Target<'a> {
     key: &'a ObjectKey,
     conditions: WriteConditions,
     lock: ObjectLock,
+    /// The source's is not copied.
+    acl: ObjectAcl,
 }
 
 impl Target<'_> {
@@ -87,6 +90,7 @@ async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Respon
             key: target.key.clone(),
             headers,
             tags: Some(tags.clone()),
+            acl: target.acl.clone(),
             conditions: target.conditions(&source),
         };
         call.store.update_headers(update).await
@@ -107,6 +111,7 @@ async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Respon
             tags: tags.clone(),
             conditions: target.conditions(&source),
             lock: target.lock,
+            acl: target.acl.clone(),
         };
         call.store.put_object(put).await
     };

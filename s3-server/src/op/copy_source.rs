@@ -63,9 +63,12 @@ impl Source {
         let value = std::str::from_utf8(value.unwrap_or_default()).unwrap_or_default();
         let (bucket, key, version) = parse(value.trim())?;
         let named = value.split_once("?versionId=").map(|(_, version)| version);
-        let hides = authorize::check_source(&bucket, &key, named, call).await?;
-        let handle = call.store.object_version(&bucket, &key, version).await;
-        let handle = handle.map_err(|error| hides.hide(missing(error, &key, value)))?;
+        let checked = authorize::check_source(&bucket, &key, named, call).await?;
+        let handle = checked.decided.object(call.store, &bucket, &key, version);
+        let handle = handle.await.map_err(|error| {
+            let error = missing(error, &key, value);
+            checked.missing.hide(error)
+        })?;
         conditions::check_copy(call.headers(), handle.info())?;
         Ok(Self {
             bucket,

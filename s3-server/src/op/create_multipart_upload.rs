@@ -3,7 +3,8 @@
 use larder_storage::objects::{BucketName, CreateUpload, ObjectKey};
 
 use super::{
-    Call, acl, bucket_lifecycle, call::check_unbuilt_headers, checksums, metadata, object_lock,
+    Call, bucket_lifecycle, call::check_unbuilt_headers, checksums, metadata, object_acl,
+    object_lock,
 };
 use crate::{
     checksum::multipart, error::S3Result, http::Response, reply, xml::write::InitiatedUpload,
@@ -15,7 +16,7 @@ pub(super) async fn run(
     call: Call<'_>,
 ) -> S3Result<Response> {
     check_unbuilt_headers(call.headers())?;
-    acl::check_object_headers(bucket, &call).await?;
+    let acl = object_acl::of_new(bucket, &call).await?;
     let checksum = multipart::upload_algorithm(call.headers())?;
     let lock = object_lock::from_headers(call.headers())?;
     object_lock::check_write(&call, bucket, &lock, true).await?;
@@ -27,6 +28,7 @@ pub(super) async fn run(
         checksum: checksum
             .map(|(a, k)| (checksums::stored_algorithm(a), checksums::stored_kind(k))),
         lock,
+        acl,
     };
     let id = call.store.create_upload(create).await?.to_string();
     let initiated = call.app.clock.unix_millis();

@@ -77,9 +77,7 @@ pub(super) async fn select(
     key: &ObjectKey,
     call: &Call<'_>,
 ) -> S3Result<(ObjectHandle, Selection)> {
-    let version = call.version_id()?;
-    let handle = call.store.object_version(bucket, key, version).await;
-    let handle = handle.map_err(|error| call.missing(error, key))?;
+    let handle = call.object(bucket, key).await?;
     check_unencrypted(call.headers())?;
     conditions::check_read(call.headers(), handle.info())?;
     let selection = Selection::of(call, handle.info())?;

@@ -30,10 +30,8 @@ pub(super) async fn run(
     key: &ObjectKey,
     call: Call<'_>,
 ) -> S3Result<Response> {
-    let version = call.version_id()?;
     let wanted = wanted(call.headers())?;
-    let handle = call.store.object_version(bucket, key, version).await;
-    let handle = handle.map_err(|error| call.missing(error, key))?;
+    let handle = call.object(bucket, key).await?;
     let info = handle.info();
     conditions::check_read(call.headers(), info)?;
     let asked = |name: &str| wanted.iter().any(|wanted| wanted == name);

@@ -4,7 +4,7 @@ use larder_storage::objects::{
     BucketName, ListUploads, ListedUpload, UploadEntry, UploadId, UploadsPage,
 };
 
-use super::{Call, call::invalid_argument, checksums, listing, metadata::STANDARD};
+use super::{Call, call::invalid_argument, checksums, listing, metadata::STANDARD, owners::Owners};
 use crate::{
     error::S3Result,
     http::Response,
@@ -31,8 +31,12 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
             next: None,
         };
     }
-    let owner = listing::owner(&call, bucket).await?;
-    Ok(reply::xml(document(bucket, &call, limit, &page, &owner)?))
+    let owners = page.entries.iter().map(|entry| match entry {
+        UploadEntry::Upload(upload) => upload.owner,
+        UploadEntry::CommonPrefix(_) => None,
+    });
+    let owners = Owners::of(bucket, &call, owners).await?;
+    Ok(reply::xml(document(bucket, &call, limit, &page, &owners)?))
 }
 
 /// The upload to go on after, which counts only beside a key.
@@ -53,7 +57,7 @@ fn document(
     call: &Call<'_>,
     limit: u32,
     page: &UploadsPage,
-    owner: &Owner,
+    owners: &Owners,
 ) -> S3Result<String> {
     let query = &call.query;
     let (mut uploads, mut common_prefixes) = (Vec::new(), Vec::new());
@@ -65,7 +69,7 @@ fn document(
     }
     let shown: Vec<_> = uploads
         .iter()
-        .map(|(upload, id)| show(upload, id, owner))
+        .map(|(upload, id)| show(upload, id, owners.of_object(upload.owner)))
         .collect();
     let next_id = page
         .next

@@ -10,12 +10,13 @@ use super::{
     checksums,
     listing::{self, Asked},
     metadata::STANDARD,
+    owners::Owners,
 };
 use crate::{
     error::S3Result,
     http::Response,
     reply,
-    xml::write::{self, Owner, VersionBody},
+    xml::write::{self, VersionBody},
 };
 
 const NULL: &str = "null";
@@ -48,8 +49,9 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
         (key.as_str(), version)
     });
     let (shown, prefixes) = split(&page);
-    let owner = listing::owner(&call, bucket).await?;
-    let versions: Vec<_> = shown.iter().map(|shown| shown.for_xml(&owner)).collect();
+    let of_each = shown.iter().map(|shown| shown.version.object.owner);
+    let owners = Owners::of(bucket, &call, of_each).await?;
+    let versions: Vec<_> = shown.iter().map(|shown| shown.for_xml(&owners)).collect();
     let document = write::ListVersions {
         listing: asked.answered(bucket, next.is_some(), &prefixes),
         key_marker,
@@ -83,10 +85,10 @@ fn split(page: &VersionsPage) -> (Vec<Shown<'_>>, Vec<&str>) {
 }
 
 impl Shown<'_> {
-    fn for_xml<'a>(&'a self, owner: &'a Owner) -> write::ListedVersion<'a> {
+    fn for_xml<'a>(&'a self, owners: &'a Owners) -> write::ListedVersion<'a> {
         let object = &self.version.object;
         let last_modified_ms = listing::millis(object.modified_unix_millis);
-        let owner = Some(owner);
+        let owner = Some(owners.of_object(object.owner));
         let body = if self.version.is_delete_marker {
             VersionBody::DeleteMarker {
                 last_modified_ms,

@@ -19,8 +19,8 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
         None => start_after.unwrap_or_default().to_owned(),
     };
     let page = Page::read(&call, bucket, after, asked.max_keys).await?;
-    let owner = match query.get("fetch-owner") {
-        Some("true") => Some(listing::owner(&call, bucket).await?),
+    let owners = match query.get("fetch-owner") {
+        Some("true") => Some(page.owners(bucket, &call).await?),
         _ => None,
     };
     let next_token = page.next.as_deref().map(listing::encode_token);
@@ -30,7 +30,7 @@ pub(super) async fn run(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
         continuation_token: token,
         next_continuation_token: next_token.as_deref(),
         start_after,
-        objects: &page.contents(owner.as_ref()),
+        objects: &page.contents(owners.as_ref()),
     };
     Ok(reply::xml(document.to_xml()))
 }

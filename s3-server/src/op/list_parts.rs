@@ -4,7 +4,7 @@ use larder_storage::objects::{BucketName, ListParts, ListedPart, ObjectKey};
 
 use super::{
     Call, bucket_lifecycle, call::invalid_argument, checksums, listing, metadata::STANDARD,
-    upload_part::gone,
+    owners::Owners, upload_part::gone,
 };
 use crate::{error::S3Result, http::Response, reply, xml::write};
 
@@ -42,12 +42,13 @@ pub(super) async fn run(
         .zip(&etags)
         .map(|(p, etag)| show(p, etag))
         .collect();
+    let owners = Owners::of(bucket, &call, [page.upload.owner]).await?;
     let document = write::ListParts {
         bucket: bucket.as_str(),
         key: key.as_str(),
         url_encode: listing::url_encode(&call.query)?,
         upload_id: &upload.to_string(),
-        owner: &listing::owner(&call, bucket).await?,
+        owner: owners.of_object(page.upload.owner),
         storage_class: STANDARD,
         part_number_marker: u32::from(after),
         next_part_number_marker: parts.last().map_or(0, |part| part.number),

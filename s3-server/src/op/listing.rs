@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use larder_storage::objects::{BucketName, ListObjects, ListedEntry, ListedObject, Listing};
 
-use super::{Call, call::invalid_argument, checksums, metadata::STANDARD};
+use super::{Call, call::invalid_argument, checksums, metadata::STANDARD, owners::Owners};
 use crate::{
     error::S3Result,
     route::Query,
@@ -13,7 +13,7 @@ use crate::{
 /// Entries of a page at most.
 pub(super) const MAX_KEYS: u32 = 1000;
 
-/// Who owns what is in a bucket: the account that the bucket is of.
+/// The account that a bucket is of. Who owns what is in it: [`Owners`].
 pub(super) async fn owner(call: &Call<'_>, bucket: &BucketName) -> S3Result<Owner> {
     let owner = call.store.bucket_owner(bucket).await?;
     Ok(call.app.accounts.owner(owner))
@@ -121,17 +121,29 @@ impl Page {
     }
 
     /// The objects for XML.
-    pub(super) fn contents<'a>(&'a self, owner: Option<&'a Owner>) -> Vec<write::ListedObject<'a>> {
+    pub(super) fn contents<'a>(
+        &'a self,
+        owners: Option<&'a Owners>,
+    ) -> Vec<write::ListedObject<'a>> {
         let show = |(object, etag): &'a (ListedObject, String)| write::ListedObject {
             key: object.key.as_str(),
             last_modified_ms: millis(object.modified_unix_millis),
             etag,
             checksum: checksums::listed(object.checksum),
             size_bytes: object.size,
-            owner,
+            owner: owners.map(|owners| owners.of_object(object.owner)),
             storage_class: STANDARD,
         };
         self.objects.iter().map(show).collect()
+    }
+
+    /// Who owns its objects.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn owners(&self, bucket: &BucketName, call: &Call<'_>) -> S3Result<Owners> {
+        let owners = self.objects.iter().map(|(object, _)| object.owner);
+        Owners::of(bucket, call, owners).await
     }
 
     /// The prefixes for XML.

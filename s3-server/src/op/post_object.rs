@@ -13,9 +13,9 @@ use larder_storage::{
 };
 
 use super::{
-    Call, acl, authorize, bucket_lifecycle,
+    Call, Decided, authorize, bucket_lifecycle,
     call::{check_unbuilt_headers, invalid_argument, text},
-    checksums, get_object, ingest, metadata, object_lock,
+    checksums, get_object, ingest, metadata, object_acl, object_lock,
 };
 use crate::{
     accounts::Caller,
@@ -95,6 +95,7 @@ pub(crate) async fn post_object(
         query,
         caller,
         peer,
+        decided: Decided::default(),
         verified: Verified {
             access_key,
             carrier: Carrier::Query,
@@ -326,7 +327,7 @@ async fn store(
     key: &ObjectKey,
 ) -> S3Result<(Written, Tags)> {
     check_unbuilt_headers(call.headers())?;
-    acl::check_object_headers(bucket, call).await?;
+    let acl = object_acl::of_new(bucket, call).await?;
     let headers = metadata::from_request(call.headers())?;
     let tags = tags(fields)?;
     authorize::check_form(bucket, key, &tags, call).await?;
@@ -371,6 +372,7 @@ async fn store(
         tags: tags.clone(),
         conditions: WriteConditions::default(),
         lock,
+        acl,
     };
     let put = call.store.put_object(put).await;
     let written = put.map_err(|error| get_object::missing(error, key))?;

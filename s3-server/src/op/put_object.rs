@@ -4,8 +4,8 @@ use http::header;
 use larder_storage::objects::{BucketName, ETag, ObjectKey, PutObject, Written};
 
 use super::{
-    Call, acl, bucket_lifecycle, call::check_unbuilt_headers, checksums, conditions, get_object,
-    ingest, metadata, object_lock,
+    Call, bucket_lifecycle, call::check_unbuilt_headers, checksums, conditions, get_object, ingest,
+    metadata, object_acl, object_lock,
 };
 use crate::{checksum::Algorithm, error::S3Result, http::Response, reply};
 
@@ -15,7 +15,7 @@ pub(super) async fn run(
     mut call: Call<'_>,
 ) -> S3Result<Response> {
     check_unbuilt_headers(call.headers())?;
-    acl::check_object_headers(bucket, &call).await?;
+    let acl = object_acl::of_new(bucket, &call).await?;
     let conditions = conditions::of_write(call.headers())?;
     let headers = metadata::from_request(call.headers())?;
     let tags = metadata::tags_from_request(call.headers())?;
@@ -43,6 +43,7 @@ pub(super) async fn run(
         tags: tags.clone(),
         conditions,
         lock,
+        acl,
     };
     let written = call
         .store

@@ -1,7 +1,8 @@
 //! Listing uploads in progress.
 
 use super::{
-    BucketName, ChecksumAlgorithm, ChecksumKind, ObjectKey, Store, StoreError, UploadId, keys,
+    BucketName, ChecksumAlgorithm, ChecksumKind, ObjectKey, ObjectOwner, Store, StoreError,
+    UploadId, keys,
     listing::Names,
     pages::Pages,
     record::{RecordError, UploadRecord},
@@ -62,6 +63,8 @@ pub struct ListedUpload {
     pub initiated_unix_millis: u64,
     /// The checksum that the object is to have.
     pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+    /// Who is to own the object, if that is not the bucket's owner.
+    pub owner: Option<ObjectOwner>,
 }
 
 impl ListUploads {
@@ -120,6 +123,7 @@ fn listed(name: &str, id: UploadId, record: &[u8]) -> Result<ListedUpload, Recor
     let UploadRecord {
         initiated_unix_millis,
         checksum,
+        acl,
         ..
     } = UploadRecord::decode(record)?;
     Ok(ListedUpload {
@@ -127,5 +131,6 @@ fn listed(name: &str, id: UploadId, record: &[u8]) -> Result<ListedUpload, Recor
         id,
         initiated_unix_millis,
         checksum,
+        owner: acl.owner,
     })
 }

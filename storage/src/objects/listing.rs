@@ -1,7 +1,8 @@
 //! Listing objects: a range scan, with one seek per common prefix.
 
 use super::{
-    BucketName, ChecksumAlgorithm, ChecksumKind, ETag, ObjectKey, Store, StoreError, keys,
+    BucketName, ChecksumAlgorithm, ChecksumKind, ETag, ObjectKey, ObjectOwner, Store, StoreError,
+    keys,
     pages::Pages,
     record::{ObjectSummary, RecordError},
 };
@@ -62,6 +63,8 @@ pub struct ListedObject {
     pub modified_unix_millis: u64,
     /// Which checksum it has.
     pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+    /// Who owns it, if that is not the bucket's owner.
+    pub owner: Option<ObjectOwner>,
 }
 
 impl ListedObject {
@@ -71,6 +74,7 @@ impl ListedObject {
             modified_unix_millis,
             etag,
             checksum,
+            owner,
             ..
         } = *summary;
         let key = ObjectKey::parse(name).map_err(|_| RecordError::BadKey)?;
@@ -80,6 +84,7 @@ impl ListedObject {
             etag,
             modified_unix_millis,
             checksum,
+            owner,
         })
     }
 }

@@ -15,6 +15,7 @@
 //! - No version that is locked goes: whatever takes one away has a precondition on the record that it found unlocked.
 
 mod accounts;
+mod acl;
 pub(crate) mod blobs;
 mod bucket;
 mod bucket_cache;
@@ -53,6 +54,7 @@ mod versions;
 use std::{sync::Arc, time::Duration};
 
 pub use accounts::StoredAccount;
+pub use acl::{MAX_ACL_BYTES, SetAcl};
 pub use blobs::PrefixTotal;
 pub use bucket::{Bucket, CreateBucket};
 pub use complete::{CombineChecksums, CompletePart, CompleteUpload};
@@ -84,8 +86,9 @@ pub use read::{ObjectHandle, ObjectInfo, ObjectPart, ObjectReader};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use record::fuzz_records;
 pub use record::{
-    BucketLock, Checksum, ChecksumAlgorithm, ChecksumKind, DefaultRetention, Headers, ObjectLock,
-    RecordError, Retention, RetentionMode, RetentionPeriod, Tags, Versioning,
+    BucketLock, Checksum, ChecksumAlgorithm, ChecksumKind, DefaultRetention, Headers, ObjectAcl,
+    ObjectLock, ObjectOwner, RecordError, Retention, RetentionMode, RetentionPeriod, Tags,
+    Versioning,
 };
 pub use upload::{CreateUpload, ListParts, ListedPart, PartsPage, PutPart, UploadInfo};
 pub use versions::Deleted;

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    BucketName, Checksum, ETag, Existing, Headers, ObjectKey, ObjectLock, Store, StoreError, Tags,
-    VersionId, WriteConditions,
+    BucketName, Checksum, ETag, Existing, Headers, ObjectAcl, ObjectKey, ObjectLock, Store,
+    StoreError, Tags, VersionId, WriteConditions,
     commit::{ATTEMPTS, Data, Draft, to_the_end},
     keys,
     record::{Body, ObjectRecord},
@@ -36,6 +36,8 @@ pub struct PutObject {
     pub conditions: WriteConditions,
     /// What is to protect it. See [`Store::check_lock`].
     pub lock: ObjectLock,
+    /// Who is to own it, and whom it is to let in.
+    pub acl: ObjectAcl,
 }
 
 /// What was written.
@@ -76,6 +78,8 @@ pub struct UpdateObject {
     pub headers: Headers,
     /// New tags; `None` keeps those it has.
     pub tags: Option<Tags>,
+    /// Who is to own it now, and whom it is to let in.
+    pub acl: ObjectAcl,
     /// What must hold.
     pub conditions: WriteConditions,
 }
@@ -93,12 +97,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::PreconditionFailed`], [`StoreError::NoSuchKey`] (`If-Match` without an object),
-    /// [`StoreError::Replaced`], [`StoreError::NoObjectLock`], [`StoreError::Full`]; [`StoreError::Unavailable`]: the outcome is unknown, now it is not visible.
+    /// [`StoreError::Replaced`], [`StoreError::NoObjectLock`], [`StoreError::MetadataTooLarge`], [`StoreError::Full`]; [`StoreError::Unavailable`]: the outcome is unknown, now it is not visible.
     ///
     /// # Cancel safety
     /// Dropping the future may leave the object put or not.
     pub async fn put_object(&self, request: PutObject) -> Result<Written, StoreError> {
         request.tags.check()?;
+        request.acl.check()?;
         let _serving = self.inner.load.serve();
         if matches!(request.blob, FinishedBlob::Extents(_)) {
             let store = self.clone();
@@ -118,6 +123,7 @@ impl Store {
             tags,
             conditions,
             lock,
+            acl,
         } = request;
         let size = blob.size();
         let data = Data::new(blob);
@@ -126,6 +132,7 @@ impl Store {
             headers,
             tags,
             lock,
+            acl,
             body: data.body(),
             ..ObjectRecord::new(size, 0, etag)
         };
@@ -200,13 +207,16 @@ impl Store {
             key,
             headers,
             tags,
+            acl,
             conditions,
         } = request;
+        acl.check()?;
         tags.as_ref().map_or(Ok(()), Tags::check)?;
         let record = self.modify_object(&bucket, &key, None, |found| {
             conditions.check(Some(found.existing()))?;
             let record = &mut found.record;
             record.headers = headers.clone();
+            record.acl = acl.clone();
             if let Some(tags) = &tags {
                 record.tags = tags.clone();
             }

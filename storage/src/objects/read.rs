@@ -5,8 +5,8 @@ use std::{collections::VecDeque, ops::Range};
 use bytes::Bytes;
 
 use super::{
-    BucketName, Checksum, ETag, Headers, ObjectKey, ObjectLock, PartNumber, Store, StoreError,
-    Tags, VersionId,
+    BucketName, Checksum, ETag, Headers, ObjectAcl, ObjectKey, ObjectLock, PartNumber, Store,
+    StoreError, Tags, VersionId,
     commit::ATTEMPTS,
     keys,
     object::FoundObject,
@@ -43,6 +43,8 @@ pub struct ObjectInfo {
     pub version: Option<VersionId>,
     /// What protects it.
     pub lock: ObjectLock,
+    /// Who owns it, and whom it lets in.
+    pub acl: ObjectAcl,
 }
 
 /// A part of an object.
@@ -128,6 +130,7 @@ impl Store {
             parts,
             version: id,
             lock: record.lock,
+            acl: record.acl,
         };
         let body = record.body;
         ObjectHandle {

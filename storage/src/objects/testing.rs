@@ -281,6 +281,7 @@ impl Fixture {
             tags: Tags::default(),
             conditions: WriteConditions::default(),
             lock: ObjectLock::default(),
+            acl: ObjectAcl::default(),
         }
     }
 
@@ -326,6 +327,7 @@ impl Fixture {
             tags: Tags::default(),
             checksum: None,
             lock: ObjectLock::default(),
+            acl: ObjectAcl::default(),
         };
         self.store.create_upload(request).await.unwrap()
     }

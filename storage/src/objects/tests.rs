@@ -1,6 +1,7 @@
 //! Tests of the whole of [`super`] on metadata and disks in memory.
 
 mod accounts;
+mod acl;
 mod costs;
 mod documents;
 mod identities;

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    BucketName, Checksum, ChecksumAlgorithm, ChecksumKind, ETag, Headers, ObjectKey, ObjectLock,
-    PartNumber, Store, StoreError, Tags, UploadId, Written,
+    BucketName, Checksum, ChecksumAlgorithm, ChecksumKind, ETag, Headers, ObjectAcl, ObjectKey,
+    ObjectLock, ObjectOwner, PartNumber, Store, StoreError, Tags, UploadId, Written,
     commit::{ATTEMPTS, Data, Draft, to_the_end},
     keys,
     pages::Pages,
@@ -30,6 +30,8 @@ pub struct CreateUpload {
     pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
     /// What is to protect the object.
     pub lock: ObjectLock,
+    /// Who is to own the object, and whom it is to let in.
+    pub acl: ObjectAcl,
 }
 
 /// What is known of an upload.
@@ -49,6 +51,8 @@ pub struct UploadInfo {
     pub initiated_unix_millis: u64,
     /// What is to protect the object.
     pub lock: ObjectLock,
+    /// Who is to own the object, if that is not the bucket's owner.
+    pub owner: Option<ObjectOwner>,
 }
 
 /// A part to put.
@@ -129,6 +133,7 @@ impl FoundUpload {
             headers,
             tags,
             lock,
+            acl,
             ..
         } = self.record;
         UploadInfo {
@@ -139,6 +144,7 @@ impl FoundUpload {
             checksum,
             initiated_unix_millis,
             lock,
+            owner: acl.owner,
         }
     }
 }
@@ -156,8 +162,10 @@ impl Store {
             tags,
             checksum,
             lock,
+            acl,
         } = request;
         tags.check()?;
+        acl.check()?;
         self.check_lock(&bucket, &lock).await?;
         let id = UploadId {
             number: self.new_number(),
@@ -169,6 +177,7 @@ impl Store {
             headers,
             tags,
             lock,
+            acl,
             ..UploadRecord::default()
         };
         for _ in 0..ATTEMPTS {

@@ -10,8 +10,9 @@ use std::{
 use larder_storage::{
     objects::{
         BucketName, CompletePart, CompleteUpload, CreateBucket, CreateUpload, DeleteItem, ETag,
-        Governance, Headers, ListObjects, ListedEntry, ObjectHandle, ObjectKey, ObjectLock,
-        PartNumber, PutObject, PutPart, Store, StoreError, Tags, UploadId, WriteConditions,
+        Governance, Headers, ListObjects, ListedEntry, ObjectAcl, ObjectHandle, ObjectKey,
+        ObjectLock, PartNumber, PutObject, PutPart, Store, StoreError, Tags, UploadId,
+        WriteConditions,
     },
     rng::{Rng, SeededRng},
     stripes::FinishedBlob,
@@ -248,6 +249,7 @@ impl Client {
             tags: Tags::default(),
             conditions: conditions(&condition),
             lock: ObjectLock::default(),
+            acl: ObjectAcl::default(),
         };
         self.store.put_object(request).await.map(drop)
     }
@@ -397,6 +399,7 @@ impl Client {
             tags: Tags::default(),
             checksum: None,
             lock: ObjectLock::default(),
+            acl: ObjectAcl::default(),
         };
         self.store.create_upload(request).await
     }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use larder_policy::{NamedPrincipal, Policy, PolicyError, bucket};
-use larder_storage::objects::{AccountId, BucketName, DocumentKind, StoreError};
+use larder_storage::objects::{
+    AccountId, BucketName, DocumentKind, ObjectAcl, ObjectOwner, StoreError,
+};
 
+use super::object;
 use crate::{
-    access::{Acl, Grantee, Ownership, Permission, PublicAccessBlock},
+    access::{ANONYMOUS_ID, Acl, Grantee, Ownership, Permission, PublicAccessBlock},
     accounts::{Accounts, Caller},
     op::Call,
 };
@@ -78,6 +81,8 @@ pub(in crate::op) struct Access {
     pub(super) block: PublicAccessBlock,
     /// The bucket's own list, where it counts; as the block.
     acl: Option<Arc<Acl>>,
+    /// Whether lists count, that of the bucket and those of objects.
+    lists_count: bool,
     caller: Caller,
 }
 
@@ -94,16 +99,24 @@ impl Access {
             policy,
             block: PublicAccessBlock::default(),
             acl: None,
+            lists_count: lists_count(bucket, call).await?,
             caller: call.caller.clone(),
         };
         if !access.is_of_owner() {
             access.block = PublicAccessBlock::of(bucket, call.store).await?;
-            access.acl = acl(bucket, call).await?;
+            if access.lists_count {
+                access.acl = Acl::of_bucket(bucket, call.store).await?;
+            }
         }
         Ok(access)
     }
 
-    /// Whether everything is allowed.
+    /// Whether access control lists count.
+    pub(super) fn lists_count(&self) -> bool {
+        self.lists_count
+    }
+
+    /// Whether everything is allowed, but what is for the owners of objects to say.
     pub(super) fn is_free(&self) -> bool {
         self.policy.is_none() && self.is_of_owner()
     }
@@ -149,23 +162,51 @@ impl Access {
         let (Some(acl), Some(permission)) = (&self.acl, permission(action)) else {
             return false;
         };
+        acl.grants(permission, |grantee| self.is_grantee(grantee))
+    }
+
+    /// Whether an object is the caller's own, or its list lets them do this.
+    pub(super) fn is_granted_of(&self, acl: &ObjectAcl, action: &str) -> bool {
+        let Some(permission) = object::permission(action) else {
+            return false;
+        };
+        let is_own = match acl.owner {
+            Some(ObjectOwner::Account(owner)) => self
+                .caller
+                .account()
+                .is_some_and(|account| account.id == owner),
+            Some(ObjectOwner::Anonymous) => {
+                self.is_grantee(&Grantee::Canonical(ANONYMOUS_ID.to_owned()))
+            }
+            None => false,
+        };
+        let list = acl.list.as_deref().map(Acl::from_document);
+        is_own
+            || list.is_some_and(|list| list.grants(permission, |grantee| self.is_grantee(grantee)))
+    }
+
+    fn is_grantee(&self, grantee: &Grantee) -> bool {
         let account = self.caller.account();
-        acl.grants(permission, |grantee| match grantee {
+        let counts = !self.block.ignore_public_acls;
+        match grantee {
+            // That is everybody without credentials.
+            Grantee::Canonical(id) if id == ANONYMOUS_ID => account.is_none() && counts,
             Grantee::Canonical(id) => account.is_some_and(|account| account.canonical_id == *id),
-            Grantee::AllUsers => !self.block.ignore_public_acls,
-            Grantee::AuthenticatedUsers => account.is_some() && !self.block.ignore_public_acls,
+            Grantee::AllUsers => counts,
+            Grantee::AuthenticatedUsers => account.is_some() && counts,
             Grantee::LogDelivery => false,
-        })
+        }
     }
 }
 
-/// What a bucket's list has to grant for an action. Versions are the owner's to delete.
+/// What a bucket's list has to grant for an action. Versions are the owner's to delete. The list of an object that is there is asked
+/// elsewhere; whoever may write a new one gives it its list.
 fn permission(action: &str) -> Option<Permission> {
     Some(match action {
         "s3:ListBucket" | "s3:ListBucketVersions" | "s3:ListBucketMultipartUploads" => {
             Permission::Read
         }
-        "s3:PutObject" | "s3:DeleteObject" => Permission::Write,
+        "s3:PutObject" | "s3:PutObjectAcl" | "s3:DeleteObject" => Permission::Write,
         "s3:GetBucketAcl" => Permission::ReadAcp,
         "s3:PutBucketAcl" => Permission::WriteAcp,
         _ => return None,
@@ -190,10 +231,8 @@ async fn policy(
     }
 }
 
-async fn acl(bucket: &BucketName, call: &Call<'_>) -> Result<Option<Arc<Acl>>, StoreError> {
+async fn lists_count(bucket: &BucketName, call: &Call<'_>) -> Result<bool, StoreError> {
     let default = call.app.default_ownership;
-    if Ownership::of(bucket, call.store, default).await? == Ownership::BucketOwnerEnforced {
-        return Ok(None);
-    }
-    Acl::of_bucket(bucket, call.store).await
+    let ownership = Ownership::of(bucket, call.store, default).await?;
+    Ok(ownership != Ownership::BucketOwnerEnforced)
 }

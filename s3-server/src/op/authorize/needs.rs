@@ -1,7 +1,7 @@
 //! Operations and the actions that they need.
 
 use crate::{
-    op::Call,
+    op::{Call, acl::is_asked},
     route::{Configuration, Operation},
 };
 
@@ -158,19 +158,13 @@ fn with_headers(operation: Operation, call: &Call<'_>, actions: &mut Vec<&'stati
     if begins && has("x-amz-object-lock-legal-hold") {
         actions.push("s3:PutObjectLegalHold");
     }
-    if begins && grants(call) {
+    if begins && is_asked(call.headers()) {
         actions.push("s3:PutObjectAcl");
     }
     let bypassable = [Operation::DeleteObject, Operation::PutObjectRetention];
     if bypassable.contains(&operation) && bypasses_governance(call) {
         actions.push("s3:BypassGovernanceRetention");
     }
-}
-
-/// Whether a request comes with an access control list.
-fn grants(call: &Call<'_>) -> bool {
-    let mut names = call.headers().keys().map(http::HeaderName::as_str);
-    names.any(|name| name == "x-amz-acl" || name.starts_with("x-amz-grant-"))
 }
 
 pub(super) fn bypasses_governance(call: &Call<'_>) -> bool {
@@ -183,6 +177,18 @@ pub(super) fn is_of_the_policy_itself(operation: Operation) -> bool {
     matches!(
         operation,
         Operation::GetBucketPolicy | Operation::PutBucketPolicy | Operation::DeleteBucketPolicy
+    )
+}
+
+/// Operations about which an object's own list has a say.
+pub(super) fn is_of_the_list(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::GetObject
+            | Operation::HeadObject
+            | Operation::GetObjectAttributes
+            | Operation::GetObjectAcl
+            | Operation::PutObjectAcl
     )
 }
 
@@ -218,6 +224,7 @@ mod tests {
     #[test]
     fn actions_and_condition_keys_are_those_that_policies_can_name() {
         let actions: Vec<_> = words(include_str!("needs.rs"))
+            .chain(words(include_str!("object.rs")))
             .filter(|w| *w != "s3:")
             .collect();
         assert!(actions.len() > 50);

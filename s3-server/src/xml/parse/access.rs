@@ -1,7 +1,7 @@
 //! Requests about access: blocks of public access, ownership controls, access control lists.
 
 use super::{MAX_SMALL_BYTES, XmlError, cursor::Cursor, malformed};
-use crate::access::{Ownership, Permission, PublicAccessBlock};
+use crate::access::{MAX_GRANTS, Ownership, Permission, PublicAccessBlock};
 
 /// Whom a grant of a request names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +22,6 @@ pub struct AclRequest {
     /// The grants in order.
     pub grants: Vec<(NamedGrantee, Permission)>,
 }
-
-/// Grants of an access control list at most, as AWS has it.
-const MAX_GRANTS: usize = 100;
 
 /// Parses `PublicAccessBlockConfiguration`.
 ///

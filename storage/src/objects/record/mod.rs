@@ -5,6 +5,7 @@
 //! Invariants: decoding never panics; what one release skips it does not lose; codes are only ever added.
 
 mod account;
+mod acl;
 mod bucket;
 mod checksum;
 mod common;
@@ -25,6 +26,7 @@ mod tests;
 mod upload;
 
 pub(super) use account::AccountRecord;
+pub use acl::{ObjectAcl, ObjectOwner};
 pub(super) use bucket::BucketRecord;
 pub use bucket::Versioning;
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind};

@@ -1,6 +1,7 @@
 //! The record of an object's version.
 
 use super::{
+    acl::{ObjectAcl, ObjectOwner, take_owner},
     checksum::{Checksum, ChecksumAlgorithm, ChecksumKind},
     common::{self, Common, decode_placement},
     fields::{Decoder, Encoder, Field, RecordError, Unknown},
@@ -47,6 +48,8 @@ pub(in crate::objects) struct ObjectRecord {
     pub(in crate::objects) is_delete_marker: bool,
     /// What protects it.
     pub(in crate::objects) lock: ObjectLock,
+    /// Who owns it, and whom it lets in; where there are versions, the owner stands in what points to the latest, too.
+    pub(in crate::objects) acl: ObjectAcl,
     /// Room for encryption: sealed key and parameters, opaque here.
     pub(in crate::objects) encryption: Option<Vec<u8>>,
     /// Room for profiles by name; the placement holds the one that was used.
@@ -78,6 +81,7 @@ impl ObjectRecord {
             version: None,
             is_delete_marker: false,
             lock: ObjectLock::default(),
+            acl: ObjectAcl::default(),
             encryption: None,
             profile: None,
             unknown: Unknown::new(),
@@ -125,6 +129,7 @@ impl ObjectRecord {
             out.bytes(DELETE_MARKER, &[]);
         }
         self.lock.encode(out);
+        self.acl.encode(out);
         if let Some(encryption) = &self.encryption {
             out.bytes(ENCRYPTION, encryption);
         }
@@ -157,6 +162,10 @@ impl ObjectRecord {
             checksum: self.checksum.clone(),
             version: self.version,
             is_delete_marker: self.is_delete_marker,
+            acl: ObjectAcl {
+                owner: self.acl.owner,
+                list: None,
+            },
             body: Body::Elsewhere(id),
             ..Self::new(self.size, self.modified_unix_millis, self.etag)
         }
@@ -182,7 +191,7 @@ impl ObjectRecord {
             PROFILE => self.profile = Some(field.text()?.to_owned()),
             MANIFEST => self.body = Body::Parts(field.whole(Manifest::take)?),
             POINTER => self.body = Body::Elsewhere(take_pointer(field)?),
-            _ if self.lock.take(field)? => {}
+            _ if self.lock.take(field)? || self.acl.take(field)? => {}
             _ => field.keep_unknown(&mut self.unknown)?,
         }
         Ok(())
@@ -226,6 +235,8 @@ pub(in crate::objects) struct ObjectSummary {
     pub(in crate::objects) version: Option<u64>,
     /// It only says which version is the latest.
     pub(in crate::objects) is_pointer: bool,
+    /// Who owns it, if that is not the bucket's owner.
+    pub(in crate::objects) owner: Option<ObjectOwner>,
 }
 
 impl ObjectSummary {
@@ -235,6 +246,7 @@ impl ObjectSummary {
         let mut decoder = Decoder::new(record)?;
         let mut common = Common::new();
         let (mut is_delete_marker, mut version, mut is_pointer) = (false, None, false);
+        let mut owner = None;
         while let Some(field) = decoder.field()? {
             if common.take(&field)? {
                 continue;
@@ -244,7 +256,10 @@ impl ObjectSummary {
                 DELETE_MARKER => is_delete_marker = true,
                 VERSION_ID => version = Some(field.number()?),
                 POINTER => is_pointer = true,
-                tag if tag > POINTER => field.check_skippable()?,
+                tag if tag > POINTER => match take_owner(&field)? {
+                    None => field.check_skippable()?,
+                    found => owner = found,
+                },
                 _ => {}
             }
         }
@@ -257,6 +272,7 @@ impl ObjectSummary {
             is_delete_marker,
             version,
             is_pointer,
+            owner,
         })
     }
 }

@@ -100,6 +100,16 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn object_acl()(
+        owner in option::of(option::of(0..1_000_000_000_000_u64)),
+        list in option::of(vec(any::<u8>(), 0..40)),
+    ) -> ObjectAcl {
+        let of = |number| AccountId::from_number(number).map_or(ObjectOwner::Anonymous, ObjectOwner::Account);
+        ObjectAcl { owner: owner.map(|number| number.map_or(ObjectOwner::Anonymous, of)), list }
+    }
+}
+
+prop_compose! {
     fn bucket_lock()(of_bucket in option::of(option::of((retention_mode(), any::<u32>(), any::<bool>())))) -> Option<BucketLock> {
         let period = |count, is_years| if is_years { RetentionPeriod::Years(count) } else { RetentionPeriod::Days(count) };
         let default = |(mode, count, is_years)| DefaultRetention { mode, period: period(count, is_years) };
@@ -110,7 +120,7 @@ prop_compose! {
 prop_compose! {
     fn object()(
         base in (any::<u64>(), any::<u64>(), etag(), option::of(checksum()), headers(), pairs("\\PC{1,9}")),
-        rare in (option::of(any::<u64>()), any::<bool>(), object_lock(),
+        rare in (option::of(any::<u64>()), any::<bool>(), (object_lock(), object_acl()),
             option::of(vec(any::<u8>(), 0..40)), option::of("[a-z0-9+]{0,9}"), unknown()),
     ) -> ObjectRecord {
         let (size, body) = body(base.0);
@@ -120,7 +130,8 @@ prop_compose! {
             tags: Tags(base.5),
             version: rare.0,
             is_delete_marker: rare.1,
-            lock: rare.2,
+            lock: rare.2.0,
+            acl: rare.2.1,
             encryption: rare.3,
             profile: rare.4,
             unknown: rare.5,
@@ -144,6 +155,7 @@ proptest! {
             prop_assert_eq!((summary.size, summary.etag), (record.size, record.etag));
             let elsewhere = record.body.elsewhere().is_some();
             prop_assert_eq!((summary.is_pointer, summary.version, summary.is_delete_marker), (elsewhere, record.version, record.is_delete_marker));
+            prop_assert_eq!(summary.owner, record.acl.owner);
             prop_assert_eq!(summary.checksum, record.checksum.as_ref().map(|c| (c.algorithm, c.kind)));
         }
         prop_assert_eq!(ObjectRecord::decode(&bytes), Ok(record));
@@ -167,9 +179,9 @@ proptest! {
     }
 
     #[test]
-    fn uploads_survive_the_round_trip(initiated_unix_millis: u64, is_completing: bool, with in option::of(checksum()), headers in headers(), tags in pairs("\\PC{1,9}"), lock in object_lock(), unknown in unknown()) {
+    fn uploads_survive_the_round_trip(initiated_unix_millis: u64, is_completing: bool, with in option::of(checksum()), headers in headers(), tags in pairs("\\PC{1,9}"), lock in object_lock(), acl in object_acl(), unknown in unknown()) {
         let checksum = with.map(|c| (c.algorithm, c.kind));
-        let upload = UploadRecord { initiated_unix_millis, is_completing, checksum, headers, tags: Tags(tags), lock, unknown };
+        let upload = UploadRecord { initiated_unix_millis, is_completing, checksum, headers, tags: Tags(tags), lock, acl, unknown };
         prop_assert_eq!(UploadRecord::decode(&upload.encode()), Ok(upload));
     }
 
@@ -241,6 +253,28 @@ fn plain() -> ObjectRecord {
             },
         )
     }
+}
+
+#[test]
+fn owners_and_lists_stand_as_they_always_did_and_cost_nothing_where_there_are_none() {
+    let bytes = |owner, list: Option<&[u8]>| {
+        let acl = ObjectAcl {
+            owner,
+            list: list.map(<[u8]>::to_vec),
+        };
+        let record = ObjectRecord { acl, ..plain() };
+        let (whole, without) = (record.encode(), plain().encode());
+        assert_eq!(whole[..without.len() - 1], without[..without.len() - 1]);
+        whole[without.len() - 1..].to_vec()
+    };
+    assert_eq!(bytes(None, None), [0]);
+    let account = AccountId::from_number(300).map(ObjectOwner::Account);
+    assert_eq!(bytes(account, Some(b"l")), [31, 2, 0xac, 2, 32, 1, b'l', 0]);
+    assert_eq!(bytes(Some(ObjectOwner::Anonymous), None), [31, 0, 0]);
+    let too_high = [1, 31, 6, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0];
+    let refused = ObjectRecord::decode(&too_high);
+    assert_eq!(refused, Err(RecordError::BadField { tag: 31 }));
+    assert!(ObjectSummary::decode(&too_high).is_err());
 }
 
 #[test]

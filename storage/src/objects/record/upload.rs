@@ -1,6 +1,7 @@
 //! The record of an upload in progress.
 
 use super::{
+    acl::ObjectAcl,
     checksum::{self, ChecksumAlgorithm, ChecksumKind},
     fields::{Decoder, Encoder, RecordError, Unknown},
     headers::{self, Headers, Tags},
@@ -22,6 +23,8 @@ pub(in crate::objects) struct UploadRecord {
     pub(in crate::objects) tags: Tags,
     /// What the object is to be protected by; `None` of it: as the bucket has it by then.
     pub(in crate::objects) lock: ObjectLock,
+    /// Who is to own it, and whom it is to let in.
+    pub(in crate::objects) acl: ObjectAcl,
     pub(in crate::objects) unknown: Unknown,
 }
 
@@ -38,6 +41,7 @@ impl UploadRecord {
         headers::encode_headers(&self.headers, &mut out);
         headers::encode_tags(&self.tags, &mut out);
         self.lock.encode(&mut out);
+        self.acl.encode(&mut out);
         out.unknown(&self.unknown);
         out.finish()
     }
@@ -54,7 +58,7 @@ impl UploadRecord {
                     upload.headers.decode_field(&field)?;
                 }
                 headers::TAGS => upload.tags = Tags::decode(&field)?,
-                _ if upload.lock.take(&field)? => {}
+                _ if upload.lock.take(&field)? || upload.acl.take(&field)? => {}
                 _ => field.keep_unknown(&mut upload.unknown)?,
             }
         }

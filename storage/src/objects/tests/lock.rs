@@ -308,6 +308,7 @@ async fn what_comes_new_is_retained_as_the_bucket_says_unless_it_says_otherwise(
         tags: Tags::default(),
         checksum: None,
         lock: own,
+        acl: ObjectAcl::default(),
     };
     let locked = fixture.store.create_upload(request).await.unwrap();
     fixture.clock.advance(DAY);

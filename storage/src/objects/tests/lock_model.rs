@@ -201,6 +201,7 @@ async fn apply(fixture: &mut Fixture, model: &mut Model, operation: Operation) {
                 tags: Tags::default(),
                 checksum: None,
                 lock,
+                acl: ObjectAcl::default(),
             };
             let upload = store.create_upload(request).await.unwrap();
             let body = b"upload".to_vec();

@@ -24,6 +24,8 @@ enum Operation {
     Delete(Name),
     DeleteMany(Vec<Name>),
     SetTags(Name, u8),
+    /// The list, if the one that it had was seen.
+    SetAcl(Name, u8, bool),
     List {
         prefix: Name,
         delimiter: Name,
@@ -57,6 +59,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => name().prop_map(Operation::Delete),
         1 => vec(name(), 0..6).prop_map(Operation::DeleteMany),
         1 => (name(), any::<u8>()).prop_map(|(name, tag)| Operation::SetTags(name, tag)),
+        2 => (name(), any::<u8>(), any::<bool>()).prop_map(|(name, list, seen)| Operation::SetAcl(name, list, seen)),
         6 => (select(&PREFIXES[..]), select(&DELIMITERS[..]), after, 0..6_usize)
             .prop_map(|(prefix, delimiter, after, limit)| Operation::List { prefix, delimiter, after, limit }),
         2 => name().prop_map(Operation::Start),
@@ -72,6 +75,7 @@ struct Object {
     body: Vec<u8>,
     etag: Option<ETag>,
     tags: Tags,
+    acl: ObjectAcl,
 }
 
 #[derive(Debug)]
@@ -92,7 +96,7 @@ impl Model {
         let object = Object {
             body: body.to_vec(),
             etag: Some(etag(body)),
-            tags: Tags::default(),
+            ..Object::default()
         };
         self.objects.insert(name.to_owned(), object);
     }
@@ -215,8 +219,31 @@ async fn apply(fixture: &Fixture, model: &mut Model, operation: Operation) {
                 .collect();
             assert_eq!((names, next), model.list(prefix, delimiter, &after, limit));
         }
+        Operation::SetAcl(name, list, seen) => set_acl(fixture, model, name, list, seen).await,
         Operation::Sweep => drop(fixture.sweep().await),
         upload => apply_to_upload(fixture, model, upload).await,
+    }
+}
+
+async fn set_acl(fixture: &Fixture, model: &mut Model, name: Name, list: u8, has_seen: bool) {
+    let object = model.objects.get_mut(name);
+    let now = object.as_ref().map(|object| object.acl.clone());
+    let mut seen = now.unwrap_or_default();
+    if !has_seen {
+        seen.owner = Some(ObjectOwner::Anonymous);
+    }
+    let list = Some(vec![list]);
+    let set = SetAcl {
+        seen,
+        list: list.clone(),
+    };
+    let result = fixture
+        .store
+        .set_acl(&bucket("bucket"), &key(name), None, set)
+        .await;
+    assert_eq!(result.is_ok(), object.is_some() && has_seen);
+    if let Some(object) = object.filter(|_| has_seen) {
+        object.acl.list = list;
     }
 }
 
@@ -299,7 +326,7 @@ async fn complete(fixture: &Fixture, model: &mut Model, index: usize, numbers: &
         let object = Object {
             body,
             etag: Some(written.etag),
-            tags: Tags::default(),
+            ..Object::default()
         };
         model.objects.insert(name.to_owned(), object);
         model.uploads.retain(|upload| upload.id != id);
@@ -319,6 +346,7 @@ async fn compare(fixture: &Fixture, model: &Model) {
                     body,
                     etag: Some(info.etag),
                     tags: info.tags,
+                    acl: info.acl,
                 })
             }
             Err(StoreError::NoSuchKey) => None,

@@ -325,6 +325,7 @@ async fn tags_and_headers_change_without_the_data() {
             headers: headers.clone(),
             tags: None,
             conditions: if_match(etag(body)),
+            acl: ObjectAcl::default(),
         };
         let written = fixture.store.update_headers(update.clone()).await.unwrap();
         assert_eq!(written.modified_unix_millis, fixture.clock.unix_millis());
@@ -367,6 +368,7 @@ async fn what_depends_on_an_object_as_read_fails_once_it_has_changed() {
                 if_unchanged: Some(read),
                 ..WriteConditions::default()
             },
+            acl: ObjectAcl::default(),
         };
         let tags = Tags(vec![("t".to_owned(), "new".to_owned())]);
         let (bucket, key) = (bucket("bucket"), key("a"));
@@ -643,7 +645,7 @@ async fn what_can_not_be_read_hides_nothing_else_and_is_neither_read_nor_written
     let later = [&[2][..], &entries[1].value[1..]].concat();
     let bad = [
         ("b", later),
-        ("c", encoded(|record| record.unknown = vec![(31, vec![])])),
+        ("c", encoded(|record| record.unknown = vec![(201, vec![])])),
         ("d", encoded(|record| record.encryption = Some(vec![1]))),
     ];
     for ((name, value), entry) in bad.iter().zip(&entries[1..]) {

@@ -209,6 +209,7 @@ async fn checksums_of_parts_yield_that_of_the_whole() {
         tags: Tags(vec![("t".into(), "w".into())]),
         checksum: Some((ChecksumAlgorithm::Crc32, ChecksumKind::Composite)),
         lock: ObjectLock::default(),
+        acl: ObjectAcl::default(),
     };
     let id = fixture.store.create_upload(request).await.unwrap();
     for (n, body, value) in [(1, A, 10), (2, B, 20)] {

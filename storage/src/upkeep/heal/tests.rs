@@ -27,8 +27,8 @@ use crate::{
         view::{MemoryView, View, ViewError, ViewSource},
     },
     objects::{
-        BucketName, CreateBucket, ETag, Headers, ObjectKey, ObjectLock, PutObject, Store, Tags,
-        WriteConditions,
+        BucketName, CreateBucket, ETag, Headers, ObjectAcl, ObjectKey, ObjectLock, PutObject,
+        Store, Tags, WriteConditions,
     },
     rng::{Rng, SeededRng},
     stripes::{Pool, PoolDisk, PoolOptions, Role},
@@ -213,6 +213,7 @@ impl Running {
             tags: Tags::default(),
             conditions: WriteConditions::default(),
             lock: ObjectLock::default(),
+            acl: ObjectAcl::default(),
         };
         self.store.put_object(request).await.unwrap();
     }

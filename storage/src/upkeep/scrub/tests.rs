@@ -15,8 +15,8 @@ use crate::{
     },
     objects::{
         BucketName, CompletePart, CompleteUpload, CreateBucket, CreateUpload, ETag, Headers,
-        ObjectKey, ObjectLock, PartNumber, PutObject, PutPart, StoreOptions, Tags, UploadId,
-        WriteConditions,
+        ObjectAcl, ObjectKey, ObjectLock, PartNumber, PutObject, PutPart, StoreOptions, Tags,
+        UploadId, WriteConditions,
     },
     rng::SeededRng,
     stripes::{FinishedBlob, PoolDisk, PoolOptions},
@@ -177,6 +177,7 @@ impl Running {
             tags: Tags::default(),
             conditions: WriteConditions::default(),
             lock: ObjectLock::default(),
+            acl: ObjectAcl::default(),
         };
         self.store.put_object(request).await.unwrap();
     }
@@ -189,6 +190,7 @@ impl Running {
             headers: Headers::default(),
             tags: Tags::default(),
             lock: ObjectLock::default(),
+            acl: ObjectAcl::default(),
         };
         let upload = self.store.create_upload(request).await.unwrap();
         for (number, body) in (1..).zip(parts) {

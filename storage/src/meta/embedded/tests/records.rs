@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     clock::SystemClock,
     objects::{
-        BucketName, CreateBucket, ETag, Headers, ObjectKey, ObjectLock, PutObject, Store, Tags,
-        UpdateObject, WriteConditions,
+        BucketName, CreateBucket, ETag, Headers, ObjectAcl, ObjectKey, ObjectLock, PutObject,
+        Store, Tags, UpdateObject, WriteConditions,
     },
 };
 
@@ -49,6 +49,7 @@ async fn put(store: &Store, id: u64, body: Vec<u8>) {
         tags: Tags::default(),
         conditions: WriteConditions::default(),
         lock: ObjectLock::default(),
+        acl: ObjectAcl::default(),
     };
     store.put_object(request).await.unwrap();
 }
@@ -74,6 +75,7 @@ async fn retag(store: &Store, id: u64, round: u64) {
         headers: Headers::default(),
         tags: Some(tags),
         conditions: WriteConditions::default(),
+        acl: ObjectAcl::default(),
     };
     store.update_headers(request).await.unwrap();
 }
