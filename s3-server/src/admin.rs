@@ -23,10 +23,7 @@ pub mod status;
 mod tests;
 pub mod verify;
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use http::{HeaderValue, header, request::Parts};
 use serde::Serialize;
@@ -40,7 +37,7 @@ pub use metrics::METRICS_PATH;
 use crate::{
     app::App,
     error::{S3Code, S3Error},
-    http::{Incoming, Response},
+    http::{Incoming, Peer, Response},
     op, reply,
     route::{self, Query},
 };
@@ -90,7 +87,7 @@ pub async fn answer(
         query,
         caller,
         // Administrators are asked for nothing but their signature.
-        peer: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        peer: Peer::UNKNOWN,
         verified,
         body,
     };

@@ -21,6 +21,7 @@ use crate::{
     metrics::Metrics,
     route, sigv2,
     sigv4::{self, PostSignature, Request, Secret, Verified, Verifier},
+    tls::Tls,
 };
 
 /// Administrators and Prometheuses that are served at a time.
@@ -49,6 +50,8 @@ pub struct AppParts {
     pub accounts: Arc<Accounts>,
     /// Proxies that are believed when they say who a client is.
     pub trusted_proxies: TrustedProxies,
+    /// What connections are encrypted with, if they are.
+    pub tls: Option<Arc<Tls>>,
     /// What holds for buckets without ownership controls.
     pub default_ownership: Ownership,
 }
@@ -72,6 +75,7 @@ pub struct App {
     /// Who may sign; the operator's account once the store is open.
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) default_ownership: Ownership,
     max_requests: usize,
     started: Duration,
@@ -108,6 +112,7 @@ impl App {
             md5: parts.md5,
             accounts: parts.accounts,
             trusted_proxies: parts.trusted_proxies,
+            tls: parts.tls,
             default_ownership: parts.default_ownership,
             verifier: Verifier::new(parts.region.clone()),
             region: parts.region,

@@ -7,8 +7,10 @@ use crate::credentials::Origin;
 /// What the banner says. It never holds a secret.
 #[derive(Clone, Debug)]
 pub struct Banner<'a> {
-    /// Where S3 is served.
-    pub address: SocketAddr,
+    /// Where S3 is served, and where without TLS besides; the first is told to the shell.
+    pub addresses: &'a [SocketAddr],
+    /// Whether the first speaks TLS.
+    pub is_secure: bool,
     /// `k+m`.
     pub profile: &'a str,
     /// Shards that may be lost.
@@ -27,7 +29,11 @@ impl Banner<'_> {
     /// The text, with a line that can be pasted into a shell.
     pub fn text(&self) -> String {
         let mut out = String::new();
-        let endpoint = format!("http://{}", self.address);
+        let mut all = self.addresses.iter();
+        let scheme = if self.is_secure { "https" } else { "http" };
+        let endpoint = all
+            .next()
+            .map_or_else(String::new, |at| format!("{scheme}://{at}"));
         let version = env!("CARGO_PKG_VERSION");
         let mut line = |text: &str| {
             out.push_str(text);
@@ -42,6 +48,9 @@ impl Banner<'_> {
             self.profile,
             self.promise()
         ));
+        for address in all {
+            line(&format!("  plain HTTP  http://{address}"));
+        }
         for (i, disk) in self.disks.iter().enumerate() {
             line(&format!("  disk {:<6} {}", i + 1, disk.display()));
         }
@@ -102,7 +111,11 @@ mod tests {
     fn the_banner_names_endpoint_profile_disks_and_where_the_keys_are() {
         let file = PathBuf::from("/d1/credentials.json");
         let banner = Banner {
-            address: "127.0.0.1:9000".parse().unwrap(),
+            addresses: &[
+                "127.0.0.1:9000".parse().unwrap(),
+                "127.0.0.1:9001".parse().unwrap(),
+            ],
+            is_secure: true,
             profile: "2+2",
             parity: 2,
             region: "us-east-1",
@@ -112,7 +125,8 @@ mod tests {
         };
         let text = banner.text();
         for part in [
-            "http://127.0.0.1:9000",
+            "https://127.0.0.1:9000",
+            "http://127.0.0.1:9001",
             "2+2",
             "any 2 disks",
             "/d2",

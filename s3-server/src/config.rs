@@ -17,7 +17,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{access::Ownership, http::TrustedProxies};
+use crate::{
+    access::Ownership,
+    http::TrustedProxies,
+    tls::{ClientAuth, MinVersion, TlsSettings},
+};
 
 pub use expand::{ExpandError, expand};
 pub use file::FileSettings;
@@ -122,6 +126,18 @@ impl fmt::Display for ProfileSetting {
 pub struct Settings {
     /// Where S3 is served. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where S3 is served without TLS besides.
+    pub http_listen: Option<SocketAddr>,
+    /// The server's certificate, PEM: [`Settings::listen`] speaks TLS then.
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Authorities that sign clients' certificates.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether clients must show a certificate, where there are such authorities; `None`: they must.
+    pub tls_client_auth: Option<ClientAuth>,
+    /// The oldest version of TLS that is spoken; `None`: 1.2.
+    pub tls_min_version: Option<MinVersion>,
     /// One directory a disk, in order.
     pub data: Vec<PathBuf>,
     /// `None`: chosen by the number of disks.
@@ -247,7 +263,48 @@ impl Settings {
         at_least("disk-timeout", self.disk_timeout, MIN_TIMEOUT)?;
         at_least("lifecycle-day", self.lifecycle_day, MIN_TIMEOUT)?;
         check_segment(self.segment_mib)?;
-        self.proxies().map(drop)
+        self.proxies()?;
+        self.tls().map(drop)
+    }
+
+    /// What TLS is made of; `None`: plain HTTP.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`]: settings that don't go together.
+    pub fn tls(&self) -> Result<Option<TlsSettings>, ConfigError> {
+        let invalid = |setting, reason: &str| {
+            let reason = reason.to_owned();
+            Err(ConfigError::Invalid { setting, reason })
+        };
+        if self.tls_client_auth.is_some() && self.tls_client_ca.is_none() {
+            return invalid("tls-client-auth", "needs tls-client-ca");
+        }
+        let (cert, key) = match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => (cert.clone(), key.clone()),
+            (Some(_), None) => return invalid("tls-key", "is missing: tls-cert is set"),
+            (None, Some(_)) => return invalid("tls-cert", "is missing: tls-key is set"),
+            // Whoever sets them believes that clients are held to them.
+            (None, None) if self.tls_client_ca.is_some() => {
+                return invalid("tls-client-ca", "needs tls-cert and tls-key");
+            }
+            (None, None) if self.tls_min_version.is_some() => {
+                return invalid("tls-min-version", "needs tls-cert and tls-key");
+            }
+            (None, None) if self.http_listen.is_some() => {
+                return invalid(
+                    "http-listen",
+                    "is for plain HTTP beside TLS: set tls-cert and tls-key, or leave it out",
+                );
+            }
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(TlsSettings {
+            cert,
+            key,
+            client_ca: self.tls_client_ca.clone(),
+            client_auth: self.tls_client_auth.unwrap_or_default(),
+            min_version: self.tls_min_version.unwrap_or_default(),
+        }))
     }
 
     /// The proxies that are believed.

@@ -18,9 +18,9 @@ mod watched;
 use std::time::Duration;
 
 pub use body::{Body, BodyError, Passage};
-pub use client_address::{Client, TrustedProxies};
+pub use client_address::{Client, Peer, TrustedProxies};
 pub use incoming::{Incoming, IncomingError};
-pub use listener::{Limits, Listener, Stopper, stopper};
+pub use listener::{Limits, Listener, Socket, Stopper, stopper};
 pub use request_id::{RequestId, RequestIds};
 pub use service::Service;
 

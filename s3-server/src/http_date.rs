@@ -10,17 +10,21 @@ const MONTHS: [&str; 12] = [
 
 /// A time in milliseconds since 1970 as a header value, whole seconds.
 pub fn header(unix_millis: u64) -> HeaderValue {
+    HeaderValue::try_from(text(unix_millis)).unwrap_or_else(|_| HeaderValue::from_static("0"))
+}
+
+/// The same as text.
+pub fn text(unix_millis: u64) -> String {
     let seconds = i64::try_from(unix_millis / 1000).unwrap_or(i64::MAX);
     let when = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let day = DAYS[usize::from(when.weekday().number_days_from_monday())];
     let month = MONTHS[usize::from(u8::from(when.month())) - 1];
     let (hour, minute, second) = when.to_hms();
-    let text = format!(
+    format!(
         "{day}, {:02} {month} {:04} {hour:02}:{minute:02}:{second:02} GMT",
         when.day(),
         when.year()
-    );
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    )
 }
 
 /// Seconds since 1970 of a date in a header; also takes ISO 8601. `None`: no date at all, which

@@ -31,4 +31,6 @@ pub mod route;
 pub mod server;
 pub mod sigv2;
 pub mod sigv4;
+pub mod tls;
+mod watched;
 pub mod xml;

@@ -32,9 +32,10 @@ use crate::{
     config::{ConfigError, Settings},
     credentials::{self, CredentialsError, FILE_NAME, Origin, Root},
     hash::Md5Lanes,
-    http::{Deadlines, Limits, Listener, Service, stopper},
+    http::{Deadlines, Limits, Listener, Service, Socket, stopper},
     keyring::{self, MasterKey, SourceError},
     sigv4::Secret,
+    tls::{Tls, TlsError},
 };
 
 /// How long tasks that are left may take to end.
@@ -63,6 +64,9 @@ pub enum ServerError {
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Certificate or key are wrong.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The file of accounts is wrong.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
@@ -130,6 +134,7 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     let metrics_token = credentials::metrics_token(variable)?.map(Secret::new);
     let accounts = Arc::new(Accounts::default());
     let accounts_file = open_accounts(&settings, &accounts)?;
+    let tls = open_tls(&settings)?;
     let app = Arc::new(App::new(AppParts {
         region: settings.region.clone(),
         domains: settings.domains.clone(),
@@ -140,10 +145,11 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
         metrics_token,
         accounts: Arc::clone(&accounts),
         trusted_proxies: settings.proxies()?,
+        tls: tls.clone(),
         default_ownership: settings.object_ownership,
     }));
-    let listener = bind(&settings, &app).await?;
-    let address = listener.address()?;
+    let listener = bind(&settings, tls.clone(), &app).await?;
+    let addresses = listener.addresses()?;
     let (stopper, told) = stopper();
     let serving = tokio::spawn(listener.serve(told));
     let opening = open(&settings, given, &app, Arc::clone(&clock), rng);
@@ -151,14 +157,17 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
         opened = opening => opened?,
         signalled = signalled() => return signalled,
     };
-    announce(&settings, address, &opened, out)?;
+    announce(&settings, &addresses, &opened, out)?;
     let logging = tokio::spawn(log_access(
         Arc::clone(&app),
         settings.access_log_interval.duration(),
     ));
-    let watching = accounts_file.map(|file| tokio::spawn(file.watch(accounts, clock)));
+    let watching = [
+        accounts_file.map(|file| tokio::spawn(file.watch(accounts, Arc::clone(&clock)))),
+        tls.map(|tls| tokio::spawn(tls.watch(clock))),
+    ];
     signalled().await?;
-    if let Some(watching) = watching {
+    for watching in watching.into_iter().flatten() {
         watching.abort();
     }
     tracing::info!("stopping: requests in progress may finish");
@@ -192,8 +201,22 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-async fn bind(settings: &Settings, app: &Arc<App>) -> Result<Listener, ServerError> {
+/// Certificate and key, read for the first time.
+fn open_tls(settings: &Settings) -> Result<Option<Arc<Tls>>, ServerError> {
+    let opened = settings.tls()?.map(Tls::open).transpose()?;
+    Ok(opened.map(Arc::new))
+}
+
+async fn bind(
+    settings: &Settings,
+    tls: Option<Arc<Tls>>,
+    app: &Arc<App>,
+) -> Result<Listener, ServerError> {
+    let plain = settings
+        .http_listen
+        .map(|address| Socket { address, tls: None });
     let address = settings.listen;
+    let sockets = [Some(Socket { address, tls }), plain];
     let limits = Limits {
         connections: settings.max_connections,
         grace: settings.stop_grace.duration(),
@@ -203,8 +226,8 @@ async fn bind(settings: &Settings, app: &Arc<App>) -> Result<Listener, ServerErr
         header: settings.idle_timeout.duration(),
     };
     let service = Service::new(Arc::clone(app), deadlines);
-    let bound = Listener::bind(address, service, limits).await;
-    bound.map_err(|source| ServerError::Listen { address, source })
+    let bound = Listener::bind(sockets.into_iter().flatten().collect(), service, limits).await;
+    bound.map_err(|(address, source)| ServerError::Listen { address, source })
 }
 
 /// The secrets that the operator gave.
@@ -287,7 +310,7 @@ fn root_credentials(
 
 fn announce(
     settings: &Settings,
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     opened: &Opened,
     out: &mut (dyn Write + Send),
 ) -> Result<(), ServerError> {
@@ -297,7 +320,8 @@ fn announce(
         Origin::MadeUp => settings.data.first().map(|dir| dir.join(FILE_NAME)),
     };
     let banner = Banner {
-        address,
+        addresses,
+        is_secure: settings.tls_cert.is_some(),
         profile: &opened.disks.profile.to_string(),
         parity: opened.disks.profile.parity,
         region: &settings.region,
@@ -308,20 +332,21 @@ fn announce(
     out.write_all(banner.text().as_bytes())?;
     out.flush()?;
     match &settings.address_file {
-        Some(path) => write_address(path, address),
+        Some(path) => write_addresses(path, addresses),
         None => Ok(()),
     }
 }
 
 /// Written aside and renamed, so that whoever waits for the file never reads half of it.
-fn write_address(path: &Path, address: SocketAddr) -> Result<(), ServerError> {
+fn write_addresses(path: &Path, addresses: &[SocketAddr]) -> Result<(), ServerError> {
     let failed = |source| ServerError::Write {
         path: path.to_owned(),
         source,
     };
     let mut aside = path.as_os_str().to_owned();
     aside.push(".new");
-    std::fs::write(&aside, format!("{address}\n")).map_err(failed)?;
+    let lines: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+    std::fs::write(&aside, lines.join("\n") + "\n").map_err(failed)?;
     #[expect(
         clippy::disallowed_methods,
         reason = "a hint for scripts need not survive power loss"

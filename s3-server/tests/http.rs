@@ -7,7 +7,7 @@ use larder_server::{
     access::Ownership,
     app::{App, AppParts},
     hash::Md5Lanes,
-    http::{Deadlines, Limits, Listener, Service, Stopper, TrustedProxies, stopper},
+    http::{Deadlines, Limits, Listener, Service, Socket, Stopper, TrustedProxies, stopper},
 };
 use larder_storage::{clock::SystemClock, rng::SeededRng};
 use tokio::{
@@ -41,18 +41,21 @@ async fn start_with(max_requests: usize, connections: usize, deadlines: Deadline
         metrics_token: None,
         accounts: Arc::default(),
         trusted_proxies: TrustedProxies::default(),
+        tls: None,
         default_ownership: Ownership::default(),
     });
     let limits = Limits {
         connections,
         grace: Duration::from_secs(5),
     };
-    let address = "127.0.0.1:0".parse().unwrap();
-    let listener = Listener::bind(address, Service::new(Arc::new(app), deadlines), limits)
-        .await
-        .unwrap();
+    let socket = Socket {
+        address: "127.0.0.1:0".parse().unwrap(),
+        tls: None,
+    };
+    let service = Service::new(Arc::new(app), deadlines);
+    let listener = Listener::bind(vec![socket], service, limits).await.unwrap();
     let (stopper, told) = stopper();
-    let address = listener.address().unwrap();
+    let address = listener.addresses().unwrap()[0];
     Server {
         address,
         stopper,

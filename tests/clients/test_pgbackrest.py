@@ -1,6 +1,6 @@
 """pgBackRest, in path style and in host style: a working PostgreSQL loses its disk and comes back, while the store crashes and loses two of four.
 
-pgBackRest speaks TLS only. The server has none yet, so a pipe of the test ends it (`larderlib/tls.py`).
+pgBackRest speaks TLS only: here with the server itself, whose certificate a private authority has signed.
 """
 
 import json
@@ -10,8 +10,8 @@ import pytest
 from larderlib.clients import boto, client_environment
 from larderlib.need import tool
 from larderlib.postgres import Postgres
-from larderlib.server import DOMAINS, poll
-from larderlib.tls import TlsFront
+from larderlib.server import DOMAINS, Larder, poll
+from larderlib.tls import NAMES, Authority
 
 BUCKET = "pgbackrest"
 # As most people have it, and with what large installations add: bundles of small files, zstd, encryption, an asynchronous archive.
@@ -48,22 +48,24 @@ DIGEST = "select md5(string_agg(t::text, '|' order by n)) from numbers t; select
 
 
 @pytest.fixture
-def front(store, tmp_path):
-    # With object lock: what pgBackRest expires is hidden, and what it writes it must prove.
-    client = boto(store)
-    client.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
-    rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
-    client.put_object_lock_configuration(Bucket=BUCKET, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule})
-    with TlsFront(store, tmp_path, [DOMAINS[0], f"*.{DOMAINS[0]}"]) as front:
-        yield front
+def store(tmp_path):
+    authority = Authority(tmp_path / "authority")
+    pair = authority.issue([DOMAINS[0], f"*.{DOMAINS[0]}", *NAMES])
+    with Larder(directory=tmp_path / "store", tls=pair, authority=authority) as server:
+        # With object lock: what pgBackRest expires is hidden, and what it writes it must prove.
+        client = boto(server)
+        client.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
+        rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+        client.put_object_lock_configuration(Bucket=BUCKET, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule})
+        yield server
 
 
 @pytest.fixture(params=STYLES)
-def database(store, front, tmp_path, request):
+def database(store, tmp_path, request):
     directory = tmp_path / "pg"
     configuration = tmp_path / "pgbackrest.conf"
     settings = {"bucket": BUCKET, "endpoint": DOMAINS[0], "region": store.region, "key": store.access_key, "secret": store.secret_key}
-    settings |= {"style": request.param, "more": STYLES[request.param], "port": front.port, "ca": front.certificate, "directory": directory}
+    settings |= {"style": request.param, "more": STYLES[request.param], "port": store.port, "ca": store.ca_file, "directory": directory}
     configuration.write_text(COMMON.format(**settings))
     program = f"{tool('pgbackrest')} --config={configuration} --stanza=main"
     instance = Postgres(directory, f"{program} archive-push %p", f'{program} archive-get %f "%p"', client_environment(store, directory))

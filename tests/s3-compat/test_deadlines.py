@@ -13,15 +13,19 @@ from larderlib.connection import Http2, connected, ends, is_served, read_answer,
 from larderlib.expect import refused
 from larderlib.rawhttp import Raw
 from larderlib.server import Larder, poll
+from larderlib.tls import Authority
 
 BUCKET = "hasty"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-@pytest.fixture(scope="module")
-def hasty(tmp_path_factory):
-    arguments = ["--client-timeout", "1s", "--idle-timeout", "1s"]
-    with Larder(directory=tmp_path_factory.mktemp("hasty"), extra_args=arguments) as server:
+@pytest.fixture(scope="module", params=["plain", "tls"])
+def hasty(tmp_path_factory, request):
+    arguments, tls = ["--client-timeout", "1s", "--idle-timeout", "1s"], {}
+    if request.param == "tls":
+        authority = Authority(tmp_path_factory.mktemp("authority"))
+        tls = {"tls": authority.issue(), "authority": authority}
+    with Larder(directory=tmp_path_factory.mktemp("hasty"), extra_args=arguments, **tls) as server:
         patient(server).create_bucket(Bucket=BUCKET)
         yield server
 

@@ -1,6 +1,6 @@
 //! One line of a server access log.
 //!
-//! Source: "Amazon S3 server access log format". What there is not (ciphers, access points) is `-`. Two times are the same here: until the head of
+//! Source: "Amazon S3 server access log format". What there is not (access points, a cipher without TLS) is `-`. Two times are the same here: until the head of
 //! the answer is ready. Unlike AWS's, a line never holds a signature: those of presigned addresses are left out.
 
 use std::{fmt::Write as _, net::IpAddr, time::Duration};
@@ -16,7 +16,7 @@ use larder_storage::{
 };
 use time::macros::format_description;
 
-use crate::{reply, sigv4::Carrier, xml::write::url_encode};
+use crate::{reply, sigv4::Carrier, tls::Session, xml::write::url_encode};
 
 /// Parameters of a query that are secrets for as long as they are valid.
 const SECRET_PARAMETERS: [&str; 3] = ["x-amz-signature", "x-amz-security-token", "signature"];
@@ -56,6 +56,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) received_unix_millis: u64,
     pub(crate) millis: u128,
     pub(crate) client: IpAddr,
+    pub(crate) tls: Option<Session>,
     /// The canonical id of who asked; `None`: nobody that is known.
     pub(crate) requester: Option<&'a str>,
     pub(crate) carrier: Option<Carrier>,
@@ -101,11 +102,11 @@ impl Entry<'_> {
         field(&self.version());
         field(self.request_id);
         field(self.signature_version());
-        field("-");
+        field(self.tls.map_or("-", |tls| tls.cipher));
         field(self.authentication());
         let host = self.header(header::HOST).unwrap_or("-");
         field(&host.replace(char::is_whitespace, ""));
-        field("-");
+        field(self.tls.map_or("-", |tls| tls.protocol));
         field("-");
         out.push_str("-\n");
         out
@@ -271,6 +272,7 @@ mod tests {
             received_unix_millis: 1_549_411_238_000,
             millis: 7,
             client: "192.0.2.3".parse().unwrap(),
+            tls: None,
             requester: Some("requester"),
             carrier: Some(Carrier::Header),
             request_id: "3E57427F3EXAMPLE",

@@ -10,25 +10,25 @@
 //! canonical_id = "64 hexadecimal digits, worked out from the id where it is missing"
 //! ```
 //!
-//! It is looked at once a second, by what the file system says of it: a Kubernetes Secret is replaced by renaming a directory above
-//! it, which is no event of the file.
+//! It is looked at once a second.
 
 use std::{
     collections::HashSet,
     fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use larder_storage::{clock::Clock, objects::AccountId};
 use serde::Deserialize;
 
 use super::{Account, Accounts, Origin, canonical_id};
-use crate::{credentials, sigv4::Secret};
+use crate::{
+    credentials,
+    sigv4::Secret,
+    watched::{LOOK_EVERY, WatchedFiles},
+};
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// More is no file of accounts.
 const MAX_BYTES: u64 = 16 << 20;
 const MAX_NAME_CHARS: usize = 128;
@@ -80,22 +80,7 @@ struct Entry {
 #[derive(Debug)]
 pub struct AccountsFile {
     path: PathBuf,
-    seen: Option<State>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Missing,
-    Here(Stamp),
-}
-
-/// What tells one state of a file from another without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
+    watched: WatchedFiles,
 }
 
 impl AccountsFile {
@@ -106,7 +91,7 @@ impl AccountsFile {
     pub fn open(path: &Path, accounts: &Accounts) -> Result<Self, AccountsError> {
         let mut file = Self {
             path: path.to_owned(),
-            seen: None,
+            watched: WatchedFiles::new([path.to_owned()]),
         };
         file.look(accounts)?;
         Ok(file)
@@ -137,16 +122,10 @@ impl AccountsFile {
 
     /// How many accounts were read; `None` if nothing has changed. What went wrong is told once per state of the file.
     fn look(&mut self, accounts: &Accounts) -> Result<Option<usize>, AccountsError> {
-        let metadata = fs::metadata(&self.path);
-        let state = metadata
-            .as_ref()
-            .map_or(State::Missing, |metadata| State::Here(Stamp::of(metadata)));
-        if self.seen == Some(state) {
+        if !self.watched.has_changed() {
             return Ok(None);
         }
-        self.seen = Some(state);
-        let text = metadata.and_then(|metadata| read(&self.path, &metadata));
-        let text = text.map_err(|source| AccountsError::Unreadable {
+        let text = read(&self.path).map_err(|source| AccountsError::Unreadable {
             path: self.path.clone(),
             source,
         })?;
@@ -160,22 +139,11 @@ impl AccountsFile {
     }
 }
 
-fn read(path: &Path, metadata: &fs::Metadata) -> io::Result<String> {
-    if metadata.len() > MAX_BYTES {
+fn read(path: &Path) -> io::Result<String> {
+    if fs::metadata(path)?.len() > MAX_BYTES {
         return Err(io::Error::other("larger than 16 MiB"));
     }
     fs::read_to_string(path)
-}
-
-impl Stamp {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
-    }
 }
 
 /// The accounts of a file's text.

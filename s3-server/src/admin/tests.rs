@@ -27,7 +27,7 @@ use crate::{
     config::DEFAULT_REGION,
     credentials::Root,
     hash::{Md5, Md5Lanes},
-    http::{Deadlines, Limits, Listener, Service, stopper},
+    http::{Deadlines, Limits, Listener, Service, Socket, stopper},
     keyring::Keyring,
     sigv4::Secret,
 };
@@ -125,6 +125,7 @@ async fn serve(dirs: &[TempDir]) -> (Arc<App>, SocketAddr) {
         metrics_token: Some(Secret::new("t0ken-of-prometheus")),
         accounts: Arc::default(),
         trusted_proxies: crate::http::TrustedProxies::default(),
+        tls: None,
         default_ownership: crate::access::Ownership::default(),
     }));
     app.open(
@@ -142,9 +143,17 @@ async fn serve(dirs: &[TempDir]) -> (Arc<App>, SocketAddr) {
         grace: limit,
     };
     let service = Service::new(Arc::clone(&app), deadlines);
-    let bound = Listener::bind("127.0.0.1:0".parse().unwrap(), service, limits).await;
+    let bound = Listener::bind(
+        vec![Socket {
+            address: "127.0.0.1:0".parse().unwrap(),
+            tls: None,
+        }],
+        service,
+        limits,
+    )
+    .await;
     let listener = bound.unwrap();
-    let address = listener.address().unwrap();
+    let address = listener.addresses().unwrap()[0];
     let (stopper, told) = stopper();
     tokio::spawn(async move {
         listener.serve(told).await;
@@ -160,7 +169,7 @@ impl Server {
 
     fn client_of(&self, root: Root) -> AdminClient {
         let endpoint = format!("http://{}", self.address).parse().unwrap();
-        AdminClient::with(endpoint, DEFAULT_REGION.to_owned(), root).unwrap()
+        AdminClient::with(endpoint, DEFAULT_REGION.to_owned(), root, None).unwrap()
     }
 
     /// The status line and the whole answer to a request as it is.

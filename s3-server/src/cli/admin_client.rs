@@ -4,7 +4,7 @@
 
 use std::{
     ops::ControlFlow,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -31,6 +31,7 @@ use crate::{
     admin::{ErrorDocument, V1},
     config::{DEFAULT_REGION, expand},
     credentials::{self, CredentialsError, Root},
+    tls::{HttpsConnector, TlsError, connector},
 };
 
 /// The largest answer, or line of one, that is read.
@@ -53,6 +54,9 @@ pub(crate) struct AdminArgs {
         value_name = "URL"
     )]
     endpoint: Uri,
+    /// Authorities besides the system's that may have signed the server's certificate, PEM.
+    #[arg(long, env = "LARDER_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// The server's region.
     #[arg(long, env = "LARDER_REGION", default_value = DEFAULT_REGION)]
     region: String,
@@ -72,8 +76,10 @@ pub(crate) enum AdminClientError {
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
+    Ca(#[from] TlsError),
+    #[error(transparent)]
     Data(#[from] crate::config::ExpandError),
-    #[error("the endpoint `{0}` is no http:// address")]
+    #[error("the endpoint `{0}` is no http:// or https:// address")]
     Endpoint(Uri),
     #[error("cannot start: {0}")]
     Runtime(#[from] std::io::Error),
@@ -102,24 +108,35 @@ pub(crate) struct AdminClient {
     endpoint: Uri,
     region: String,
     root: Root,
-    http: Client<hyper_util::client::legacy::connect::HttpConnector, Full<Bytes>>,
+    http: Client<HttpsConnector, Full<Bytes>>,
     runtime: Runtime,
 }
 
 impl AdminClient {
     /// A client for the server of `args`; nothing is asked yet.
     pub(crate) fn new(args: &AdminArgs) -> ClientResult<Self> {
-        Self::with(args.endpoint.clone(), args.region.clone(), root(args)?)
+        let ca_file = args.ca_file.as_deref();
+        Self::with(
+            args.endpoint.clone(),
+            args.region.clone(),
+            root(args)?,
+            ca_file,
+        )
     }
 
-    /// A client of `root` for the server at `endpoint`.
-    pub(crate) fn with(endpoint: Uri, region: String, root: Root) -> ClientResult<Self> {
+    /// A client of `root` for the server at `endpoint`, which may show a certificate of an authority in `ca_file`.
+    pub(crate) fn with(
+        endpoint: Uri,
+        region: String,
+        root: Root,
+        ca_file: Option<&Path>,
+    ) -> ClientResult<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let http = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .build_http();
+            .build(connector(ca_file)?);
         Ok(Self {
             endpoint,
             region,
@@ -270,10 +287,10 @@ impl AdminClient {
     ) -> ClientResult<Request<Full<Bytes>>> {
         let endpoint = || AdminClientError::Endpoint(self.endpoint.clone());
         let authority = self.endpoint.authority().ok_or_else(endpoint)?;
-        if self.endpoint.scheme_str() != Some("http") {
-            return Err(endpoint());
-        }
-        let url = format!("http://{authority}{V1}{path}");
+        let scheme = self.endpoint.scheme_str();
+        let scheme = scheme.filter(|scheme| ["http", "https"].contains(scheme));
+        let scheme = scheme.ok_or_else(endpoint)?;
+        let url = format!("{scheme}://{authority}{V1}{path}");
         let hash = hex::encode(Sha256::digest(&body));
         let headers = [
             ("host", authority.as_str()),

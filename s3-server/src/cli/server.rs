@@ -9,6 +9,7 @@ use crate::{
     access::Ownership,
     config::{FileSettings, LogFormat, MetaEngine, ProfileSetting, Settings, Span},
     server,
+    tls::{ClientAuth, MinVersion},
 };
 
 /// Serve S3 from local directories.
@@ -107,6 +108,24 @@ pub(super) struct ServerArgs {
     /// before 2023 [default: BucketOwnerEnforced].
     #[arg(long, env = "LARDER_OBJECT_OWNERSHIP", value_enum)]
     object_ownership: Option<Ownership>,
+    /// The server's certificate and those that lead to its root, PEM: --listen speaks TLS then. Read again when it changes.
+    #[arg(long, env = "LARDER_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert, PEM.
+    #[arg(long, env = "LARDER_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Authorities, PEM: clients must show a certificate that one of them has signed, besides signing their requests.
+    #[arg(long, env = "LARDER_TLS_CLIENT_CA", value_name = "FILE")]
+    tls_client_ca: Option<PathBuf>,
+    /// Whether clients must show a certificate where there is --tls-client-ca [default: required].
+    #[arg(long, env = "LARDER_TLS_CLIENT_AUTH", value_enum)]
+    tls_client_auth: Option<ClientAuth>,
+    /// The oldest version of TLS that clients may speak [default: 1.2].
+    #[arg(long, env = "LARDER_TLS_MIN_VERSION", value_enum)]
+    tls_min_version: Option<MinVersion>,
+    /// Serve plain HTTP here as well, where --listen speaks TLS: for probes and for clients on the same machine.
+    #[arg(long, env = "LARDER_HTTP_LISTEN", value_name = "ADDRESS")]
+    http_listen: Option<SocketAddr>,
     /// Print the settings in effect as TOML, secrets left out, and stop.
     #[arg(long)]
     check_config: bool,
@@ -126,6 +145,12 @@ impl From<ServerArgs> for FileSettings {
     fn from(args: ServerArgs) -> Self {
         Self {
             listen: args.listen,
+            http_listen: args.http_listen,
+            tls_cert: args.tls_cert,
+            tls_key: args.tls_key,
+            tls_client_ca: args.tls_client_ca,
+            tls_client_auth: args.tls_client_auth,
+            tls_min_version: args.tls_min_version,
             data: args.data,
             profile: args.profile,
             region: args.region,

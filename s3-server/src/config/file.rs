@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 
-use crate::access::Ownership;
+use crate::{
+    access::Ownership,
+    tls::{ClientAuth, MinVersion},
+};
 
 use super::{
     ConfigError, DEFAULT_ACCESS_LOG_INTERVAL, DEFAULT_CLIENT_TIMEOUT, DEFAULT_DISK_TIMEOUT,
@@ -19,6 +22,18 @@ use super::{
 pub struct FileSettings {
     /// See [`Settings::listen`].
     pub listen: Option<SocketAddr>,
+    /// See [`Settings::http_listen`].
+    pub http_listen: Option<SocketAddr>,
+    /// See [`Settings::tls_cert`].
+    pub tls_cert: Option<PathBuf>,
+    /// See [`Settings::tls_key`].
+    pub tls_key: Option<PathBuf>,
+    /// See [`Settings::tls_client_ca`].
+    pub tls_client_ca: Option<PathBuf>,
+    /// See [`Settings::tls_client_auth`].
+    pub tls_client_auth: Option<ClientAuth>,
+    /// See [`Settings::tls_min_version`].
+    pub tls_min_version: Option<MinVersion>,
     /// Directories, `{1...4}` not expanded yet.
     pub data: Option<Vec<String>>,
     /// See [`Settings::profile`].
@@ -71,6 +86,12 @@ impl FileSettings {
     pub fn or(self, under: Self) -> Self {
         Self {
             listen: self.listen.or(under.listen),
+            http_listen: self.http_listen.or(under.http_listen),
+            tls_cert: self.tls_cert.or(under.tls_cert),
+            tls_key: self.tls_key.or(under.tls_key),
+            tls_client_ca: self.tls_client_ca.or(under.tls_client_ca),
+            tls_client_auth: self.tls_client_auth.or(under.tls_client_auth),
+            tls_min_version: self.tls_min_version.or(under.tls_min_version),
             data: self.data.or(under.data),
             profile: self.profile.or(under.profile),
             region: self.region.or(under.region),
@@ -105,6 +126,12 @@ impl FileSettings {
         let domains = self.domains.unwrap_or_default();
         Ok(Settings {
             listen: self.listen.map_or_else(default_listen, Ok)?,
+            http_listen: self.http_listen,
+            tls_cert: self.tls_cert,
+            tls_key: self.tls_key,
+            tls_client_ca: self.tls_client_ca,
+            tls_client_auth: self.tls_client_auth,
+            tls_min_version: self.tls_min_version,
             data,
             profile: self.profile,
             region: self.region.unwrap_or_else(|| DEFAULT_REGION.to_owned()),

@@ -100,3 +100,40 @@ fn profiles_are_checked() {
         "255+0"
     );
 }
+
+#[test]
+fn settings_of_tls_come_together_or_not_at_all() {
+    let with = |text: &str| {
+        let file = file(&format!("data = [\"/d\"]\n{text}"));
+        Settings::resolve(FileSettings::default(), Some(file.path())).map_err(|e| e.to_string())
+    };
+    let pair = "tls_cert = \"c\"\ntls_key = \"k\"\n";
+    for (text, wrong) in [
+        ("tls_cert = \"c\"", "tls-key"),
+        ("tls_key = \"k\"", "tls-cert"),
+        ("tls_client_ca = \"a\"", "tls-client-ca"),
+        ("tls_client_auth = \"required\"", "tls-client-auth"),
+        ("tls_min_version = \"1.3\"", "tls-min-version"),
+        ("http_listen = \"127.0.0.1:1\"", "http-listen"),
+        (
+            &format!("{pair}tls_client_auth = \"optional\""),
+            "tls-client-auth",
+        ),
+    ] {
+        let error = with(text).unwrap_err();
+        assert!(error.starts_with(&format!("{wrong}: ")), "{error}");
+    }
+    assert_eq!(with("").unwrap().tls().unwrap(), None);
+    let all = "tls_client_ca = \"a\"\ntls_client_auth = \"optional\"\ntls_min_version = \"1.3\"\nhttp_listen = \"127.0.0.1:1\"";
+    let settings = with(&format!("{pair}{all}")).unwrap();
+    let tls = settings.tls().unwrap().unwrap();
+    assert_eq!(
+        (tls.client_auth, tls.min_version),
+        (ClientAuth::Optional, MinVersion::Tls13)
+    );
+    let again = file(&settings.to_toml());
+    assert_eq!(
+        Settings::resolve(FileSettings::default(), Some(again.path())).unwrap(),
+        settings
+    );
+}

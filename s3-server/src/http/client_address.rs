@@ -3,10 +3,12 @@
 //! Invariant: what a header says counts only as far as trusted proxies have written it, from its end on; without them the connection's other
 //! end is the client.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::{HeaderMap, HeaderName};
 use larder_policy::Network;
+
+use crate::tls::Session;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -15,6 +17,23 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Vec<Network>);
 
+/// The other end of a connection: the client, or a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: IpAddr,
+    /// How the connection is encrypted, if it is.
+    pub tls: Option<Session>,
+}
+
+impl Peer {
+    /// Nobody in particular.
+    pub const UNKNOWN: Self = Self {
+        address: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        tls: None,
+    };
+}
+
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
@@ -22,6 +41,13 @@ pub struct Client {
     pub address: IpAddr,
     /// Whether all of its way to the first proxy was encrypted.
     pub is_secure: bool,
+}
+
+impl Client {
+    /// What addresses begin with that are told to it.
+    pub fn scheme(&self) -> &'static str {
+        if self.is_secure { "https" } else { "http" }
+    }
 }
 
 impl TrustedProxies {
@@ -35,11 +61,11 @@ impl TrustedProxies {
     }
 
     /// Who sent a request with these headers over a connection from `peer`.
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Client {
-        if !self.trusts(peer) {
+    pub fn client(&self, peer: &Peer, headers: &HeaderMap) -> Client {
+        if !self.trusts(peer.address) {
             return Client {
-                address: peer,
-                is_secure: false,
+                address: peer.address,
+                is_secure: peer.tls.is_some(),
             };
         }
         let named = headers.get_all(FORWARDED_FOR).iter();
@@ -47,7 +73,7 @@ impl TrustedProxies {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .collect();
-        let mut address = peer;
+        let mut address = peer.address;
         for text in named.iter().rev() {
             match parse_address(text.trim()) {
                 Some(before) => address = before,
@@ -58,7 +84,11 @@ impl TrustedProxies {
             }
         }
         let proto = headers.get_all(FORWARDED_PROTO).iter().next_back();
-        let is_secure = proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
+        let is_secure = match proto {
+            Some(proto) => proto.as_bytes().eq_ignore_ascii_case(b"https"),
+            // It speaks for itself, unless it names somebody behind it.
+            None => peer.tls.is_some() && named.is_empty(),
+        };
         Client { address, is_secure }
     }
 
@@ -78,13 +108,18 @@ mod tests {
     use super::*;
 
     fn client(proxies: &[&str], peer: &str, headers: &[(HeaderName, &str)]) -> Client {
+        let address = peer.parse().unwrap();
+        over(proxies, Peer { address, tls: None }, headers)
+    }
+
+    fn over(proxies: &[&str], peer: Peer, headers: &[(HeaderName, &str)]) -> Client {
         let texts: Vec<_> = proxies.iter().map(|&text| text.to_owned()).collect();
         let proxies = TrustedProxies::parse(&texts).unwrap();
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(name, value.parse().unwrap());
         }
-        proxies.client(peer.parse().unwrap(), &map)
+        proxies.client(&peer, &map)
     }
 
     fn address(proxies: &[&str], peer: &str, forwarded: &str) -> String {
@@ -123,6 +158,23 @@ mod tests {
         let twice = [(FORWARDED_FOR, "6.6.6.6"), (FORWARDED_FOR, "1.2.3.4")];
         let client = client(&trusted, "10.0.0.1", &twice);
         assert_eq!(client.address.to_string(), "1.2.3.4");
+    }
+
+    #[test]
+    fn a_way_is_secure_as_far_as_somebody_who_is_believed_says() {
+        let peer = Peer {
+            address: "10.0.0.1".parse().unwrap(),
+            tls: Some(Session {
+                protocol: "TLSv1.3",
+                cipher: "TLS_AES_128_GCM_SHA256",
+            }),
+        };
+        let (trusting, nobody): (&[&str], &[&str]) = (&["10.0.0.1"], &[]);
+        let (from, plain) = ((FORWARDED_FOR, "1.2.3.4"), (FORWARDED_PROTO, "http"));
+        assert!(over(nobody, peer, &[from.clone(), plain.clone()]).is_secure);
+        assert!(over(trusting, peer, &[]).is_secure);
+        assert!(!over(trusting, peer, std::slice::from_ref(&from)).is_secure);
+        assert!(!over(trusting, peer, &[from, plain]).is_secure);
     }
 
     #[test]

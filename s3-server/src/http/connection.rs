@@ -1,4 +1,4 @@
-//! The socket of one connection, with a deadline on a client that does not take what it asked for.
+//! The socket of one connection, encrypted or not, with a deadline on a client that does not take what it asked for.
 
 use std::{
     io::{self, IoSlice},
@@ -18,13 +18,20 @@ use super::{Deadlines, stall::StallGuard};
 /// What tells HTTP/2 from HTTP/1.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A socket whose writes fail with [`io::ErrorKind::TimedOut`] once the client stalls, and whose reads do until it is
-/// known which protocol the client speaks: hyper waits for that without a deadline.
-/// After that reading has no deadline here: idle connections and bodies have theirs where it is known which it is.
+/// A socket whose writes fail with [`io::ErrorKind::TimedOut`] once the client stalls. It lies below TLS, which holds bytes back: there a client
+/// that takes nothing would be seen by flushes alone.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct GuardedSocket {
     socket: TcpStream,
     writes: StallGuard,
+}
+
+/// What requests are read from: a [`GuardedSocket`], or TLS over one. Reads fail with [`io::ErrorKind::TimedOut`] until it is known which protocol the
+/// client speaks: hyper waits for that without a deadline.
+/// After that reading has no deadline here: idle connections and bodies have theirs where it is known which it is.
+#[derive(Debug)]
+pub(super) struct Connection<S> {
+    stream: S,
     beginning: Option<Beginning>,
 }
 
@@ -49,16 +56,11 @@ impl Beginning {
     }
 }
 
-impl Connection {
+impl GuardedSocket {
     pub(super) fn new(socket: TcpStream, clock: Arc<dyn Clock>, deadlines: Deadlines) -> Self {
-        let beginning = Beginning {
-            deadline: StallGuard::new(Arc::clone(&clock), deadlines.header),
-            preface: PREFACE,
-        };
         Self {
             socket,
             writes: StallGuard::new(clock, deadlines.stall),
-            beginning: Some(beginning),
         }
     }
 
@@ -79,29 +81,17 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for GuardedSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.socket).poll_read(cx, buf);
-        let Some(beginning) = &mut self.beginning else {
-            return read;
-        };
-        if read.is_pending() {
-            ready!(beginning.deadline.poll_stalled(cx));
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        if !beginning.goes_on_after(&buf.filled()[before..]) {
-            self.beginning = None;
-        }
-        read
+        Pin::new(&mut self.socket).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for GuardedSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -133,12 +123,77 @@ impl AsyncWrite for Connection {
     }
 }
 
+impl<S> Connection<S> {
+    pub(super) fn new(stream: S, clock: Arc<dyn Clock>, deadlines: Deadlines) -> Self {
+        let beginning = Beginning {
+            deadline: StallGuard::new(clock, deadlines.header),
+            preface: PREFACE,
+        };
+        Self {
+            stream,
+            beginning: Some(beginning),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let Some(beginning) = &mut self.beginning else {
+            return read;
+        };
+        if read.is_pending() {
+            ready!(beginning.deadline.poll_stalled(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if !beginning.goes_on_after(&buf.filled()[before..]) {
+            self.beginning = None;
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter},
         net::TcpListener,
         task::{JoinHandle, unconstrained},
     };
@@ -154,7 +209,7 @@ mod tests {
     struct Pair {
         clock: Arc<ManualClock>,
         client: TcpStream,
-        server: Connection,
+        server: Connection<GuardedSocket>,
     }
 
     async fn pair() -> Pair {
@@ -164,6 +219,7 @@ mod tests {
         let (socket, _) = listener.accept().await.unwrap();
         let clock = Arc::new(ManualClock::default());
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let socket = GuardedSocket::new(socket, Arc::clone(&time), DEADLINES);
         let server = Connection::new(socket, time, DEADLINES);
         Pair {
             clock,
@@ -173,7 +229,7 @@ mod tests {
     }
 
     /// Writes until that fails. Unconstrained, so that it waits for the client alone.
-    fn write_on(mut server: Connection) -> JoinHandle<io::ErrorKind> {
+    fn write_on(mut server: impl AsyncWrite + Unpin + Send + 'static) -> JoinHandle<io::ErrorKind> {
         tokio::spawn(unconstrained(async move {
             loop {
                 if let Err(error) = server.write_all(&[7; 4 << 10]).await {
@@ -194,6 +250,24 @@ mod tests {
         clock.sleeper().await;
         clock.advance(TIMEOUT);
         assert_eq!(writing.await.unwrap(), io::ErrorKind::TimedOut);
+        drop(client);
+    }
+
+    /// TLS takes what is written and keeps what the socket does not take.
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_of_what_is_held_back_is_cut_off() {
+        let Pair {
+            clock,
+            client,
+            server,
+        } = pair().await;
+        let mut server = BufWriter::with_capacity(64 << 20, server);
+        server.write_all(&vec![7; 32 << 20]).await.unwrap();
+        let flushing = tokio::spawn(unconstrained(async move { server.flush().await }));
+        clock.sleeper().await;
+        clock.advance(TIMEOUT);
+        let error = flushing.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(client);
     }
 

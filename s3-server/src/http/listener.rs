@@ -1,25 +1,24 @@
 //! Accepts connections, within bounds, until told to stop.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
-use super::{MAX_HEADER_BYTES, Service, connection::Connection};
+use super::{
+    MAX_HEADER_BYTES, Peer, Service,
+    connection::{Connection, GuardedSocket},
+};
+use crate::tls::{Session, Tls};
 
 /// What hyper may hold of one connection in either direction.
 const CONNECTION_BUFFER_BYTES: usize = 128 << 10;
@@ -64,27 +63,53 @@ pub fn stopper() -> (Stopper, watch::Receiver<bool>) {
     (Stopper(sender), receiver)
 }
 
-/// A bound socket that serves a [`Service`].
+/// Where to listen.
+#[derive(Debug)]
+pub struct Socket {
+    /// The address.
+    pub address: SocketAddr,
+    /// What connections are encrypted with, if they are.
+    pub tls: Option<Arc<Tls>>,
+}
+
+/// Bound sockets that serve a [`Service`].
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
+    sockets: Vec<(TcpListener, Option<Arc<Tls>>)>,
     service: Service,
     limits: Limits,
     permits: Arc<Semaphore>,
     http: auto::Builder<TokioExecutor>,
 }
 
+/// A connection's way from the handshake to its end.
+#[derive(Debug)]
+struct Accepted {
+    http: auto::Builder<TokioExecutor>,
+    service: Service,
+    stop: watch::Receiver<bool>,
+    permit: OwnedSemaphorePermit,
+}
+
 impl Listener {
-    /// Binds `address`.
+    /// Binds `sockets`, which share their limits.
     ///
     /// # Errors
-    /// The address is in use or not this machine's.
-    pub async fn bind(address: SocketAddr, service: Service, limits: Limits) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await?;
+    /// The address that is in use or not this machine's, and why.
+    pub async fn bind(
+        sockets: Vec<Socket>,
+        service: Service,
+        limits: Limits,
+    ) -> Result<Self, (SocketAddr, io::Error)> {
+        let mut bound = Vec::with_capacity(sockets.len());
+        for Socket { address, tls } in sockets {
+            let socket = TcpListener::bind(address).await;
+            bound.push((socket.map_err(|error| (address, error))?, tls));
+        }
         let permits = Arc::new(Semaphore::new(limits.connections));
         let http = http_builder(service.deadlines().header);
         Ok(Self {
-            socket,
+            sockets: bound,
             service,
             limits,
             permits,
@@ -92,44 +117,64 @@ impl Listener {
         })
     }
 
-    /// The address that is listened on; its port is never 0.
+    /// The addresses that are listened on, in the order of the sockets; their ports are never 0.
     ///
     /// # Errors
-    /// The socket is gone.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+    /// A socket is gone.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        let sockets = self.sockets.iter();
+        sockets.map(|(socket, _)| socket.local_addr()).collect()
     }
 
     /// Serves until `stop`, then lets requests in progress finish within the grace period.
     /// Answers how many connections had to be cut.
-    pub async fn serve(self, mut stop: watch::Receiver<bool>) -> usize {
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = told(&mut stop) => break,
-                accepted = self.socket.accept() => accepted,
-            };
-            match accepted {
-                Ok((socket, peer)) => self.take(socket, peer.ip(), &stop),
-                Err(error) => self.pause(&error).await,
-            }
-        }
+    pub async fn serve(mut self, stop: watch::Receiver<bool>) -> usize {
+        let sockets = std::mem::take(&mut self.sockets);
+        let accepting = sockets
+            .into_iter()
+            .map(|(socket, tls)| self.accept(socket, tls, stop.clone()));
+        join_all(accepting).await;
         self.drain().await
     }
 
-    fn take(&self, socket: TcpStream, peer: IpAddr, stop: &watch::Receiver<bool>) {
+    async fn accept(
+        &self,
+        socket: TcpListener,
+        tls: Option<Arc<Tls>>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = told(&mut stop) => return,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, peer)) => self.take(socket, tls.clone(), peer, &stop),
+                Err(error) => self.pause(&error).await,
+            }
+        }
+    }
+
+    fn take(
+        &self,
+        socket: TcpStream,
+        tls: Option<Arc<Tls>>,
+        peer: SocketAddr,
+        stop: &watch::Receiver<bool>,
+    ) {
         match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => {
-                let deadlines = self.service.deadlines();
-                let io = Connection::new(socket, Arc::clone(self.service.clock()), deadlines);
-                tokio::spawn(run(
-                    self.http.clone(),
-                    io,
-                    self.service.of(peer),
-                    stop.clone(),
+                let accepted = Accepted {
+                    http: self.http.clone(),
+                    service: self.service.clone(),
+                    stop: stop.clone(),
                     permit,
-                ));
+                };
+                tokio::spawn(accepted.begin(socket, tls, peer));
             }
+            // A client that expects TLS could not read the refusal.
+            Err(_) if tls.is_some() => drop(socket),
             Err(_) => {
                 tokio::spawn(refuse(socket));
             }
@@ -143,13 +188,11 @@ impl Listener {
 
     async fn drain(self) -> usize {
         let Self {
-            socket,
             permits,
             limits,
             service,
             ..
         } = self;
-        drop(socket);
         let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
         let finished = pin!(permits.acquire_many(all));
         tokio::select! {
@@ -186,27 +229,60 @@ fn http_builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn run(
-    http: auto::Builder<TokioExecutor>,
-    io: Connection,
-    service: Service,
-    mut stop: watch::Receiver<bool>,
-    permit: OwnedSemaphorePermit,
-) {
-    // HTTP/2 runs its requests as tasks of their own, so that each needs a handle of its own.
-    let answer = service_fn(move |request| service.clone().call(request));
-    let mut connection = pin!(http.serve_connection(TokioIo::new(io), answer));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = told(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+impl Accepted {
+    async fn begin(mut self, socket: TcpStream, tls: Option<Arc<Tls>>, peer: SocketAddr) {
+        let address = peer.ip();
+        let (clock, deadlines) = (Arc::clone(self.service.clock()), self.service.deadlines());
+        let socket = GuardedSocket::new(socket, Arc::clone(&clock), deadlines);
+        let Some(tls) = tls else {
+            return self.serve(socket, Peer { address, tls: None }).await;
+        };
+        let shaken = tokio::select! {
+            shaken = tls.accept(socket) => shaken,
+            () = clock.sleep(deadlines.header) => Err(io::ErrorKind::TimedOut.into()),
+            () = told(&mut self.stop) => return,
+        };
+        match shaken {
+            Ok(stream) => {
+                let session = Some(Session::of(stream.get_ref().1));
+                let peer = Peer {
+                    address,
+                    tls: session,
+                };
+                self.serve(stream, peer).await;
+            }
+            Err(error) => tracing::debug!(%error, %address, "no TLS handshake"),
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended early");
     }
-    drop(permit);
+
+    async fn serve<S>(self, stream: S, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self {
+            http,
+            service,
+            mut stop,
+            permit,
+        } = self;
+        let (clock, deadlines) = (Arc::clone(service.clock()), service.deadlines());
+        let io = Connection::new(stream, clock, deadlines);
+        let service = service.of(peer);
+        // HTTP/2 runs its requests as tasks of their own, so that each needs a handle of its own.
+        let answer = service_fn(move |request| service.clone().call(request));
+        let mut connection = pin!(http.serve_connection(TokioIo::new(io), answer));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = told(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "connection ended early");
+        }
+        drop(permit);
+    }
 }
 
 /// One connection too many: says so in as few bytes as possible.

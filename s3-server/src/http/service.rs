@@ -1,12 +1,6 @@
 //! One request in, one answer out: limits, health, authentication, dispatch, and what every answer carries.
 
-use std::{
-    borrow::Cow,
-    convert::Infallible,
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use larder_storage::{
@@ -16,7 +10,7 @@ use larder_storage::{
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
-use super::{Body, Deadlines, Incoming, MAX_HEADER_BYTES, Passage, RequestId, Response};
+use super::{Body, Deadlines, Incoming, MAX_HEADER_BYTES, Passage, Peer, RequestId, Response};
 use crate::{
     access_log::{AccessLog, Entry, Stopwatch},
     accounts::Account,
@@ -76,7 +70,7 @@ impl Default for Trace {
 pub struct Service {
     app: Arc<App>,
     deadlines: Deadlines,
-    peer: IpAddr,
+    peer: Peer,
 }
 
 impl Service {
@@ -85,13 +79,13 @@ impl Service {
         Self {
             app,
             deadlines,
-            peer: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            peer: Peer::UNKNOWN,
         }
     }
 
     /// The service for a connection that comes from `peer`.
     #[must_use]
-    pub(super) fn of(&self, peer: IpAddr) -> Self {
+    pub(super) fn of(&self, peer: Peer) -> Self {
         Self {
             peer,
             ..self.clone()
@@ -213,8 +207,9 @@ impl Service {
             millis: stopwatch.millis(&*app.clock),
             client: app
                 .trusted_proxies
-                .client(self.peer, &parts.headers)
+                .client(&self.peer, &parts.headers)
                 .address,
+            tls: self.peer.tls,
             requester: trace.caller.as_ref().map(|caller| &*caller.canonical_id),
             carrier: trace.carrier,
             request_id: &id.to_string(),

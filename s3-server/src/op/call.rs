@@ -1,6 +1,6 @@
 //! One request on its way to an operation.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::borrow::Cow;
 
 use http::{
     HeaderMap, HeaderName,
@@ -16,7 +16,7 @@ use crate::{
     accounts::Caller,
     app::App,
     error::{S3Code, S3Error, S3Result},
-    http::Incoming,
+    http::{Client, Incoming, Peer},
     http_date,
     reply::DELETE_MARKER,
     route::Query,
@@ -43,7 +43,7 @@ pub struct Call<'a> {
     /// Who asks.
     pub caller: Caller,
     /// Where the connection comes from: the client, or a proxy.
-    pub peer: IpAddr,
+    pub peer: Peer,
     /// How the body is protected.
     pub verified: Verified,
     /// What the decision to serve it rested on.
@@ -61,6 +61,11 @@ impl Call<'_> {
     /// A header's value, trimmed; `None` where it is missing or not text.
     pub fn header(&self, name: impl AsHeaderName) -> Option<&str> {
         text(&self.parts.headers, name)
+    }
+
+    /// Who asks, by the connection or by what trusted proxies say.
+    pub fn client(&self) -> Client {
+        self.app.trusted_proxies.client(&self.peer, self.headers())
     }
 
     /// `Content-Length`; `None` where the body comes in HTTP chunks.

@@ -159,7 +159,8 @@ fn answer(bucket: &BucketName, key: &ObjectKey, call: &Call<'_>, written: &Writt
     let checksum = written.checksum.as_ref().and_then(checksums::from_stored);
     let document = CompletedUpload {
         location: &format!(
-            "http://{host}/{}/{}",
+            "{}://{host}/{}/{}",
+            call.client().scheme(),
             bucket.as_str(),
             url_encode(key.as_str())
         ),

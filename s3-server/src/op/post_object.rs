@@ -2,8 +2,6 @@
 //!
 //! The fields come before the file, and are all that decides; so the file is stored as it comes in, and what follows it is nothing.
 
-use std::net::IpAddr;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
@@ -23,7 +21,7 @@ use crate::{
     checksum::{Algorithm, ContentMd5, Expected, Hasher},
     error::{S3Code, S3Error, S3Result},
     hash::Md5Stream,
-    http::{Incoming, Response},
+    http::{Incoming, Peer, Response},
     post::{Event, Fields, Form, FormError, PartHead, PostPolicy, boundary},
     reply,
     route::{self, Operation, Query, Target},
@@ -73,7 +71,7 @@ pub(crate) async fn post_object(
     parts: &Parts,
     bucket: &BucketName,
     query: Query,
-    peer: IpAddr,
+    peer: Peer,
     body: &mut Incoming,
 ) -> S3Result<Response> {
     ingest::check_length_is_said(parts)?;
@@ -109,7 +107,8 @@ pub(crate) async fn post_object(
     authorize::check(Operation::PostObject, &target, &call).await?;
     let (written, tags) =
         store(&mut call, &mut form, &fields, policy.as_ref(), bucket, &key).await?;
-    let mut response = answer(parts, app, &fields, bucket, &key, &written);
+    let location = location(&call, bucket, &key);
+    let mut response = answer(&fields, &location, (bucket, &key), &written);
     let what = (written.size, written.modified_unix_millis);
     bucket_lifecycle::describe(&call, (bucket, &key), what, &tags, response.headers_mut()).await;
     Ok(response)
@@ -415,11 +414,9 @@ impl File {
 }
 
 fn answer(
-    parts: &Parts,
-    app: &App,
     fields: &Fields,
-    bucket: &BucketName,
-    key: &ObjectKey,
+    location: &str,
+    (bucket, key): (&BucketName, &ObjectKey),
     written: &Written,
 ) -> Response {
     let etag = format!("\"{}\"", written.etag);
@@ -427,14 +424,13 @@ fn answer(
         .into_iter()
         .find_map(|name| fields.get(name))
         .and_then(|to| redirected(to, bucket, key, &etag));
-    let location = location(parts, app, bucket, key);
     let status = fields.get("success_action_status");
     let mut response = match (&redirect, status) {
         (Some(_), _) => reply::with_status(StatusCode::SEE_OTHER),
         (None, Some("200")) => reply::empty(),
         (None, Some("201")) => {
             let posted = PostedObject {
-                location: &location,
+                location,
                 bucket: bucket.as_str(),
                 key: key.as_str(),
                 etag: &written.etag.to_string(),
@@ -449,7 +445,7 @@ fn answer(
     reply::set(
         headers,
         header::LOCATION,
-        redirect.as_ref().unwrap_or(&location),
+        redirect.as_deref().unwrap_or(location),
     );
     reply::set(headers, header::ETAG, &etag);
     checksums::set_stored(headers, written.checksum.as_ref());
@@ -468,13 +464,14 @@ fn redirected(to: &str, bucket: &BucketName, key: &ObjectKey, etag: &str) -> Opt
 }
 
 /// The address of the object, by the way that the request came.
-fn location(parts: &Parts, app: &App, bucket: &BucketName, key: &ObjectKey) -> String {
+fn location(call: &Call<'_>, bucket: &BucketName, key: &ObjectKey) -> String {
+    let (parts, scheme) = (call.parts, call.client().scheme());
     let of_uri = parts.uri.authority().map(ToString::to_string);
     let of_header = || text(&parts.headers, header::HOST).map(str::to_owned);
     let host = of_uri.or_else(of_header).unwrap_or_default();
     let key = write::url_encode(key.as_str());
-    match route::host_bucket(&parts.uri, &parts.headers, &app.domains) {
-        Some(_) => format!("http://{host}/{key}"),
-        None => format!("http://{host}/{bucket}/{key}"),
+    match route::host_bucket(&parts.uri, &parts.headers, &call.app.domains) {
+        Some(_) => format!("{scheme}://{host}/{key}"),
+        None => format!("{scheme}://{host}/{bucket}/{key}"),
     }
 }

@@ -33,6 +33,7 @@ def boto(server, style="path", endpoint=None, retries=0, access_key=None, secret
         aws_access_key_id=access_key or server.access_key,
         aws_secret_access_key=secret_key or server.secret_key,
         region_name=region or server.region,
+        verify=server.ca_file,
         config=Config(
             s3={"addressing_style": style},
             retries={"total_max_attempts": retries + 1},

@@ -1,6 +1,7 @@
 """One HTTP/1.1 connection by hand, for what no client library lets a test do: stop half way, be slow, say nothing."""
 
 import socket
+import ssl
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,14 +37,21 @@ def read_answer(stream):
 
 @contextmanager
 def connected(server, receive_buffer_bytes=None):
-    """A socket to the server, and what it sends as a stream."""
+    """A socket to the server, and what it sends as a stream; encrypted where the server speaks TLS."""
     with socket.socket() as sock:
         if receive_buffer_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         sock.settimeout(30)
         sock.connect((server.host, server.port))
-        with sock.makefile("rb") as stream:
+        with encrypted(server, sock) as sock, sock.makefile("rb") as stream:
             yield sock, stream
+
+
+def encrypted(server, sock):
+    """TLS over the socket, where the server speaks it."""
+    if server.ca_file is None:
+        return sock
+    return server.authority.context().wrap_socket(sock, server_hostname=server.host)
 
 
 def is_served(server, sock):
@@ -60,7 +68,7 @@ def ends(stream):
     """Reads what is left; the server has to close."""
     try:
         return stream.read()
-    except ConnectionResetError:
+    except (ConnectionResetError, ssl.SSLEOFError):
         return b""
 
 

@@ -41,6 +41,8 @@ class Server:
     access_key = "LARDERTESTROOT"
     secret_key = "larder/test+secret/root0123456789abcdefgh"
     region = REGION
+    # What clients are to trust besides the system's authorities, where the server speaks TLS.
+    ca_file = None
 
     def __init__(self, directory=None, extra_args=(), environment=None):
         self.own_directory = directory is None
@@ -183,15 +185,30 @@ def larder_binary():
 
 
 class Larder(Server):
-    """`larder server` on DISKS directories below `directory`, 2+2 unless told otherwise."""
+    """`larder server` on DISKS directories below `directory`, 2+2 unless told otherwise.
 
-    def __init__(self, directory=None, disks=4, profile="2+2", domains=DOMAINS, extra_args=(), environment=None):
+    With `tls`, a `Pair` of `authority`, it speaks TLS there, and with `plain` also without TLS on a port of its own. A server whose clients
+    must show certificates is asked whether it is ready there.
+    """
+
+    def __init__(self, directory=None, disks=4, profile="2+2", domains=DOMAINS, extra_args=(), environment=None, tls=None, authority=None, plain=False):
         super().__init__(directory, extra_args, environment)
+        self.tls, self.authority, self.plain = tls, authority, plain
+        self.ca_file = authority and str(authority.certificate)
+        self.plain_address = None
         self.disk_count = disks
         self.profile = profile
         self.domains = domains
         self.environment.setdefault("LARDER_ROOT_ACCESS_KEY", self.access_key)
         self.environment.setdefault("LARDER_ROOT_SECRET_KEY", self.secret_key)
+
+    @property
+    def endpoint(self):
+        return f"{'https' if self.tls else 'http'}://{self.address}"
+
+    @property
+    def plain_endpoint(self):
+        return f"http://{self.plain_address}"
 
     @property
     def disks(self):
@@ -204,6 +221,8 @@ class Larder(Server):
         command = [larder_binary(), "server", "--listen", self.address or "127.0.0.1:0"]
         command += ["--data", f"{self.directory}/disk{{1...{self.disk_count}}}", "--region", self.region]
         command += ["--profile", self.profile] if self.profile else []
+        command += ["--tls-cert", str(self.tls.certificate), "--tls-key", str(self.tls.key)] if self.tls else []
+        command += ["--http-listen", self.plain_address or "127.0.0.1:0"] if self.plain else []
         for domain in self.domains:
             command += ["--domain", domain]
         return [*command, "--address-file", str(self.address_file), *self.extra_args]
@@ -214,10 +233,14 @@ class Larder(Server):
 
     def ready(self):
         try:
-            self.address = self.address_file.read_text().strip() or self.address
+            addresses = self.address_file.read_text().split()
         except FileNotFoundError:
             return False
-        return self.address is not None and http_ok(f"{self.endpoint}/readyz")
+        self.address = addresses[0]
+        if self.plain:
+            self.plain_address = addresses[1]
+            return http_ok(f"{self.plain_endpoint}/readyz")
+        return http_ok(f"{self.endpoint}/readyz", self.authority and self.authority.context())
 
     def status(self):
         """What `larder status` says of the disks."""
@@ -226,6 +249,7 @@ class Larder(Server):
     def run(self, *arguments):
         """What a subcommand that asks the server prints."""
         command = [larder_binary(), *arguments, "--endpoint", self.endpoint, "--region", self.region]
+        command += ["--ca-file", self.ca_file] if self.ca_file else []
         environment = {**inherited_environment(), **self.environment}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
@@ -314,9 +338,9 @@ def inherited_environment():
     return {name: value for name, value in os.environ.items() if not name.startswith("LARDER_")}
 
 
-def http_ok(url):
+def http_ok(url, context=None):
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=2, context=context) as answer:
             return answer.status == 200
     except (urllib.error.URLError, OSError):
         return False

@@ -45,6 +45,14 @@ pub(super) fn write(app: &App, out: &mut Exposition) {
         "Bytes of the bodies of answers to S3 requests.",
     )
     .sample(&[], app.metrics.sent_bytes());
+    if let Some(expiry) = app.tls.as_ref().and_then(|tls| tls.expiry_unix_seconds()) {
+        out.family(
+            "larder_tls_certificate_expiry_timestamp_seconds",
+            Kind::Gauge,
+            "When the certificate that the server shows expires.",
+        )
+        .sample(&[], expiry);
+    }
 }
 
 fn write_answers(app: &App, out: &mut Exposition) {

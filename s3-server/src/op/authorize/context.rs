@@ -151,7 +151,7 @@ impl<'a> Facts<'a> {
 
     fn set_request<'b>(&'b self, context: &mut Context<'b>) {
         let call = self.call;
-        let client = call.app.trusted_proxies.client(call.peer, call.headers());
+        let client = call.client();
         context.set("aws:SourceIp", client.address);
         context.set("aws:SecureTransport", client.is_secure);
         let now = self.now();
