@@ -138,7 +138,22 @@ fn xml(input: &[u8]) -> usize {
         let again = parse::bucket_tagging(written.as_bytes());
         assert_eq!(again.ok().as_ref(), Some(tags), "written in another form");
     }
+    let block = parse::public_access_block(input).ok();
+    if let Some(block) = block {
+        let written = write::public_access_block(block);
+        let again = parse::public_access_block(written.as_bytes());
+        assert_eq!(again.ok(), Some(block), "written in another form");
+    }
+    let ownership = parse::ownership_controls(input).ok();
+    if let Some(ownership) = ownership {
+        let written = write::ownership_controls(ownership);
+        let again = parse::ownership_controls(written.as_bytes());
+        assert_eq!(again.ok(), Some(ownership), "written in another form");
+    }
     let others = [
+        block.is_some(),
+        ownership.is_some(),
+        parse::access_control_policy(input).is_ok(),
         parse::create_bucket_configuration(input).is_ok_and(|location| location.is_some()),
         parse::versioning_configuration(input).is_ok(),
         parse::tagging(input).is_ok(),

@@ -9,6 +9,7 @@ from larderlib.expect import answered
 from larderlib.rawhttp import UNSIGNED
 
 TAGGING = "<Tagging><TagSet><Tag><Key>k</Key><Value>{}</Value></Tag></TagSet></Tagging>"
+ACL = "<AccessControlPolicy><Owner><ID>o</ID></Owner><AccessControlList><Grant><Grantee><ID>{}</ID></Grantee><Permission>READ</Permission></Grant></AccessControlList></AccessControlPolicy>"
 # A name, the method, what follows the bucket, the query, and the document, in which {} stands for a text.
 DOCUMENTS = {
     "object tags": ("PUT", "/k", [("tagging", "")], TAGGING),
@@ -22,7 +23,12 @@ DOCUMENTS = {
     "retention": ("PUT", "/k", [("retention", "")], "<Retention><Mode>{}</Mode></Retention>"),
     "logging": ("PUT", "", [("logging", "")], "<BucketLoggingStatus><LoggingEnabled><TargetBucket>{}</TargetBucket></LoggingEnabled></BucketLoggingStatus>"),
     "legal hold": ("PUT", "/k", [("legal-hold", "")], "<LegalHold><Status>{}</Status></LegalHold>"),
+    "lifecycle": ("PUT", "", [("lifecycle", "")], "<LifecycleConfiguration><Rule><ID>{}</ID><Filter/><Status>Enabled</Status><Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>"),
+    "bucket list": ("PUT", "", [("acl", "")], ACL),
+    "object list": ("PUT", "/k", [("acl", "")], ACL),
 }
+# As AWS has it, lists have a code of their own.
+MALFORMED = {"bucket list": "MalformedACLError", "object list": "MalformedACLError"}
 LAUGHS = '<!DOCTYPE l [<!ENTITY a "ha">' + "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefghi", "bcdefghij")) + "]>"
 
 
@@ -41,7 +47,7 @@ def send(raw, bucket, name, body):
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_tricks_with_xml(s3, raw, locked, name):
-    document = DOCUMENTS[name][3]
+    document, malformed = DOCUMENTS[name][3], MALFORMED.get(name, "MalformedXML")
     plain = document.format("x")
     for body in (
         LAUGHS + document.format("&j;"),
@@ -54,9 +60,9 @@ def test_tricks_with_xml(s3, raw, locked, name):
         "<a>" * 5_000 + "</a>" * 5_000,
         plain.replace(">x<", "><x>" + "<y>" * 50 + "</y>" * 50 + "</x><"),
     ):
-        answered(send(raw, locked, name, body.encode()), "MalformedXML")
+        answered(send(raw, locked, name, body.encode()), malformed)
     for body in (plain.encode("utf-16"), plain.replace("x", "\xff").encode("latin-1"), b"\0" * 1000):
-        answered(send(raw, locked, name, body), "MalformedXML")
+        answered(send(raw, locked, name, body), malformed)
     assert s3.get_object(Bucket=locked, Key="k")["Body"].read() == b"x", "and nothing happened"
 
 
