@@ -19,7 +19,7 @@ pub use file::{AccountsError, AccountsFile, parse};
 pub(crate) use file::{check_key_pair, check_name};
 use table::Table;
 
-use crate::{credentials::Root, sigv4::Secret, xml::write::Owner};
+use crate::{credentials::Root, iam::Member, sigv4::Secret, xml::write::Owner};
 
 /// What lists call the operator's account.
 const ROOT_CANONICAL_ID: &str = "6c61726465720000000000000000000000000000000000000000000000000001";
@@ -120,14 +120,39 @@ pub enum Caller {
     Anonymous,
     /// The root of an account.
     Account(Arc<Account>),
+    /// Somebody else of an account, who may do what policies say.
+    Member(Arc<Member>),
 }
 
 impl Caller {
-    /// The account that asks, if any does.
+    /// The account that asks, or to which whoever asks belongs.
     pub fn account(&self) -> Option<&Arc<Account>> {
         match self {
             Self::Anonymous => None,
             Self::Account(account) => Some(account),
+            Self::Member(member) => Some(&member.account),
+        }
+    }
+
+    /// Who asks, where that is neither nobody nor the root of an account.
+    pub(crate) fn member(&self) -> Option<&Arc<Member>> {
+        match self {
+            Self::Member(member) => Some(member),
+            Self::Anonymous | Self::Account(_) => None,
+        }
+    }
+
+    /// Whether the operator asks: the root of the server's own account, and nobody else that belongs to it.
+    pub fn is_operator(&self) -> bool {
+        matches!(self, Self::Account(account) if account.is_operator())
+    }
+
+    /// As access logs show it: the canonical id of a root, the name of anybody else.
+    pub fn logged(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Account(account) => Some(&account.canonical_id),
+            Self::Member(member) => Some(&member.arn),
         }
     }
 }

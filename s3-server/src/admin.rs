@@ -67,10 +67,7 @@ pub async fn answer(
         return metrics::answer(app, parts).await;
     }
     let (caller, verified) = app.authenticate(parts)?;
-    if !caller
-        .account()
-        .is_some_and(|account| account.is_operator())
-    {
+    if !caller.is_operator() {
         return Err(S3Error::new(S3Code::AccessDenied).into());
     }
     if parts.uri.path() == METRICS_PATH {
@@ -81,6 +78,7 @@ pub async fn answer(
     let store = app.store()?;
     let s3 = op::Call {
         decided: op::Decided::default(),
+        must_be_new: false,
         app,
         store,
         parts,

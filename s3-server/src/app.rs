@@ -17,10 +17,11 @@ use crate::{
     error::{S3Code, S3Error, S3Result},
     hash::Md5Lanes,
     http::{RequestIds, TrustedProxies},
+    iam::{Directory, IamResult, Key, Member, User},
     keyring::{self, Keyring, Source},
     metrics::Metrics,
     route, sigv2,
-    sigv4::{self, PostSignature, Request, Secret, Verified, Verifier},
+    sigv4::{self, PostSignature, Request, Secret, Service, SigError, Verified, Verifier},
     tls::Tls,
 };
 
@@ -74,6 +75,8 @@ pub struct App {
     pub(crate) access_log: AccessLog,
     /// Who may sign; the operator's account once the store is open.
     pub(crate) accounts: Arc<Accounts>,
+    /// Users, groups, roles and policies of all accounts.
+    pub(crate) directory: Arc<Directory>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) default_ownership: Ownership,
@@ -89,6 +92,22 @@ struct Opened {
     storage: Arc<Storage>,
     root: Root,
     keyring: Arc<Keyring>,
+}
+
+/// Whose key signed a request.
+enum Signer {
+    Root(Arc<Account>),
+    User(Arc<Key>, Arc<Account>),
+}
+
+impl Signer {
+    /// `None` where it may not sign.
+    fn secret(&self) -> Option<Secret> {
+        match self {
+            Self::Root(account) => Some(account.secret.clone()),
+            Self::User(key, _) => key.secret().cloned(),
+        }
+    }
 }
 
 impl App {
@@ -111,6 +130,7 @@ impl App {
             ),
             md5: parts.md5,
             accounts: parts.accounts,
+            directory: Arc::default(),
             trusted_proxies: parts.trusted_proxies,
             tls: parts.tls,
             default_ownership: parts.default_ownership,
@@ -215,11 +235,11 @@ impl App {
         if sigv4::is_anonymous(&request) {
             return Ok((Caller::Anonymous, Verified::anonymous(request.headers)?));
         }
-        let now = i64::try_from(self.clock.unix_millis() / 1000).unwrap_or(i64::MAX);
+        let now = self.unix_seconds();
         let mut found = None;
         let secret_of = |key: &str| {
-            found = self.accounts.of_access_key(key);
-            found.as_ref().map(|account| account.secret.clone())
+            found = self.signer(key);
+            found.as_ref().and_then(Signer::secret)
         };
         let verified = if sigv2::is_presigned(request.uri, request.headers) {
             let bucket = route::host_bucket(request.uri, request.headers, &self.domains);
@@ -228,7 +248,7 @@ impl App {
             self.verifier.verify(&request, now, secret_of)?
         };
         match (&verified.session_token, found) {
-            (None, Some(account)) => Ok((Caller::Account(account), verified)),
+            (None, Some(signer)) => Ok((self.caller(signer, Service::S3)?, verified)),
             // Nobody has been given temporary credentials, so no token can be right.
             _ => Err(S3Error::new(S3Code::InvalidToken)),
         }
@@ -246,12 +266,79 @@ impl App {
         self.opened()?;
         let mut found = None;
         let secret_of = |key: &str| {
-            found = self.accounts.of_access_key(key);
-            found.as_ref().map(|account| account.secret.clone())
+            found = self.signer(key);
+            found.as_ref().and_then(Signer::secret)
         };
         let access_key = self.verifier.verify_post(policy, claimed, secret_of)?;
-        let account = found.ok_or_else(|| S3Error::new(S3Code::InvalidAccessKeyId))?;
-        Ok((Caller::Account(account), access_key))
+        let signer = found.ok_or_else(|| S3Error::new(S3Code::InvalidAccessKeyId))?;
+        Ok((self.caller(signer, Service::S3)?, access_key))
+    }
+
+    /// Who sent this request to IAM or STS. `body_sha256` is in hexadecimal.
+    ///
+    /// # Errors
+    /// That of the signature, or of a server that is not open yet.
+    pub(crate) fn authenticate_query(
+        &self,
+        service: Service,
+        parts: &http::request::Parts,
+        body_sha256: &str,
+    ) -> IamResult<Caller> {
+        self.opened()?;
+        let request = Request {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+        };
+        if sigv4::is_anonymous(&request) {
+            return Ok(Caller::Anonymous);
+        }
+        let mut found = None;
+        let secret_of = |key: &str| {
+            found = self.signer(key);
+            found.as_ref().and_then(Signer::secret)
+        };
+        let now = self.unix_seconds();
+        let verified =
+            self.verifier
+                .verify_with_body(service, &request, body_sha256, now, secret_of)?;
+        let unknown = || SigError::UnknownAccessKey {
+            access_key: verified.access_key.clone(),
+        };
+        match (&verified.session_token, found) {
+            (None, Some(signer)) => Ok(self.caller(signer, service).map_err(|_| unknown())?),
+            // Nobody has been given temporary credentials, so no token can be right.
+            _ => Err(unknown().into()),
+        }
+    }
+
+    /// Whose access key this is, if it may sign.
+    fn signer(&self, access_key: &str) -> Option<Signer> {
+        if let Some(account) = self.accounts.of_access_key(access_key) {
+            return Some(Signer::Root(account));
+        }
+        let key = self.directory.key(access_key)?;
+        let account = self.accounts.of_id(key.account)?;
+        Some(Signer::User(key, account))
+    }
+
+    /// Who somebody is that has signed, as they are now.
+    fn caller(&self, signer: Signer, service: Service) -> S3Result<Caller> {
+        let (key, account) = match signer {
+            Signer::Root(account) => return Ok(Caller::Account(account)),
+            Signer::User(key, account) => (key, account),
+        };
+        let user = self.directory.of_id::<User>(account.id, &key.user);
+        // It was deleted this moment.
+        let user = user.ok_or_else(|| S3Error::new(S3Code::InvalidAccessKeyId))?;
+        let now = self.clock.unix_millis() / 1000;
+        key.note_use(now, service.name(), &self.region);
+        let member = Member::user(&self.directory, &account, &user);
+        Ok(Caller::Member(Arc::new(member)))
+    }
+
+    fn unix_seconds(&self) -> i64 {
+        i64::try_from(self.clock.unix_millis() / 1000).unwrap_or(i64::MAX)
     }
 
     fn opened(&self) -> S3Result<&Opened> {

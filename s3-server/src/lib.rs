@@ -21,6 +21,7 @@ pub mod fuzzing;
 pub mod hash;
 pub mod http;
 pub mod http_date;
+mod iam;
 pub mod keyring;
 pub mod metrics;
 pub mod op;

@@ -78,7 +78,12 @@ use crate::{
 /// Those of the operation.
 pub async fn run(operation: Operation, target: &Target, mut call: Call<'_>) -> S3Result<Response> {
     call::check_readable(call.headers())?;
-    let Checked { missing, decided } = authorize::check(operation, target, &call).await?;
+    let Checked {
+        missing,
+        must_be_new,
+        decided,
+    } = authorize::check(operation, target, &call).await?;
+    call.must_be_new = must_be_new;
     call.decided = decided;
     let answer = match target {
         Target::Service => list_buckets::run(call).await,

@@ -33,11 +33,14 @@ use crate::{
     credentials::{self, CredentialsError, FILE_NAME, Origin, Root},
     hash::Md5Lanes,
     http::{Deadlines, Limits, Listener, Service, Socket, stopper},
+    iam,
     keyring::{self, MasterKey, SourceError},
     sigv4::Secret,
     tls::{Tls, TlsError},
 };
 
+/// How often it is written down when access keys were last used. After a crash that is known up to this time before it.
+const KEY_USE_INTERVAL: Duration = Duration::from_mins(1);
 /// How long tasks that are left may take to end.
 const RUNTIME_GRACE: Duration = Duration::from_secs(5);
 
@@ -162,6 +165,7 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
         Arc::clone(&app),
         settings.access_log_interval.duration(),
     ));
+    let noting = tokio::spawn(note_key_uses(Arc::clone(&app)));
     let watching = [
         accounts_file.map(|file| tokio::spawn(file.watch(accounts, Arc::clone(&clock)))),
         tls.map(|tls| tokio::spawn(tls.watch(clock))),
@@ -175,6 +179,8 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     stopper.stop();
     let cut = serving.await.unwrap_or(0);
     logging.abort();
+    noting.abort();
+    iam::keep_uses(&app.directory, opened.disks.storage.store()).await;
     app.access_log.flush(opened.disks.storage.store()).await;
     tracing::info!(connections_cut = cut, "stopped");
     opened.disks.close().await;
@@ -184,6 +190,14 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
 async fn log_access(app: Arc<App>, interval: Duration) {
     if let Ok(store) = app.store() {
         app.access_log.run(store, interval).await;
+    }
+}
+
+/// Writes down now and then when access keys of users were last used: requests do not wait for that.
+async fn note_key_uses(app: Arc<App>) {
+    while let Ok(store) = app.store() {
+        app.clock.sleep(KEY_USE_INTERVAL).await;
+        iam::keep_uses(&app.directory, store).await;
     }
 }
 
@@ -281,6 +295,8 @@ async fn let_in(
     let stored = store.accounts().await;
     app.accounts
         .set_stored(stored.map_err(|error| ServerError::Open(error.to_string()))?);
+    let identities = app.directory.load(store, &keyring).await;
+    identities.map_err(|error| ServerError::Open(error.to_string()))?;
     app.open(Arc::clone(&disks.storage), &root, keyring);
     Ok(origin)
 }

@@ -1,4 +1,4 @@
-//! AWS Signature Version 4 for S3: who sent this request, and was it changed on the way?
+//! AWS Signature Version 4 for S3, IAM and STS: who sent this request, and was it changed on the way?
 //!
 //! [`Verifier::verify`] takes a request's method, URI and headers, the time, and a look-up of
 //! secrets, and answers with the access key and how the body is protected. aws-chunked bodies are
@@ -41,8 +41,33 @@ pub use timestamp::Timestamp;
 /// How far a client's clock may be off, in seconds.
 const MAX_SKEW_SECONDS: i64 = 15 * 60;
 
+/// What requests to IAM and STS are signed for wherever they go, unless a client is told otherwise.
+const GLOBAL_REGION: &str = "us-east-1";
+
 const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 pub(crate) const CONTENT_SHA256: &str = "x-amz-content-sha256";
+
+/// What a request is signed for. A signature for one of them is none for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// S3.
+    S3,
+    /// IAM.
+    Iam,
+    /// STS.
+    Sts,
+}
+
+impl Service {
+    /// As it stands in the scope of a credential.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Iam => "iam",
+            Self::Sts => "sts",
+        }
+    }
+}
 
 /// The parts of a request that a signature covers.
 #[derive(Clone, Copy, Debug)]
@@ -158,7 +183,34 @@ impl Verifier {
         secret_of: impl FnOnce(&str) -> Option<Secret>,
     ) -> Result<Verified, SigError> {
         let candidate = candidate(request, now)?;
-        self.check_scope(&candidate)?;
+        self.verify_candidate(Service::S3, request, candidate, secret_of)
+    }
+
+    /// Checks the signature of a request to IAM or STS, whose body is part of it: `body_sha256` is its hash in hexadecimal.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`].
+    pub fn verify_with_body(
+        &self,
+        service: Service,
+        request: &Request<'_>,
+        body_sha256: &str,
+        now: i64,
+        secret_of: impl FnOnce(&str) -> Option<Secret>,
+    ) -> Result<Verified, SigError> {
+        let mut candidate = candidate_of(request, now, Some(body_sha256))?;
+        candidate.payload_hash = Cow::Borrowed(body_sha256);
+        self.verify_candidate(service, request, candidate, secret_of)
+    }
+
+    fn verify_candidate(
+        &self,
+        service: Service,
+        request: &Request<'_>,
+        candidate: Candidate<'_>,
+        secret_of: impl FnOnce(&str) -> Option<Secret>,
+    ) -> Result<Verified, SigError> {
+        self.check_scope(service, &candidate)?;
         let access_key = &*candidate.claim.scope.access_key;
         let secret = secret_of(access_key).ok_or_else(|| SigError::UnknownAccessKey {
             access_key: access_key.to_owned(),
@@ -180,9 +232,17 @@ impl Verifier {
         })
     }
 
-    fn check_scope(&self, candidate: &Candidate<'_>) -> Result<(), SigError> {
+    fn check_scope(&self, service: Service, candidate: &Candidate<'_>) -> Result<(), SigError> {
         let Claim { carrier, scope, .. } = &candidate.claim;
-        if scope.region != self.region {
+        if scope.service != service.name() {
+            return Err(SigError::WrongService {
+                carrier: *carrier,
+                expected: service.name(),
+                got: scope.service.clone().into_owned(),
+            });
+        }
+        let is_global = service != Service::S3 && scope.region == GLOBAL_REGION;
+        if scope.region != self.region && !is_global {
             let (expected, got) = (self.region.clone(), scope.region.clone().into_owned());
             return Err(SigError::WrongRegion {
                 carrier: *carrier,
@@ -210,6 +270,7 @@ impl Verifier {
         let scope = Scope {
             date: &claimed.date,
             region: &claimed.region,
+            service: &claimed.service,
         };
         let key = self.keys.get(&claimed.access_key, secret, scope);
         let (scope, timestamp) = (scope.text(), candidate.timestamp);
@@ -245,6 +306,7 @@ impl ChunkSigner {
         let scope = Scope {
             date: "20130524",
             region: "us-east-1",
+            service: "s3",
         };
         let timestamp = Timestamp::parse_iso("20130524T000000Z");
         Self {
@@ -300,11 +362,23 @@ fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn candidate<'a>(request: &Request<'a>, now: i64) -> Result<Candidate<'a>, SigError> {
+    candidate_of(request, now, None)
+}
+
+/// `body_sha256`: what counts where no header has a hash of the body.
+fn candidate_of<'a>(
+    request: &Request<'a>,
+    now: i64,
+    body_sha256: Option<&'a str>,
+) -> Result<Candidate<'a>, SigError> {
     let query = request.uri.query().unwrap_or_default();
     let presigned = is_presigned(query);
     match request.headers.get(AUTHORIZATION) {
         Some(_) if presigned || is_presigned_v2(query) => Err(SigError::MultipleMechanisms),
-        Some(value) => from_header(request, value.to_str().unwrap_or_default(), now),
+        Some(value) => {
+            let value = value.to_str().unwrap_or_default();
+            from_header(request, value, now, body_sha256)
+        }
         None if presigned => from_query(request, query, now),
         None if is_presigned_v2(query) => Err(SigError::UnsupportedAlgorithm),
         None => Err(SigError::Anonymous),
@@ -315,6 +389,7 @@ fn from_header<'a>(
     request: &Request<'a>,
     value: &'a str,
     now: i64,
+    body_sha256: Option<&'a str>,
 ) -> Result<Candidate<'a>, SigError> {
     let claim = authorization::parse_header(value)?;
     let timestamp = header_time(request.headers).ok_or(SigError::MissingDate)?;
@@ -326,7 +401,8 @@ fn from_header<'a>(
             server_time: now,
         });
     }
-    let hash = text(request.headers, CONTENT_SHA256).ok_or(SigError::MissingContentSha256)?;
+    let hash = text(request.headers, CONTENT_SHA256).or(body_sha256);
+    let hash = hash.ok_or(SigError::MissingContentSha256)?;
     let session_token = text(request.headers, "x-amz-security-token").map(Cow::Borrowed);
     Ok(Candidate {
         claim,

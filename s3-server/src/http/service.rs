@@ -13,10 +13,11 @@ use tracing::Instrument as _;
 use super::{Body, Deadlines, Incoming, MAX_HEADER_BYTES, Passage, Peer, RequestId, Response};
 use crate::{
     access_log::{AccessLog, Entry, Stopwatch},
-    accounts::Account,
+    accounts::Caller,
     admin::{self, AdminError, AdminResult},
     app::App,
     error::{S3Code, S3Error, S3Result},
+    iam::{self, Answered, IamError},
     metrics::Answer,
     op::{self, Call},
     reply,
@@ -39,7 +40,7 @@ const OK: &str = "OK";
 struct Trace {
     operation: &'static str,
     target: Option<Target>,
-    caller: Option<Arc<Account>>,
+    caller: Option<Caller>,
     carrier: Option<Carrier>,
 }
 
@@ -127,6 +128,8 @@ impl Service {
     async fn answer(&self, parts: &Parts, body: &mut Incoming, id: RequestId) -> Response {
         let mut response = if admin::is_admin(&self.app, parts) {
             self.answer_admin(parts, body, id).await
+        } else if iam::is_query(&self.app, parts) {
+            self.answer_query(parts, body, id).await
         } else {
             self.answer_s3(parts, body, id).await
         };
@@ -210,7 +213,7 @@ impl Service {
                 .client(&self.peer, &parts.headers)
                 .address,
             tls: self.peer.tls,
-            requester: trace.caller.as_ref().map(|caller| &*caller.canonical_id),
+            requester: trace.caller.as_ref().and_then(Caller::logged),
             carrier: trace.carrier,
             request_id: &id.to_string(),
             operation: trace.operation,
@@ -234,6 +237,39 @@ impl Service {
         };
         if parts.method == Method::HEAD {
             *response.body_mut() = Body::Empty;
+        }
+        response
+    }
+
+    /// IAM and STS.
+    async fn answer_query(&self, parts: &Parts, body: &mut Incoming, id: RequestId) -> Response {
+        let request_id = id.to_string();
+        let (permit, answered) = match self.permit().and_then(|permit| {
+            check_header_size(parts)?;
+            Ok(permit)
+        }) {
+            Ok(permit) => {
+                let answering = iam::answer(&self.app, parts, &self.peer, body, &request_id);
+                (Some(permit), Box::pin(answering).await)
+            }
+            Err(error) => (None, iam::refusal(error.into(), &request_id)),
+        };
+        let Answered {
+            operation,
+            error,
+            mut response,
+        } = answered;
+        if let Some(error) = &error {
+            log_query(error, id);
+            self.drain_unless_expecting(parts, body).await;
+        }
+        let metrics = &self.app.metrics;
+        metrics.received(body.received_bytes());
+        let code = error.map_or(OK, |error| error.code().as_str());
+        metrics.answered(Answer { operation, code }, response.status());
+        if let Some(permit) = permit {
+            let metrics = Arc::clone(metrics);
+            response.body_mut().hold(Passage { permit, metrics });
         }
         response
     }
@@ -300,7 +336,7 @@ impl Service {
             Cow::Borrowed(parts)
         };
         let (caller, verified) = app.authenticate(parts)?;
-        trace.caller = caller.account().cloned();
+        trace.caller = Some(caller.clone()).filter(|caller| caller.account().is_some());
         trace.carrier = trace.caller.as_ref().map(|_| verified.carrier);
         let target = target?;
         let parts = &*match verified.carrier {
@@ -316,6 +352,7 @@ impl Service {
             &target,
             Call {
                 decided: op::Decided::default(),
+                must_be_new: false,
                 app,
                 store,
                 parts,
@@ -406,6 +443,15 @@ fn log_admin(error: &AdminError, id: RequestId) {
         tracing::error!(%id, %error, source, "an administrator's request failed");
     } else {
         tracing::debug!(%id, %error, source, "an administrator's request is refused");
+    }
+}
+
+fn log_query(error: &IamError, id: RequestId) {
+    let source = error.cause();
+    if error.code().status() == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(%id, %error, source, "a request to IAM failed");
+    } else {
+        tracing::debug!(%id, %error, source, "a request to IAM is refused");
     }
 }
 

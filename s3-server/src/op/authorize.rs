@@ -1,7 +1,8 @@
 //! Who may do what: each request comes by here before anything of it is looked at.
 //!
-//! A bucket is its account's, which may do everything that the bucket's policy does not deny. Others, and requests without a signature,
-//! reach it only where its policy or its access control list lets them.
+//! A bucket is its account's, whose root may do everything that the bucket's policy does not deny. Users and sessions of the account may do what
+//! their own policies or the bucket's allow. Others, and requests without a signature, reach it only where its policy or its access control
+//! list lets them, and of another account only those whom its own policies let as well.
 //!
 //! Invariant: this is the one place that decides; what an operation learns only from its body (the keys of `DeleteObjects`, the tags of
 //! `PutObjectTagging`), it asks here once it has read it. Whoever may not list a bucket does not learn here which keys are not there.
@@ -11,12 +12,15 @@ mod context;
 mod needs;
 mod object;
 
-use larder_policy::{Decision, Policies, Request, Requester, Verdict, combine};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use larder_policy::{Decision, Policies, Request, Verdict, combine};
 use larder_storage::objects::{AccountId, BucketName, ObjectKey, StoreError, Tags, VersionId};
 
 use super::Call;
 use crate::{
     error::{S3Code, S3Error, S3Result},
+    iam::Member,
     route::{Operation, Target},
 };
 
@@ -24,6 +28,11 @@ pub(super) use access::{Access, BucketPolicy, is_known};
 use context::Facts;
 pub use object::Decided;
 
+/// The condition key of a write that fails where there is an object already. Where a member's policies allow a write only with it, the server
+/// writes on that condition whatever the request says.
+const CREATE_ONLY: &str = "larder:CreateOnly";
+/// What concerns no bucket.
+const ANYTHING: &str = "arn:aws:s3:::*";
 const EXPECTED_OWNER: &str = "x-amz-expected-bucket-owner";
 const EXPECTED_SOURCE_OWNER: &str = "x-amz-source-expected-bucket-owner";
 
@@ -55,6 +64,8 @@ impl Missing {
 pub(super) struct Checked {
     /// What it is told of what is not there.
     pub(super) missing: Missing,
+    /// Whether the caller may write only what is not there yet.
+    pub(super) must_be_new: bool,
     /// What that rested on.
     pub(super) decided: Decided,
 }
@@ -63,6 +74,7 @@ impl Checked {
     /// Nothing of an object had a say, and all is told.
     const FREELY: Self = Self {
         missing: Missing::Told,
+        must_be_new: false,
         decided: Decided::Without,
     };
 }
@@ -79,6 +91,8 @@ struct Subject<'a> {
     new_lock: NewLock<'a>,
     /// The object, where its owner and list have a say.
     object: &'a Decided,
+    /// Whether it is written only if there is none.
+    is_create_only: bool,
 }
 
 /// A lock that a request's body asks for.
@@ -101,6 +115,7 @@ impl<'a> Subject<'a> {
             new_tags: None,
             new_lock: NewLock::default(),
             object: &Decided::Without,
+            is_create_only: false,
         }
     }
 
@@ -122,8 +137,11 @@ pub(super) async fn check(
     call: &Call<'_>,
 ) -> S3Result<Checked> {
     let (bucket, key) = match target {
-        _ if operation == Operation::CreateBucket => return account(call).map(|_| Checked::FREELY),
-        Target::Service => return account(call).map(|_| Checked::FREELY),
+        Target::Bucket(bucket) if operation == Operation::CreateBucket => {
+            let arn = format!("arn:aws:s3:::{bucket}");
+            return check_own(needs::of_new_bucket(call), &arn, call);
+        }
+        Target::Service => return check_own(vec!["s3:ListAllMyBuckets"], ANYTHING, call),
         Target::Bucket(bucket) => (bucket, None),
         Target::Object(bucket, key) => (bucket, Some(key)),
     };
@@ -149,7 +167,7 @@ pub(super) async fn check(
     if operation == Operation::DeleteObjects && !access.may_allow("s3:DeleteObject") {
         return Err(S3Code::AccessDenied.into());
     }
-    let judge = Judge { access, call };
+    let judge = Judge::new(access, call);
     // What depends on the body is asked once it is read.
     let is_later = match operation {
         Operation::PutObjectTagging | Operation::PostObject => judge.access.looks_at_new_tags(),
@@ -169,7 +187,34 @@ pub(super) async fn check(
     }
     let tells = needs::tells_what_is_missing(operation);
     let missing = judge.missing(&subject, tells).await?;
-    Ok(Checked { missing, decided })
+    let must_be_new = judge.must_be_new();
+    Ok(Checked {
+        missing,
+        must_be_new,
+        decided,
+    })
+}
+
+/// Refuses whoever may not do what is asked of their own account.
+fn check_own(actions: Vec<&'static str>, arn: &str, call: &Call<'_>) -> S3Result<Checked> {
+    let account = account(call)?;
+    let Some(member) = call.caller.member() else {
+        return Ok(Checked::FREELY);
+    };
+    let facts = Facts::new(account, call);
+    let context = facts.of_service();
+    for action in actions {
+        let request = Request {
+            requester: facts.requester(),
+            action,
+            resource: arn,
+            context: &context,
+        };
+        if !member.grants.decide(&request, None, true).is_allowed() {
+            return Err(S3Code::AccessDenied.into());
+        }
+    }
+    Ok(Checked::FREELY)
 }
 
 /// An object whose owner and list have a say.
@@ -208,11 +253,15 @@ pub(super) async fn check_source(
         object: &decided,
         ..Subject::of(bucket, Some(key), version)
     };
-    let judge = Judge { access, call };
+    let judge = Judge::new(access, call);
     let action = needs::versioned(version.is_some(), "s3:GetObject", "s3:GetObjectVersion");
     judge.require(action, &subject).await?;
     let missing = judge.missing(&subject, true).await?;
-    Ok(Checked { missing, decided })
+    Ok(Checked {
+        missing,
+        must_be_new: false,
+        decided,
+    })
 }
 
 /// What decides about deletions of many keys, one by one; `None` where all are allowed.
@@ -225,7 +274,7 @@ pub(super) async fn deletions<'a>(
 ) -> S3Result<Option<Judge<'a>>> {
     let access = open(bucket, EXPECTED_OWNER, call).await?;
     let access = access.filter(|access| !access.is_free());
-    Ok(access.map(|access| Judge { access, call }))
+    Ok(access.map(|access| Judge::new(access, call)))
 }
 
 /// Refuses tags that the bucket's policy does not let the caller set. Nothing is asked twice: where no policy looks at new tags, [`check`]
@@ -248,7 +297,7 @@ pub(super) async fn check_tags(
         new_tags: Some(tags),
         ..Subject::of(bucket, Some(key), version)
     };
-    let judge = Judge { access, call };
+    let judge = Judge::new(access, call);
     let is_versioned = version.is_some();
     let action = needs::versioned(
         is_versioned,
@@ -258,7 +307,8 @@ pub(super) async fn check_tags(
     judge.require(action, &subject).await
 }
 
-/// As [`check_tags`], for an upload by form, whose tags are a field of it.
+/// As [`check_tags`], for an upload by form, whose tags are a field of it. Says whether the caller may write only what is not there yet, where
+/// that is decided here.
 ///
 /// # Errors
 /// As [`check`].
@@ -267,25 +317,25 @@ pub(super) async fn check_form(
     key: &ObjectKey,
     tags: &Tags,
     call: &Call<'_>,
-) -> S3Result<()> {
+) -> S3Result<bool> {
     let access = open(bucket, EXPECTED_OWNER, call).await?;
     let has_tags = !tags.0.is_empty();
     let is_open = |access: &Access| !access.is_free() && (has_tags || access.looks_at_new_tags());
     let Some(access) = access.filter(is_open) else {
-        return Ok(());
+        return Ok(false);
     };
     let subject = Subject {
         new_tags: Some(tags),
         ..Subject::of(bucket, Some(key), None)
     };
-    let judge = Judge { access, call };
+    let judge = Judge::new(access, call);
     for action in needs::actions(Operation::PostObject, call) {
         judge.require(action, &subject).await?;
     }
     if has_tags {
         judge.require("s3:PutObjectTagging", &subject).await?;
     }
-    Ok(())
+    Ok(judge.must_be_new())
 }
 
 /// As [`check_tags`], for the lock of an object; `lock` says which of its two actions it is.
@@ -306,7 +356,7 @@ pub(super) async fn check_lock(
         new_lock: lock,
         ..Subject::of(bucket, Some(key), call.query.get("versionId"))
     };
-    let judge = Judge { access, call };
+    let judge = Judge::new(access, call);
     if lock.legal_hold.is_some() {
         return judge.require("s3:PutObjectLegalHold", &subject).await;
     }
@@ -359,9 +409,23 @@ fn expected_owner(header: &str, call: &Call<'_>) -> S3Result<Option<AccountId>> 
 pub(super) struct Judge<'a> {
     access: Access,
     call: &'a Call<'a>,
+    must_be_new: AtomicBool,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    fn new(access: Access, call: &'a Call<'a>) -> Self {
+        Self {
+            access,
+            call,
+            must_be_new: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether something was allowed only under the condition that what is written is new.
+    fn must_be_new(&self) -> bool {
+        self.must_be_new.load(Ordering::Relaxed)
+    }
+
     /// Refuses a deletion that is not allowed.
     ///
     /// # Errors
@@ -387,6 +451,10 @@ impl Judge<'_> {
         if self.allows(action, subject).await? {
             return Ok(());
         }
+        if action == "s3:PutObject" && self.may_create(subject).await? {
+            self.must_be_new.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
         Err(S3Code::AccessDenied.into())
     }
 
@@ -409,8 +477,40 @@ impl Judge<'_> {
         Ok(match self.verdict(ACTION, &bucket).await? {
             Verdict::Allow => true,
             Verdict::ExplicitDeny => false,
-            Verdict::ImplicitDeny => self.access.is_granted(ACTION),
+            Verdict::ImplicitDeny => {
+                self.access.is_granted(ACTION) && self.is_let(ACTION, &bucket).await?
+            }
         })
+    }
+
+    /// Whether whoever asks may do this as far as their own policies go: a list lets an account in, which decides whom of its own it lets.
+    async fn is_let(&self, action: &'static str, subject: &Subject<'_>) -> S3Result<bool> {
+        let Some(member) = self.access.member() else {
+            return Ok(true);
+        };
+        let existing = self.existing_tags(subject).await?;
+        let facts = Facts::new(self.access.owner, self.call);
+        let context = facts.context(action, subject, existing.as_ref());
+        let request = Request {
+            requester: facts.requester(),
+            action,
+            resource: &subject.arn(),
+            context: &context,
+        };
+        Ok(member.grants.decide(&request, None, true).is_allowed())
+    }
+
+    /// Whether the caller may write an object if it is not there yet: then the write is made on that condition.
+    async fn may_create(&self, subject: &Subject<'_>) -> S3Result<bool> {
+        let may_help = |member: &Member| member.grants.looks_at(CREATE_ONLY);
+        if !self.access.member().is_some_and(may_help) {
+            return Ok(false);
+        }
+        let subject = Subject {
+            is_create_only: true,
+            ..*subject
+        };
+        Ok(self.verdict("s3:PutObject", &subject).await? == Verdict::Allow)
     }
 
     async fn allows(&self, action: &'static str, subject: &Subject<'_>) -> S3Result<bool> {
@@ -420,71 +520,82 @@ impl Judge<'_> {
         }
         let is_allowed = verdict == Verdict::Allow;
         Ok(match subject.object {
-            Decided::Without => is_allowed || self.access.is_granted(action),
+            Decided::Without => {
+                is_allowed || self.access.is_granted(action) && self.is_let(action, subject).await?
+            }
             // Whoever may see that it is not there is told so.
             Decided::Absent => is_allowed || self.lists(subject).await?,
             // The policy is the word of the bucket's owner, and so only about what is theirs.
             Decided::On { acl, .. } => {
                 let of_bucket = acl.owner.is_none();
-                is_allowed && of_bucket || self.access.is_granted_of(acl, action)
+                is_allowed && of_bucket
+                    || self.access.is_granted_of(acl, action)
+                        && self.is_let(action, subject).await?
             }
         })
     }
 
-    /// What the bucket's policy says, or without one, whose bucket it is.
+    /// What the bucket's policy and those of the caller say; without any, whose bucket it is.
     async fn verdict(&self, action: &'static str, subject: &Subject<'_>) -> S3Result<Verdict> {
-        let Some(policy) = &self.access.policy else {
+        if self.access.policy.is_none() && self.access.member().is_none() {
             return Ok(if self.access.is_of_owner() {
                 Verdict::Allow
             } else {
                 Verdict::ImplicitDeny
             });
-        };
-        let existing = self.existing_tags(policy, subject).await?;
-        let facts = Facts::new(&self.access, self.call);
+        }
+        let existing = self.existing_tags(subject).await?;
+        let facts = Facts::new(self.access.owner, self.call);
         let context = facts.context(action, subject, existing.as_ref());
-        let requester = facts.requester();
-        let decision = policy.policy.decide(&Request {
-            requester,
+        let request = Request {
+            requester: facts.requester(),
             action,
             resource: &subject.arn(),
             context: &context,
-        });
-        let verdict = self.combined(&requester, policy, decision);
+        };
+        let decision = self.combined(&request);
         let sid = decision
             .statement
             .map(|statement| (statement.index, statement.sid));
-        tracing::debug!(action, ?verdict, ?sid, "decided by the bucket's policy");
-        Ok(verdict)
+        tracing::debug!(action, verdict = ?decision.verdict, ?sid, "decided by policies");
+        Ok(decision.verdict)
     }
 
     /// What a public policy allows counts for nobody outside of the account where public buckets are restricted.
-    fn combined(
-        &self,
-        requester: &Requester<'_>,
-        policy: &BucketPolicy,
-        decision: Decision<'_>,
-    ) -> Verdict {
+    fn combined(&self, request: &Request<'_>) -> Decision<'_> {
         let is_of_owner = self.access.is_of_owner();
-        let is_restricted = self.access.block.restrict_public_buckets && policy.is_public;
-        let is_void = decision.is_allowed() && is_restricted && !is_of_owner;
+        let is_restricted = self.access.block.restrict_public_buckets;
+        let resource = self.access.policy.as_deref().map(|policy| {
+            let decision = policy.policy.decide(request);
+            let is_void = is_restricted && policy.is_public && !is_of_owner;
+            if is_void && decision.is_allowed() {
+                Decision::NONE
+            } else {
+                decision
+            }
+        });
+        if let Some(member) = self.access.member() {
+            return member.grants.decide(request, resource, is_of_owner);
+        }
         let policies = Policies {
             identity: None,
             boundary: None,
             session: None,
-            resource: Some(if is_void { Decision::NONE } else { decision }),
+            resource,
             is_same_account: is_of_owner,
         };
-        combine(requester, &policies).verdict
+        combine(&request.requester, &policies)
     }
 
     /// The tags of the object, where a decision may depend on them; `None` where it does not, or there is no object.
-    async fn existing_tags(
-        &self,
-        policy: &BucketPolicy,
-        subject: &Subject<'_>,
-    ) -> S3Result<Option<Tags>> {
-        let Some(key) = subject.key.filter(|_| policy.looks_at_existing_tags) else {
+    async fn existing_tags(&self, subject: &Subject<'_>) -> S3Result<Option<Tags>> {
+        let of_bucket = self.access.policy.as_deref();
+        let is_looked_at = of_bucket.is_some_and(|policy| policy.looks_at_existing_tags)
+            || self
+                .access
+                .member()
+                .is_some_and(|member| member.grants.looks_at(access::EXISTING_TAGS));
+        let Some(key) = subject.key.filter(|_| is_looked_at) else {
             return Ok(None);
         };
         if let Some(tags) = subject.object.with_info(|info| info.tags.clone()) {

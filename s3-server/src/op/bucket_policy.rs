@@ -31,8 +31,7 @@ pub(super) async fn get(bucket: &BucketName, call: Call<'_>) -> S3Result<Respons
 pub(super) async fn put(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Response> {
     call.store.bucket_owner(bucket).await?;
     let document = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
-    let accounts = &call.app.accounts;
-    let parsed = BucketPolicy::parse(&document, bucket.as_str(), |p| is_known(p, accounts));
+    let parsed = BucketPolicy::parse(&document, bucket.as_str(), |p| is_known(p, call.app));
     let policy = parsed.map_err(|error| malformed(&error))?;
     let block = PublicAccessBlock::of(bucket, call.store).await?;
     if policy.is_public && block.block_public_policy {

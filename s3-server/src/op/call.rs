@@ -48,6 +48,8 @@ pub struct Call<'a> {
     pub verified: Verified,
     /// What the decision to serve it rested on.
     pub decided: Decided,
+    /// Whether the caller may write only what is not there yet.
+    pub must_be_new: bool,
     /// The body, not asked for yet.
     pub body: &'a mut Incoming,
 }

@@ -29,7 +29,7 @@ pub(super) async fn run(
     mut call: Call<'_>,
 ) -> S3Result<Response> {
     let upload = call.upload_id()?;
-    let conditions = conditions::of_write(call.headers())?;
+    let conditions = conditions::of_write(&call)?;
     let expected_size = expected_size(call.headers())?;
     // An upload that is completed already may be completed again by a client that lost the answer:
     // the store decides.

@@ -5,7 +5,7 @@ use larder_storage::objects::{
     ConditionFailed, IfMatch, ObjectInfo, ReadConditions, WriteConditions,
 };
 
-use super::call::text;
+use super::{Call, call::text};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http_date,
@@ -82,11 +82,19 @@ fn check(headers: &HeaderMap, names: &Names, info: &ObjectInfo) -> Result<(), Co
     conditions.check(&info.etag, info.modified_unix_millis)
 }
 
-/// The conditions of a write.
+/// The conditions of a write: those of its headers, and that there is nothing yet where the caller may overwrite nothing.
 ///
 /// # Errors
 /// [`S3Code::NotImplemented`] for an `If-None-Match` other than `*`, as AWS has it.
-pub(super) fn of_write(headers: &HeaderMap) -> S3Result<WriteConditions> {
+pub(super) fn of_write(call: &Call<'_>) -> S3Result<WriteConditions> {
+    let asked = of_headers(call.headers())?;
+    Ok(WriteConditions {
+        if_none_match_any: asked.if_none_match_any || call.must_be_new,
+        ..asked
+    })
+}
+
+fn of_headers(headers: &HeaderMap) -> S3Result<WriteConditions> {
     let if_none_match_any = match text(headers, header::IF_NONE_MATCH) {
         None => false,
         Some("*") => true,
@@ -145,14 +153,14 @@ mod tests {
     fn a_write_takes_only_a_star_as_if_none_match() {
         let mut headers = HeaderMap::new();
         headers.insert(header::IF_NONE_MATCH, "*".parse().unwrap());
-        assert!(of_write(&headers).unwrap().if_none_match_any);
+        assert!(of_headers(&headers).unwrap().if_none_match_any);
         headers.insert(header::IF_NONE_MATCH, "\"x\"".parse().unwrap());
         assert_eq!(
-            of_write(&headers).unwrap_err().code(),
+            of_headers(&headers).unwrap_err().code(),
             S3Code::NotImplemented
         );
         headers.remove(header::IF_NONE_MATCH);
         headers.insert(header::IF_MATCH, "*".parse().unwrap());
-        assert_eq!(of_write(&headers).unwrap().if_match, Some(IfMatch::Any));
+        assert_eq!(of_headers(&headers).unwrap().if_match, Some(IfMatch::Any));
     }
 }

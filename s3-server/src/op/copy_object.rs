@@ -27,7 +27,7 @@ pub(super) async fn run(
 ) -> S3Result<Response> {
     check_unbuilt_headers(call.headers())?;
     let acl = object_acl::of_new(bucket, &call).await?;
-    let conditions = conditions::of_write(call.headers())?;
+    let conditions = conditions::of_write(&call)?;
     let lock = object_lock::from_headers(call.headers())?;
     object_lock::check_write(&call, bucket, &lock, true).await?;
     let checked = call.store.check_conditions(bucket, key, &conditions).await;

@@ -94,6 +94,7 @@ pub(crate) async fn post_object(
         caller,
         peer,
         decided: Decided::default(),
+        must_be_new: false,
         verified: Verified {
             access_key,
             carrier: Carrier::Query,
@@ -104,7 +105,8 @@ pub(crate) async fn post_object(
         body,
     };
     let target = Target::Object(bucket.clone(), key.clone());
-    authorize::check(Operation::PostObject, &target, &call).await?;
+    let checked = authorize::check(Operation::PostObject, &target, &call).await?;
+    call.must_be_new = checked.must_be_new;
     let (written, tags) =
         store(&mut call, &mut form, &fields, policy.as_ref(), bucket, &key).await?;
     let location = location(&call, bucket, &key);
@@ -251,7 +253,7 @@ fn policy(
     let Some(encoded) = fields.get("policy") else {
         return match caller {
             Caller::Anonymous => Ok(None),
-            Caller::Account(_) => Err(lacks("policy")),
+            Caller::Account(_) | Caller::Member(_) => Err(lacks("policy")),
         };
     };
     // Browsers may break it into lines.
@@ -329,7 +331,7 @@ async fn store(
     let acl = object_acl::of_new(bucket, call).await?;
     let headers = metadata::from_request(call.headers())?;
     let tags = tags(fields)?;
-    authorize::check_form(bucket, key, &tags, call).await?;
+    call.must_be_new |= authorize::check_form(bucket, key, &tags, call).await?;
     let expected = Expected::from_headers(call.headers(), false)?;
     let content_md5 = ContentMd5::from_headers(call.headers())?;
     let lock = object_lock::from_headers(call.headers())?;
@@ -369,7 +371,10 @@ async fn store(
         blob: file.writer.finish().await?,
         headers,
         tags: tags.clone(),
-        conditions: WriteConditions::default(),
+        conditions: WriteConditions {
+            if_none_match_any: call.must_be_new,
+            ..WriteConditions::default()
+        },
         lock,
         acl,
     };

@@ -16,7 +16,7 @@ pub(super) async fn run(
 ) -> S3Result<Response> {
     check_unbuilt_headers(call.headers())?;
     let acl = object_acl::of_new(bucket, &call).await?;
-    let conditions = conditions::of_write(call.headers())?;
+    let conditions = conditions::of_write(&call)?;
     let headers = metadata::from_request(call.headers())?;
     let tags = metadata::tags_from_request(call.headers())?;
     let lock = object_lock::from_headers(call.headers())?;

@@ -11,12 +11,13 @@ const MAX_EXPIRES_SECONDS: i64 = 604_800;
 
 pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// `AKID/20130524/us-east-1/s3/aws4_request`, split. The access key may hold slashes.
+/// `AKID/20130524/us-east-1/s3/aws4_request`, split. The access key may hold slashes. Whether the service is right is not looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CredentialScope<'a> {
     pub(super) access_key: Cow<'a, str>,
     pub(super) date: Cow<'a, str>,
     pub(super) region: Cow<'a, str>,
+    pub(super) service: Cow<'a, str>,
 }
 
 /// What the client sent to prove who it is.
@@ -109,12 +110,6 @@ fn split_scope(text: &str, carrier: Carrier) -> Result<CredentialScope<'_>, SigE
             got: date.to_owned(),
         });
     }
-    if service != "s3" {
-        return Err(SigError::WrongService {
-            carrier,
-            got: service.to_owned(),
-        });
-    }
     if terminal != "aws4_request" {
         return Err(SigError::WrongTerminal {
             carrier,
@@ -125,6 +120,7 @@ fn split_scope(text: &str, carrier: Carrier) -> Result<CredentialScope<'_>, SigE
         access_key: Cow::Borrowed(access_key),
         date: Cow::Borrowed(date),
         region: Cow::Borrowed(region),
+        service: Cow::Borrowed(service),
     })
 }
 
@@ -134,6 +130,7 @@ impl CredentialScope<'_> {
             access_key: Cow::Owned(self.access_key.into_owned()),
             date: Cow::Owned(self.date.into_owned()),
             region: Cow::Owned(self.region.into_owned()),
+            service: Cow::Owned(self.service.into_owned()),
         }
     }
 }

@@ -70,11 +70,13 @@ pub enum SigError {
         /// The client's.
         got: String,
     },
-    /// The service in the credential is not `s3`.
+    /// The service in the credential is not the one that is spoken to.
     #[error("service in the credential is wrong: {got}")]
     WrongService {
         /// Header or query.
         carrier: Carrier,
+        /// The one that is spoken to.
+        expected: &'static str,
         /// The client's.
         got: String,
     },
@@ -329,7 +331,7 @@ fn malformed_detail(error: &SigError) -> (Carrier, String) {
         SigError::CredentialDateMalformed { carrier, got } => (*carrier, format!("incorrect date format \"{got}\". This date in the credential must be in the format \"yyyyMMdd\".")),
         SigError::CredentialDateMismatch { carrier, credential, request } => (*carrier, format!("Invalid credential date \"{credential}\". This date is not the same as X-Amz-Date: \"{request}\".")),
         SigError::WrongRegion { carrier, expected, got } => (*carrier, format!("the region '{got}' is wrong; expecting '{expected}'")),
-        SigError::WrongService { carrier, got } => (*carrier, format!("incorrect service \"{got}\". This endpoint belongs to \"s3\".")),
+        SigError::WrongService { carrier, expected, got } => (*carrier, format!("incorrect service \"{got}\". This endpoint belongs to \"{expected}\".")),
         SigError::WrongTerminal { carrier, got } => (*carrier, format!("incorrect terminal \"{got}\". This endpoint uses \"aws4_request\".")),
         SigError::QueryIncomplete => (Carrier::Query, QUERY_INCOMPLETE.into()),
         SigError::QueryAlgorithm => (Carrier::Query, "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256\"".into()),

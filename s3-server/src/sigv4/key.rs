@@ -38,17 +38,23 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a signature is valid for: one day, one region, the service `s3`.
+/// What a signature is valid for: one day, one region, one service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scope<'a> {
     pub(super) date: &'a str,
     pub(super) region: &'a str,
+    pub(super) service: &'a str,
 }
 
 impl Scope<'_> {
     /// The scope as it stands in the string to sign.
     pub(super) fn text(&self) -> String {
-        format!("{}/{}/s3/aws4_request", self.date, self.region)
+        let Self {
+            date,
+            region,
+            service,
+        } = self;
+        format!("{date}/{region}/{service}/aws4_request")
     }
 }
 
@@ -69,7 +75,7 @@ impl SigningKey {
         first.extend_from_slice(b"AWS4");
         first.extend_from_slice(secret.0.as_bytes());
         let mut key = keyed(&first);
-        for part in [scope.date, scope.region, "s3", "aws4_request"] {
+        for part in [scope.date, scope.region, scope.service, "aws4_request"] {
             key = keyed(&mac(&key, part.as_bytes()));
         }
         Self(key)
@@ -95,6 +101,7 @@ fn mac(state: &Hmac<Sha256>, data: &[u8]) -> [u8; 32] {
 struct Cached {
     date: [u8; 8],
     region: Box<str>,
+    service: Box<str>,
     secret: Secret,
     key: SigningKey,
 }
@@ -103,6 +110,7 @@ impl Cached {
     fn serves(&self, secret: &Secret, scope: Scope<'_>) -> bool {
         self.date == scope.date.as_bytes()
             && *self.region == *scope.region
+            && *self.service == *scope.service
             && self.secret.same_as(secret)
     }
 }
@@ -135,7 +143,8 @@ impl KeyCache {
         let Ok(date) = scope.date.as_bytes().try_into() else {
             return;
         };
-        let (region, secret, key) = (scope.region.into(), secret.clone(), key.clone());
+        let (region, service) = (scope.region.into(), scope.service.into());
+        let (secret, key) = (secret.clone(), key.clone());
         let mut map = self.0.write();
         if map.len() >= MAX_CACHED_KEYS {
             map.clear();
@@ -145,6 +154,7 @@ impl KeyCache {
             Cached {
                 date,
                 region,
+                service,
                 secret,
                 key,
             },
@@ -159,6 +169,7 @@ mod tests {
     const SCOPE: Scope<'_> = Scope {
         date: "20130524",
         region: "us-east-1",
+        service: "s3",
     };
 
     #[test]
@@ -173,6 +184,11 @@ mod tests {
             ..SCOPE
         };
         assert_ne!(cache.get("AK", &a, tomorrow).sign(b"x"), first);
+        let of_iam = Scope {
+            service: "iam",
+            ..SCOPE
+        };
+        assert_ne!(cache.get("AK", &a, of_iam).sign(b"x"), first);
         assert_eq!(cache.get("AK", &a, SCOPE).sign(b"x"), first);
     }
 

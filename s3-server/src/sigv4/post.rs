@@ -8,7 +8,7 @@ use sha1::Sha1;
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    Carrier, Mismatch, Secret, SigError, Verifier,
+    Carrier, Mismatch, Secret, Service, SigError, Verifier,
     authorization::{ALGORITHM, parse_scope},
     key::Scope,
     same_signature,
@@ -78,6 +78,13 @@ impl Verifier {
     ) -> Result<String, SigError> {
         let carrier = Carrier::Query;
         let scope = parse_scope(credential.into(), carrier)?;
+        if *scope.service != *Service::S3.name() {
+            return Err(SigError::WrongService {
+                carrier,
+                expected: Service::S3.name(),
+                got: scope.service.into_owned(),
+            });
+        }
         if *scope.region != self.region {
             return Err(SigError::WrongRegion {
                 carrier,
@@ -99,6 +106,7 @@ impl Verifier {
         let of_day = Scope {
             date: &scope.date,
             region: &scope.region,
+            service: Service::S3.name(),
         };
         let key = self.keys.get(&access_key, &secret, of_day);
         if same_signature(&key.sign(policy.as_bytes()), signature.as_bytes()) {
@@ -165,6 +173,7 @@ mod tests {
         let scope = Scope {
             date: "20151229",
             region: "us-east-1",
+            service: "s3",
         };
         let key = super::super::SigningKey::derive(&secret("AKIAIOSFODNN7EXAMPLE").unwrap(), scope);
         hex::encode(key.sign(policy.as_bytes()))

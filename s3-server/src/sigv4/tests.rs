@@ -447,6 +447,7 @@ fn a_client_that_signs_the_path_as_sent_is_understood() {
     let scope = Scope {
         date: "20130524",
         region: "us-east-1",
+        service: "s3",
     };
     let signer = ChunkSigner {
         key: SigningKey::derive(&Secret::new(SECRET), scope),

@@ -10,10 +10,16 @@ use larder_storage::objects::{
 use super::object;
 use crate::{
     access::{ANONYMOUS_ID, Acl, Grantee, Ownership, Permission, PublicAccessBlock},
-    accounts::{Accounts, Caller},
+    accounts::Caller,
+    app::App,
+    iam::Member,
     op::Call,
 };
 
+/// Condition keys of the tags of an object, and of tags that are about to be set.
+pub(super) const EXISTING_TAGS: &str = "s3:ExistingObjectTag/";
+const NEW_TAGS: &str = "s3:RequestObjectTag/";
+const NEW_TAG_KEYS: &str = "s3:RequestObjectTagKeys";
 /// Condition keys of a lock that is about to be set.
 const LOCK_KEYS: [&str; 4] = [
     "s3:object-lock-mode",
@@ -49,9 +55,8 @@ impl BucketPolicy {
         let policy = bucket::parse(document, bucket, is_known)?;
         Ok(Self {
             is_public: policy.is_public(),
-            looks_at_existing_tags: policy.looks_at("s3:ExistingObjectTag/"),
-            looks_at_new_tags: policy.looks_at("s3:RequestObjectTag/")
-                || policy.looks_at("s3:RequestObjectTagKeys"),
+            looks_at_existing_tags: policy.looks_at(EXISTING_TAGS),
+            looks_at_new_tags: policy.looks_at(NEW_TAGS) || policy.looks_at(NEW_TAG_KEYS),
             looks_at_new_lock: LOCK_KEYS.iter().any(|key| policy.looks_at(key)),
             policy,
         })
@@ -59,15 +64,18 @@ impl BucketPolicy {
 }
 
 /// Whether there is somebody called so, as far as Larder can know.
-pub(in crate::op) fn is_known(principal: &NamedPrincipal, accounts: &Accounts) -> bool {
+pub(in crate::op) fn is_known(principal: &NamedPrincipal, app: &App) -> bool {
+    let accounts = &app.accounts;
     let is_account = |id: &str| id.parse().is_ok_and(|id| accounts.of_id(id).is_some());
     match principal {
         NamedPrincipal::Everyone | NamedPrincipal::Service(_) | NamedPrincipal::Federated(_) => {
             true
         }
         NamedPrincipal::Account { id, .. } => is_account(id),
-        // There are no users and roles yet.
-        NamedPrincipal::Arn { .. } => false,
+        NamedPrincipal::Arn { account, arn } => {
+            let account = account.parse().ok();
+            account.is_some_and(|account| app.directory.has(account, arn))
+        }
         NamedPrincipal::Canonical(id) => accounts.of_canonical_id(id).is_some(),
     }
 }
@@ -118,38 +126,43 @@ impl Access {
 
     /// Whether everything is allowed, but what is for the owners of objects to say.
     pub(super) fn is_free(&self) -> bool {
-        self.policy.is_none() && self.is_of_owner()
+        self.policy.is_none() && self.is_root()
     }
 
-    /// Whether the owner asks.
+    /// Whether somebody of the account asks that owns the bucket.
     pub(super) fn is_of_owner(&self) -> bool {
         self.caller
             .account()
             .is_some_and(|account| account.id == self.owner)
     }
 
-    /// Whether the root of the owner's account asks; there is nobody else in an account yet.
+    /// Whether the root of the owner's account asks.
     pub(super) fn is_root(&self) -> bool {
-        self.is_of_owner()
+        self.is_of_owner() && self.member().is_none()
+    }
+
+    /// Who asks, where their own policies have a say.
+    pub(super) fn member(&self) -> Option<&Member> {
+        self.caller.member().map(|member| &**member)
     }
 
     /// Whether what somebody may do depends on the tags that they set.
     pub(super) fn looks_at_new_tags(&self) -> bool {
-        self.policy
-            .as_ref()
-            .is_some_and(|policy| policy.looks_at_new_tags)
+        let of_bucket = self.policy.as_ref();
+        of_bucket.is_some_and(|policy| policy.looks_at_new_tags)
+            || self.member().is_some_and(|member| {
+                member.grants.looks_at(NEW_TAGS) || member.grants.looks_at(NEW_TAG_KEYS)
+            })
     }
 
     /// Whether it depends on the lock that they set.
     pub(super) fn looks_at_new_lock(&self) -> bool {
-        self.policy
-            .as_ref()
-            .is_some_and(|policy| policy.looks_at_new_lock)
-    }
-
-    /// Who asks.
-    pub(super) fn caller(&self) -> &Caller {
-        &self.caller
+        let of_bucket = self.policy.as_ref();
+        of_bucket.is_some_and(|policy| policy.looks_at_new_lock)
+            || self.member().is_some_and(|member| {
+                let mut keys = LOCK_KEYS.iter();
+                keys.any(|key| member.grants.looks_at(key))
+            })
     }
 
     /// Whether there is anything that could allow this to the caller.

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use larder_policy::{Account, Context, Requester, Value};
-use larder_storage::objects::Tags;
+use larder_policy::{Context, Requester, Value};
+use larder_storage::objects::{AccountId, Tags};
 use percent_encoding::percent_decode_str;
 
-use super::{Access, Subject};
+use super::Subject;
 use crate::{
-    accounts::Caller,
+    iam::Principal,
     op::Call,
     sigv2,
     sigv4::{self, CONTENT_SHA256, Carrier},
@@ -46,36 +46,31 @@ const MILLIS_PER_DAY: i64 = 86_400_000;
 /// Texts that condition keys and the requester refer to.
 pub(super) struct Facts<'a> {
     call: &'a Call<'a>,
-    caller: &'a Caller,
-    /// Twelve digits, or nothing.
-    account: String,
-    arn: String,
+    principal: Principal<'a>,
+    /// The account that what is asked for belongs to.
     owner: String,
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn new(access: &'a Access, call: &'a Call<'a>) -> Self {
-        let account = access.caller().account();
-        let account = account
-            .map(|account| account.id.to_string())
-            .unwrap_or_default();
+    pub(super) fn new(owner: AccountId, call: &'a Call<'a>) -> Self {
         Self {
             call,
-            caller: access.caller(),
-            arn: format!("arn:aws:iam::{account}:root"),
-            account,
-            owner: access.owner.to_string(),
+            principal: Principal::of(&call.caller),
+            owner: owner.to_string(),
         }
     }
 
     pub(super) fn requester(&self) -> Requester<'_> {
-        match self.caller {
-            Caller::Anonymous => Requester::Anonymous,
-            Caller::Account(account) => Requester::Root(Account {
-                id: &self.account,
-                canonical_id: &account.canonical_id,
-            }),
-        }
+        self.principal.requester()
+    }
+
+    /// The keys of a request that is about no bucket that there is.
+    pub(super) fn of_service(&self) -> Context<'_> {
+        let mut context = Context::new();
+        self.set_who(&mut context);
+        self.set_signature(&mut context);
+        self.set_request(&mut context);
+        context
     }
 
     /// All keys that the request has a value for.
@@ -85,15 +80,15 @@ impl<'a> Facts<'a> {
         subject: &Subject<'b>,
         existing_tags: Option<&'b Tags>,
     ) -> Context<'b> {
-        let mut context = Context::new();
-        self.set_who(&mut context);
-        self.set_signature(&mut context);
-        self.set_request(&mut context);
+        let mut context = self.of_service();
         self.set_query(action, subject, &mut context);
         if let Some(Tags(tags)) = existing_tags {
             for (key, value) in tags {
                 context.set(format!("s3:ExistingObjectTag/{key}"), value.as_str());
             }
+        }
+        if action == "s3:PutObject" {
+            context.set(super::CREATE_ONLY, subject.is_create_only);
         }
         self.set_new_tags(subject, &mut context);
         self.set_lock(subject, &mut context);
@@ -102,25 +97,14 @@ impl<'a> Facts<'a> {
 
     fn set_who<'b>(&'b self, context: &mut Context<'b>) {
         context.set("s3:ResourceAccount", self.owner.as_str());
-        match self.caller {
-            Caller::Anonymous => {
-                context.set("aws:PrincipalType", "Anonymous");
-                context.set("aws:userid", "anonymous");
-            }
-            Caller::Account(_) => {
-                context.set("aws:PrincipalType", "Account");
-                context.set("aws:userid", self.account.as_str());
-                context.set("aws:PrincipalAccount", self.account.as_str());
-                context.set("aws:PrincipalArn", self.arn.as_str());
-            }
-        }
+        self.principal.fill(context);
     }
 
     fn set_signature<'b>(&'b self, context: &mut Context<'b>) {
-        let Caller::Account(_) = self.caller else {
-            return;
-        };
         let call = self.call;
+        if call.caller.account().is_none() {
+            return;
+        }
         let parts = call.parts;
         let is_version_2 = sigv2::is_presigned(&parts.uri, &parts.headers);
         let request = sigv4::Request {

@@ -139,6 +139,26 @@ fn read(configuration: Configuration) -> &'static str {
     }
 }
 
+/// What making a bucket needs, with all that the request wants of it.
+pub(super) fn of_new_bucket(call: &Call<'_>) -> Vec<&'static str> {
+    let mut actions = vec![one(Operation::CreateBucket)];
+    let has = |name: &str| call.headers().contains_key(name);
+    let mut names = call.headers().keys().map(http::HeaderName::as_str);
+    if has("x-amz-acl") || names.any(|name| name.starts_with("x-amz-grant-")) {
+        actions.push("s3:PutBucketAcl");
+    }
+    if has("x-amz-bucket-object-lock-enabled") {
+        actions.extend([
+            "s3:PutBucketObjectLockConfiguration",
+            "s3:PutBucketVersioning",
+        ]);
+    }
+    if has("x-amz-object-ownership") {
+        actions.push("s3:PutBucketOwnershipControls");
+    }
+    actions
+}
+
 /// What a request's headers need beside.
 fn with_headers(operation: Operation, call: &Call<'_>, actions: &mut Vec<&'static str>) {
     let has = |name: &str| call.header(name).is_some_and(|value| !value.is_empty());

@@ -10,6 +10,7 @@ fn signer(seed: &str) -> ChunkSigner {
     let scope = Scope {
         date: "20130524",
         region: "us-east-1",
+        service: "s3",
     };
     let mut bytes = [0; 32];
     hex::decode_to_slice(seed, &mut bytes).expect("seed");
