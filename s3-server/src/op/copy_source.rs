@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use http::{HeaderMap, HeaderValue};
-use larder_storage::{
-    objects::{BucketName, ObjectHandle, ObjectKey, StoreError, VersionId},
-    stripes::{BlobWriter, FinishedBlob},
+use larder_storage::objects::{
+    BodyWriter, BucketName, FinishedBody, ObjectHandle, ObjectKey, StoreError, VersionId,
 };
 use percent_encoding::percent_decode_str;
 
@@ -45,7 +44,7 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(super) struct Copied {
     /// The bytes, stored though nothing names them yet.
-    pub(super) blob: FinishedBlob,
+    pub(super) blob: FinishedBody,
     /// Their MD5.
     pub(super) md5: [u8; 16],
     /// Their checksum.
@@ -94,7 +93,7 @@ impl Source {
         &self,
         call: &Call<'_>,
         range: Range<u64>,
-        mut writer: BlobWriter,
+        mut writer: BodyWriter,
         algorithm: Algorithm,
     ) -> Result<Copied, StoreError> {
         let (mut md5, mut hasher) = (Md5Stream::new(&call.app.md5), Hasher::new(algorithm));

@@ -21,6 +21,7 @@ pub(super) async fn run(
     let lock = object_lock::from_headers(call.headers())?;
     object_lock::check_write(&call, bucket, &lock, true).await?;
     let create = CreateUpload {
+        encryption: None,
         bucket: bucket.clone(),
         key: key.clone(),
         headers: metadata::from_request(call.headers())?,

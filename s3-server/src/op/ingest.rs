@@ -4,10 +4,7 @@
 
 use bytes::Bytes;
 use http::{Version, header, request::Parts};
-use larder_storage::{
-    objects::Checksum as StoredChecksum,
-    stripes::{BlobWriter, FinishedBlob},
-};
+use larder_storage::objects::{BodyWriter, Checksum as StoredChecksum, FinishedBody};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -72,7 +69,7 @@ pub(super) struct Digested {
 #[derive(Debug)]
 pub(super) struct Received {
     /// The bytes.
-    pub(super) blob: FinishedBlob,
+    pub(super) blob: FinishedBody,
     /// Their MD5.
     pub(super) md5: [u8; 16],
     /// Their checksum, if the client sent one.
@@ -333,7 +330,7 @@ pub(super) fn cut(error: IncomingError) -> S3Error {
 pub(super) async fn receive(
     call: &mut Call<'_>,
     plan: Plan,
-    mut writer: BlobWriter,
+    mut writer: BodyWriter,
 ) -> S3Result<Received> {
     let mut intake = Intake::new(call, plan, true);
     while let Some(data) = intake.next().await? {

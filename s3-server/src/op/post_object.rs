@@ -5,9 +5,8 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
-use larder_storage::{
-    objects::{BucketName, ETag, ObjectKey, PutObject, Tags, WriteConditions, Written},
-    stripes::BlobWriter,
+use larder_storage::objects::{
+    BodyWriter, BucketName, ETag, ObjectKey, PutObject, Tags, WriteConditions, Written,
 };
 
 use super::{
@@ -385,7 +384,7 @@ async fn store(
 
 /// The file of the form on its way to the disks.
 struct File {
-    writer: BlobWriter,
+    writer: BodyWriter,
     md5: Md5Stream,
     hasher: Hasher,
     bytes: u64,

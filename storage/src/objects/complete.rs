@@ -234,6 +234,7 @@ impl Store {
             checksum: whole_checksum(upload, request, parts, combine)?,
             headers: upload.headers.clone(),
             tags: upload.tags.clone(),
+            encryption: upload.encryption.clone(),
             acl: upload.acl.clone(),
             body: Body::Parts(manifest),
             ..record

@@ -43,6 +43,7 @@ pub(crate) mod pages;
 mod pins;
 mod read;
 mod record;
+mod sealed;
 mod tags;
 #[cfg(test)]
 mod testing;
@@ -90,6 +91,7 @@ pub use record::{
     ObjectLock, ObjectOwner, RecordError, Retention, RetentionMode, RetentionPeriod, Tags,
     Versioning,
 };
+pub use sealed::{BodyWriter, DATA_KEY_BYTES, DataKey, FinishedBody, Sealing};
 pub use upload::{CreateUpload, ListParts, ListedPart, PartsPage, PutPart, UploadInfo};
 pub use versions::Deleted;
 
@@ -217,8 +219,27 @@ impl Store {
         &self,
         bucket: &BucketName,
         size: Option<u64>,
-    ) -> Result<BlobWriter, StoreError> {
+    ) -> Result<BodyWriter, StoreError> {
         self.open_bucket(bucket).await?;
+        Ok(BodyWriter::plain(self.client_blob(size)?, size))
+    }
+
+    /// As [`Self::blob_writer`], for a body that is to lie on the disks encrypted.
+    ///
+    /// # Errors
+    /// As [`Self::blob_writer`].
+    pub async fn sealed_blob_writer(
+        &self,
+        bucket: &BucketName,
+        size: Option<u64>,
+        sealing: Sealing,
+    ) -> Result<BodyWriter, StoreError> {
+        self.open_bucket(bucket).await?;
+        let blob = self.client_blob(size.map(sealed::sealed_bytes))?;
+        BodyWriter::sealed(blob, size, sealing, &*self.inner.rng)
+    }
+
+    fn client_blob(&self, size: Option<u64>) -> Result<BlobWriter, StoreError> {
         let pool = &self.inner.pool;
         let writer = BlobWriter::new(pool, pool.profile(), size)?;
         Ok(writer.for_client(Arc::clone(&self.inner.load)))

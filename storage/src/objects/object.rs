@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    BucketName, Checksum, ETag, Existing, Headers, ObjectAcl, ObjectKey, ObjectLock, Store,
-    StoreError, Tags, VersionId, WriteConditions,
+    BucketName, Checksum, ETag, Existing, FinishedBody, Headers, ObjectAcl, ObjectKey, ObjectLock,
+    Store, StoreError, Tags, VersionId, WriteConditions,
     commit::{ATTEMPTS, Data, Draft, to_the_end},
     keys,
     record::{Body, ObjectRecord},
@@ -23,7 +23,7 @@ pub struct PutObject {
     /// Under which key.
     pub key: ObjectKey,
     /// Its bytes, from [`Store::blob_writer`].
-    pub blob: FinishedBlob,
+    pub blob: FinishedBody,
     /// Its entity tag.
     pub etag: ETag,
     /// Its verified checksum.
@@ -105,7 +105,7 @@ impl Store {
         request.tags.check()?;
         request.acl.check()?;
         let _serving = self.inner.load.serve();
-        if matches!(request.blob, FinishedBlob::Extents(_)) {
+        if request.blob.is_extents() {
             let store = self.clone();
             return to_the_end(async move { store.put_object_now(request).await }).await;
         }
@@ -126,11 +126,15 @@ impl Store {
             acl,
         } = request;
         let size = blob.size();
+        let FinishedBody {
+            blob, encryption, ..
+        } = blob;
         let data = Data::new(blob);
         let record = ObjectRecord {
             checksum,
             headers,
             tags,
+            encryption,
             lock,
             acl,
             body: data.body(),
@@ -316,7 +320,6 @@ impl Store {
             return Ok(None);
         };
         let record = ObjectRecord::decode(&found.value)?;
-        record.check_served()?;
         Ok(Some(FoundObject {
             revision: found.revision,
             record,

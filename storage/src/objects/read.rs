@@ -1,24 +1,22 @@
 //! Looking at objects and reading them.
 
-use std::{collections::VecDeque, ops::Range};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
 use super::{
-    BucketName, Checksum, ETag, Headers, ObjectAcl, ObjectKey, ObjectLock, PartNumber, Store,
-    StoreError, Tags, VersionId,
+    BucketName, Checksum, DataKey, ETag, Headers, ObjectAcl, ObjectKey, ObjectLock, PartNumber,
+    Store, StoreError, Tags, VersionId,
     commit::ATTEMPTS,
     keys,
     object::FoundObject,
     pages::Pages,
     pins::Pin,
-    record::{Body, Manifest, ObjectRecord, PartRecord, RecordError},
+    record::{Body, Encryption, Manifest, ObjectRecord, PartRecord, RecordError},
+    sealed::{BlobKey, BodyReader, Salt, Unsealing},
     versions::FoundVersion,
 };
-use crate::{
-    meta::Revision,
-    stripes::{BlobPlacement, BlobReader},
-};
+use crate::{meta::Revision, stripes::BlobPlacement};
 
 /// What is known of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +41,8 @@ pub struct ObjectInfo {
     pub version: Option<VersionId>,
     /// What protects it.
     pub lock: ObjectLock,
+    /// The envelope, if it is encrypted: its data key is for [`ObjectHandle::unlock`]. See [`Sealing`](super::Sealing).
+    pub encryption: Option<Vec<u8>>,
     /// Who owns it, and whom it lets in.
     pub acl: ObjectAcl,
 }
@@ -66,6 +66,9 @@ pub struct ObjectHandle {
     revision: Revision,
     body: Body,
     info: ObjectInfo,
+    /// Of its own blob.
+    salt: Option<Salt>,
+    key: Option<DataKey>,
     pin: Option<Pin>,
 }
 
@@ -119,6 +122,10 @@ impl Store {
             Body::Parts(manifest) => parts_of(manifest),
             Body::Empty | Body::Blob(_) | Body::Elsewhere(_) => Vec::new(),
         };
+        let (salt, encryption) = match record.encryption {
+            Some(Encryption { salt, envelope }) => (salt, Some(envelope)),
+            None => (None, None),
+        };
         let info = ObjectInfo {
             key: key.clone(),
             size: record.size,
@@ -130,6 +137,7 @@ impl Store {
             parts,
             version: id,
             lock: record.lock,
+            encryption,
             acl: record.acl,
         };
         let body = record.body;
@@ -139,6 +147,8 @@ impl Store {
             revision,
             body,
             info,
+            salt,
+            key: None,
             pin,
         }
     }
@@ -175,10 +185,15 @@ impl ObjectHandle {
         self.revision
     }
 
-    /// Reads `range` (end exclusive) of the object.
+    /// Gives it the data key that it was encrypted with; a wrong one makes reads fail.
+    pub fn unlock(&mut self, key: DataKey) {
+        self.key = Some(key);
+    }
+
+    /// Reads `range` (end exclusive) of the object, which was given its data key if it is encrypted.
     ///
     /// # Errors
-    /// [`StoreError::InvalidRange`]. [`StoreError::Replaced`]: the object was replaced and its data is gone already: ask for
+    /// [`StoreError::InvalidRange`]. [`StoreError::Internal`]: an encrypted object without its data key. [`StoreError::Replaced`]: the object was replaced and its data is gone already: ask for
     /// it again.
     pub async fn read(&self, range: Range<u64>) -> Result<ObjectReader, StoreError> {
         let Range { start, end } = range;
@@ -189,11 +204,15 @@ impl ObjectHandle {
                 size: self.info.size,
             });
         }
+        if self.info.encryption.is_some() && self.key.is_none() {
+            return Err(no_data_key());
+        }
         let mut reader = ObjectReader {
             store: self.store.clone(),
             upload: 0,
             waiting: VecDeque::new(),
             current: None,
+            key: self.key.clone(),
             _pin: self.pin.clone(),
         };
         match &self.body {
@@ -204,7 +223,12 @@ impl ObjectHandle {
                     meta_key: self.meta_key.clone(),
                     identity: identity(&self.info),
                 };
-                let mut current = Current::open(&self.store, home, placement.clone(), range)?;
+                let place = Place {
+                    placement: placement.clone(),
+                    salt: self.salt,
+                };
+                let unsealing = self.unsealing(&place)?;
+                let mut current = Current::open(&self.store, home, place, (range, unsealing))?;
                 // A shard that is not moved, but gone, is one that the reader rebuilds.
                 while current.blob.has_gone_shards() && current.follow(&self.store).await? {}
                 reader.current = Some(current);
@@ -216,6 +240,12 @@ impl ObjectHandle {
             }
         }
         Ok(reader)
+    }
+
+    fn unsealing(&self, place: &Place) -> Result<Option<Unsealing>, StoreError> {
+        let key = self.key.as_ref().filter(|_| self.info.encryption.is_some());
+        key.map(|key| place.unsealing(key, 0, self.info.size))
+            .transpose()
     }
 
     /// The parts with their checksums. Reads a record per part; [`ObjectInfo::parts`] costs nothing.
@@ -258,14 +288,43 @@ enum Home {
     Part { upload: u64, number: PartNumber },
 }
 
+/// Where a body is, and what tells its encryption from that of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    placement: BlobPlacement,
+    salt: Option<Salt>,
+}
+
+impl Place {
+    fn of_part(part: &PartRecord) -> Result<Self, RecordError> {
+        let placement = part.placement.clone().ok_or(RecordError::BadBody)?;
+        let salt = part.encryption.as_ref().and_then(|e| e.salt);
+        Ok(Self { placement, salt })
+    }
+
+    /// What opens this body of so many plain bytes; `part` is 0 for an object's own.
+    fn unsealing(&self, key: &DataKey, part: u64, size: u64) -> Result<Unsealing, StoreError> {
+        let salt = self.salt.ok_or(RecordError::BadBody)?;
+        let key = BlobKey::derive(key, &salt, part);
+        let key = Arc::new(key.ok_or_else(no_data_key)?);
+        Ok(Unsealing { key, size })
+    }
+}
+
+/// A bug: whoever reads an encrypted object gets its data key first.
+fn no_data_key() -> StoreError {
+    StoreError::Internal("encrypted object without its data key".to_owned())
+}
+
 /// A blob that is being read.
 #[derive(Debug)]
 struct Current {
     home: Home,
-    placement: BlobPlacement,
+    place: Place,
+    unsealing: Option<Unsealing>,
     /// What is still to come.
     left: Range<u64>,
-    blob: BlobReader,
+    blob: BodyReader,
     /// Whether healing was told of its damage.
     is_noted: bool,
 }
@@ -274,13 +333,15 @@ impl Current {
     fn open(
         store: &Store,
         home: Home,
-        placement: BlobPlacement,
-        left: Range<u64>,
+        place: Place,
+        (left, unsealing): (Range<u64>, Option<Unsealing>),
     ) -> Result<Self, StoreError> {
-        let blob = BlobReader::open(&store.inner.pool, placement.clone(), left.clone())?;
+        let (placement, range) = (place.placement.clone(), left.clone());
+        let blob = BodyReader::open(&store.inner.pool, placement, range, unsealing.clone())?;
         Ok(Self {
             home,
-            placement,
+            place,
+            unsealing,
             left,
             blob,
             is_noted: false,
@@ -297,7 +358,7 @@ impl Current {
                 }
                 Err(error) => match self.follow(store).await {
                     Ok(true) => {}
-                    Ok(false) => return Some(Err(error.into())),
+                    Ok(false) => return Some(Err(error)),
                     Err(error) => return Some(Err(error)),
                 },
             }
@@ -311,22 +372,26 @@ impl Current {
         }
         self.is_noted = true;
         // Not if its segment is gone because the blob was moved.
-        let now = self.home.placement(store).await;
-        if now.is_ok_and(|now| now == self.placement) {
+        let now = self.home.place(store).await;
+        if now.is_ok_and(|now| now == self.place) {
             store.inner.damaged.note(&self.home.key());
         }
     }
 
     /// Goes to where the blob is now; false if that is where it was.
     async fn follow(&mut self, store: &Store) -> Result<bool, StoreError> {
-        if self.placement.is_extents() {
+        if self.place.placement.is_extents() {
             return Ok(false); // Upkeep leaves them where they are, and a pin keeps them.
         }
-        let now = self.home.placement(store).await?;
-        if now == self.placement {
+        let now = self.home.place(store).await?;
+        if now == self.place {
             return Ok(false);
         }
-        *self = Self::open(store, self.home.clone(), now, self.left.clone())?;
+        if now.salt != self.place.salt {
+            return Err(StoreError::Replaced);
+        }
+        let what = (self.left.clone(), self.unsealing.clone());
+        *self = Self::open(store, self.home.clone(), now, what)?;
         Ok(true)
     }
 }
@@ -339,21 +404,25 @@ impl Home {
         }
     }
 
-    async fn placement(&self, store: &Store) -> Result<BlobPlacement, StoreError> {
+    async fn place(&self, store: &Store) -> Result<Place, StoreError> {
         match self {
             Self::Object { meta_key, identity } => {
                 let found = store.find_object(meta_key).await?.map(|found| found.record);
                 let is_same = |record: &ObjectRecord| {
                     *identity == (record.size, record.etag, record.modified_unix_millis)
                 };
-                match found.filter(is_same).map(|record| record.body) {
-                    Some(Body::Blob(placement)) => Ok(placement),
+                let record = found.filter(is_same).ok_or(StoreError::Replaced)?;
+                match record.body {
+                    Body::Blob(placement) => Ok(Place {
+                        placement,
+                        salt: record.encryption.and_then(|encryption| encryption.salt),
+                    }),
                     _ => Err(StoreError::Replaced),
                 }
             }
             Self::Part { upload, number } => {
                 let part = store.find_part(*upload, *number).await?;
-                Ok(part.placement.ok_or(RecordError::BadBody)?)
+                Ok(Place::of_part(&part)?)
             }
         }
     }
@@ -367,6 +436,8 @@ pub struct ObjectReader {
     upload: u64,
     waiting: VecDeque<(PartNumber, Range<u64>)>,
     current: Option<Current>,
+    /// What the parts are encrypted with.
+    key: Option<DataKey>,
     _pin: Option<Pin>,
 }
 
@@ -396,12 +467,17 @@ impl ObjectReader {
     async fn open_next(&mut self) -> Result<(), StoreError> {
         if let Some((number, range)) = self.waiting.pop_front() {
             let part = self.store.find_part(self.upload, number).await?;
-            let placement = part.placement.ok_or(RecordError::BadBody)?;
+            let place = Place::of_part(&part)?;
+            let sealed = self.key.as_ref().filter(|_| part.encryption.is_some());
+            let number_of = u64::from(number.get());
+            let unsealing = sealed.map(|key| place.unsealing(key, number_of, part.size));
+            let unsealing = unsealing.transpose()?;
             let home = Home::Part {
                 upload: self.upload,
                 number,
             };
-            self.current = Some(Current::open(&self.store, home, placement, range)?);
+            let what = (range, unsealing);
+            self.current = Some(Current::open(&self.store, home, place, what)?);
         }
         Ok(())
     }

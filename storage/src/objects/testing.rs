@@ -25,9 +25,7 @@ use crate::{
         memory::{InlineSink, MemoryMeta},
     },
     rng::SeededRng,
-    stripes::{
-        BlobPlacement, FinishedBlob, InlineBlob, Pool, PoolDisk, PoolOptions, ShardForm, ShardPlace,
-    },
+    stripes::{BlobPlacement, InlineBlob, Pool, PoolDisk, PoolOptions, ShardForm, ShardPlace},
 };
 
 /// Bodies above this become extents in tests.
@@ -259,7 +257,7 @@ impl Fixture {
         self.store.create_bucket(request).await
     }
 
-    pub(super) async fn blob(&self, body: &[u8]) -> FinishedBlob {
+    pub(super) async fn blob(&self, body: &[u8]) -> FinishedBody {
         let mut writer = self
             .store
             .blob_writer(&bucket("bucket"), Some(body.len() as u64))
@@ -321,6 +319,7 @@ impl Fixture {
 
     pub(super) async fn start(&self, name: &str) -> UploadId {
         let request = CreateUpload {
+            encryption: None,
             bucket: bucket("bucket"),
             key: key(name),
             headers: Headers::default(),

@@ -3,17 +3,14 @@
 use bytes::Bytes;
 
 use super::{
-    BucketName, Checksum, ChecksumAlgorithm, ChecksumKind, ETag, Headers, ObjectAcl, ObjectKey,
-    ObjectLock, ObjectOwner, PartNumber, Store, StoreError, Tags, UploadId, Written,
+    BucketName, Checksum, ChecksumAlgorithm, ChecksumKind, ETag, FinishedBody, Headers, ObjectAcl,
+    ObjectKey, ObjectLock, ObjectOwner, PartNumber, Store, StoreError, Tags, UploadId, Written,
     commit::{ATTEMPTS, Data, Draft, to_the_end},
     keys,
     pages::Pages,
-    record::{Body, GarbageRecord, PartRecord, RecordError, UploadRecord},
+    record::{Body, Encryption, GarbageRecord, PartRecord, RecordError, UploadRecord},
 };
-use crate::{
-    meta::Revision,
-    stripes::{FinishedBlob, InlineBlob},
-};
+use crate::{meta::Revision, stripes::InlineBlob};
 
 /// An upload to start.
 #[derive(Clone, Debug)]
@@ -30,6 +27,8 @@ pub struct CreateUpload {
     pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
     /// What is to protect the object.
     pub lock: ObjectLock,
+    /// The envelope, where its parts are encrypted. See [`Sealing`](super::Sealing).
+    pub encryption: Option<Vec<u8>>,
     /// Who is to own the object, and whom it is to let in.
     pub acl: ObjectAcl,
 }
@@ -51,6 +50,8 @@ pub struct UploadInfo {
     pub initiated_unix_millis: u64,
     /// What is to protect the object.
     pub lock: ObjectLock,
+    /// The envelope, where its parts are encrypted. See [`Sealing`](super::Sealing).
+    pub encryption: Option<Vec<u8>>,
     /// Who is to own the object, if that is not the bucket's owner.
     pub owner: Option<ObjectOwner>,
 }
@@ -67,7 +68,7 @@ pub struct PutPart {
     /// Its number.
     pub number: PartNumber,
     /// Its bytes, from [`Store::blob_writer`].
-    pub blob: FinishedBlob,
+    pub blob: FinishedBody,
     /// Its entity tag.
     pub etag: ETag,
     /// Its verified checksum.
@@ -133,6 +134,7 @@ impl FoundUpload {
             headers,
             tags,
             lock,
+            encryption,
             acl,
             ..
         } = self.record;
@@ -144,6 +146,7 @@ impl FoundUpload {
             checksum,
             initiated_unix_millis,
             lock,
+            encryption: encryption.map(|encryption| encryption.envelope),
             owner: acl.owner,
         }
     }
@@ -162,6 +165,7 @@ impl Store {
             tags,
             checksum,
             lock,
+            encryption,
             acl,
         } = request;
         tags.check()?;
@@ -171,9 +175,14 @@ impl Store {
             number: self.new_number(),
             secret: self.inner.rng.next_u64(),
         };
+        let encryption = encryption.map(|envelope| Encryption {
+            salt: None,
+            envelope,
+        });
         let record = UploadRecord {
             initiated_unix_millis: self.now(),
             checksum,
+            encryption,
             headers,
             tags,
             lock,
@@ -215,7 +224,7 @@ impl Store {
     /// Dropping the future may leave the part put or not.
     pub async fn put_part(&self, request: PutPart) -> Result<Written, StoreError> {
         let _serving = self.inner.load.serve();
-        if matches!(request.blob, FinishedBlob::Extents(_)) {
+        if request.blob.is_extents() {
             let store = self.clone();
             return to_the_end(async move { store.put_part_now(request).await }).await;
         }
@@ -234,6 +243,9 @@ impl Store {
             default_checksum,
         } = request;
         let size = blob.size();
+        let FinishedBody {
+            blob, encryption, ..
+        } = blob;
         let data = Data::new(blob);
         let placement = match data.body() {
             Body::Blob(placement) => Some(placement),
@@ -245,6 +257,7 @@ impl Store {
             etag,
             checksum,
             default_checksum,
+            encryption,
             unknown: Vec::new(),
             placement,
         };
@@ -271,6 +284,11 @@ impl Store {
             let upload = self
                 .find_upload(bucket.id(), place.key, place.upload)
                 .await?;
+            if upload.record.encryption.is_some() != part.encryption.is_some() {
+                return Err(StoreError::Internal(
+                    "a part is not encrypted as its upload is".to_owned(),
+                ));
+            }
             let old = self.inner.meta.get(&part_key).await?;
             let old_part = old
                 .as_ref()

@@ -9,13 +9,12 @@ use std::{
 
 use larder_storage::{
     objects::{
-        BucketName, CompletePart, CompleteUpload, CreateBucket, CreateUpload, DeleteItem, ETag,
-        Governance, Headers, ListObjects, ListedEntry, ObjectAcl, ObjectHandle, ObjectKey,
-        ObjectLock, PartNumber, PutObject, PutPart, Store, StoreError, Tags, UploadId,
-        WriteConditions,
+        BucketName, CompletePart, CompleteUpload, CreateBucket, CreateUpload, DATA_KEY_BYTES,
+        DataKey, DeleteItem, ETag, FinishedBody, Governance, Headers, ListObjects, ListedEntry,
+        ObjectAcl, ObjectHandle, ObjectKey, ObjectLock, PartNumber, PutObject, PutPart, Sealing,
+        Store, StoreError, Tags, UploadId, WriteConditions,
     },
     rng::{Rng, SeededRng},
-    stripes::FinishedBlob,
 };
 
 use crate::{
@@ -225,17 +224,22 @@ impl Client {
         let id = self
             .shared
             .begin(key, Operation::Put(version.clone(), condition.clone()));
-        let outcome = match self.blob(&[body]).await {
+        let outcome = match self.blob(&[body], self.sealing()).await {
             Err(error) => before_commit(&error),
             Ok(blob) => after_commit(self.put_blob(key, blob, version.etag(), condition).await),
         };
         self.shared.conclude(key, id, outcome);
     }
 
+    /// Some objects are encrypted: what replaces them may not be.
+    fn sealing(&self) -> Option<Sealing> {
+        chance(&*self.rng, 30).then(|| Sealing::of_object(data_key(), Vec::new()))
+    }
+
     async fn put_blob(
         &self,
         key: &str,
-        blob: FinishedBlob,
+        blob: FinishedBody,
         etag: ETag,
         condition: Condition,
     ) -> Result<(), StoreError> {
@@ -255,10 +259,21 @@ impl Client {
     }
 
     /// Writes the bodies one after the other, in pieces as a network would bring them.
-    async fn blob(&self, bodies: &[Body]) -> Result<FinishedBlob, StoreError> {
+    async fn blob(
+        &self,
+        bodies: &[Body],
+        sealing: Option<Sealing>,
+    ) -> Result<FinishedBody, StoreError> {
         let size: usize = bodies.iter().map(|body| body.size()).sum();
         let announced = chance(&*self.rng, 80).then_some(size as u64);
-        let mut writer = self.store.blob_writer(&bucket()?, announced).await?;
+        let bucket = bucket()?;
+        let mut writer = match sealing {
+            Some(sealing) => {
+                let writer = self.store.sealed_blob_writer(&bucket, announced, sealing);
+                writer.await?
+            }
+            None => self.store.blob_writer(&bucket, announced).await?,
+        };
         for body in bodies {
             let mut bytes = body.bytes();
             while !bytes.is_empty() {
@@ -269,7 +284,7 @@ impl Client {
                 }
             }
         }
-        Ok(writer.finish().await?)
+        writer.finish().await
     }
 
     async fn delete(&self, key: &'static str) {
@@ -356,7 +371,7 @@ impl Client {
         let id = self
             .shared
             .begin(to, Operation::Put(version.clone(), Condition::Always));
-        let outcome = match self.blob(&version.bodies).await {
+        let outcome = match self.blob(&version.bodies, self.sealing()).await {
             Err(error) => before_commit(&error),
             Ok(blob) => after_commit(
                 self.put_blob(to, blob, version.etag(), Condition::Always)
@@ -393,6 +408,7 @@ impl Client {
 
     async fn start_upload(&self, key: &str) -> Result<UploadId, StoreError> {
         let request = CreateUpload {
+            encryption: is_upload_sealed(key).then(Vec::new),
             bucket: bucket()?,
             key: object_key(key)?,
             headers: Headers::default(),
@@ -411,12 +427,14 @@ impl Client {
         number: u32,
         body: Body,
     ) -> Result<(), StoreError> {
+        let part = part_number(number);
+        let sealing = is_upload_sealed(key).then(|| Sealing::of_part(data_key(), part));
         let request = PutPart {
             bucket: bucket()?,
             key: object_key(key)?,
             upload,
-            number: part_number(number),
-            blob: self.blob(&[body]).await?,
+            number: part,
+            blob: self.blob(&[body], sealing).await?,
             etag: etag(&body.bytes()),
             checksum: None,
             default_checksum: None,
@@ -499,7 +517,12 @@ impl Client {
 
     async fn look(&self, key: &str) -> Result<Option<ObjectHandle>, StoreError> {
         match self.store.object(&bucket()?, &object_key(key)?).await {
-            Ok(handle) => Ok(Some(handle)),
+            Ok(mut handle) => {
+                if handle.info().encryption.is_some() {
+                    handle.unlock(data_key());
+                }
+                Ok(Some(handle))
+            }
             Err(StoreError::NoSuchKey) => Ok(None),
             Err(error) => Err(error),
         }
@@ -594,6 +617,16 @@ impl Client {
             }
         }
     }
+}
+
+/// Uploads of half of the keys are encrypted.
+fn is_upload_sealed(key: &str) -> bool {
+    key.len() % 2 == 1
+}
+
+/// The data key of everything: whose it is is not what is looked at here.
+fn data_key() -> DataKey {
+    DataKey::new(&[7; DATA_KEY_BYTES])
 }
 
 async fn read_all(

@@ -10,6 +10,7 @@ mod bucket;
 mod checksum;
 mod common;
 mod document;
+mod encryption;
 mod fields;
 #[cfg(any(test, feature = "testing"))]
 mod fuzzing;
@@ -32,6 +33,7 @@ pub use bucket::Versioning;
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind};
 pub(super) use common::{placement_of, with_placement};
 pub(super) use document::{DocumentPlace, decode_page, encode_page};
+pub(super) use encryption::Encryption;
 pub use fields::RecordError;
 pub(super) use fields::{Decoder, Encoder, Field, put_text, take_text};
 #[cfg(any(test, feature = "testing"))]

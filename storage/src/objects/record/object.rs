@@ -4,6 +4,7 @@ use super::{
     acl::{ObjectAcl, ObjectOwner, take_owner},
     checksum::{Checksum, ChecksumAlgorithm, ChecksumKind},
     common::{self, Common, decode_placement},
+    encryption::{self, ENCRYPTION, Encryption},
     fields::{Decoder, Encoder, Field, RecordError, Unknown},
     headers::{self, Headers, Tags},
     lock::ObjectLock,
@@ -16,7 +17,6 @@ use crate::{
 
 const VERSION_ID: u64 = 17;
 const DELETE_MARKER: u64 = 19;
-const ENCRYPTION: u64 = 25;
 const PROFILE: u64 = 26;
 const MANIFEST: u64 = 27;
 const POINTER: u64 = 29;
@@ -50,8 +50,8 @@ pub(in crate::objects) struct ObjectRecord {
     pub(in crate::objects) lock: ObjectLock,
     /// Who owns it, and whom it lets in; where there are versions, the owner stands in what points to the latest, too.
     pub(in crate::objects) acl: ObjectAcl,
-    /// Room for encryption: sealed key and parameters, opaque here.
-    pub(in crate::objects) encryption: Option<Vec<u8>>,
+    /// How its bytes are encrypted.
+    pub(in crate::objects) encryption: Option<Encryption>,
     /// Room for profiles by name; the placement holds the one that was used.
     pub(in crate::objects) profile: Option<String>,
     pub(in crate::objects) unknown: Unknown,
@@ -131,7 +131,7 @@ impl ObjectRecord {
         self.lock.encode(out);
         self.acl.encode(out);
         if let Some(encryption) = &self.encryption {
-            out.bytes(ENCRYPTION, encryption);
+            encryption.encode(out);
         }
         if let Some(profile) = &self.profile {
             out.bytes(PROFILE, profile.as_bytes());
@@ -171,14 +171,6 @@ impl ObjectRecord {
         }
     }
 
-    /// Refuses what a later release wrote and this one would serve wrongly: encrypted bytes are not the object's.
-    pub(in crate::objects) fn check_served(&self) -> Result<(), RecordError> {
-        if self.encryption.is_some() {
-            return Err(RecordError::Unserved { tag: ENCRYPTION });
-        }
-        Ok(())
-    }
-
     fn decode_field(&mut self, field: &Field<'_>) -> Result<(), RecordError> {
         match field.tag {
             headers::CONTENT_TYPE | headers::SYSTEM | headers::USER => {
@@ -187,7 +179,7 @@ impl ObjectRecord {
             headers::TAGS => self.tags = Tags::decode(field)?,
             VERSION_ID => self.version = Some(field.number()?),
             DELETE_MARKER => self.is_delete_marker = true,
-            ENCRYPTION => self.encryption = Some(field.bytes.to_vec()),
+            ENCRYPTION => self.encryption = Some(Encryption::decode(field)?),
             PROFILE => self.profile = Some(field.text()?.to_owned()),
             MANIFEST => self.body = Body::Parts(field.whole(Manifest::take)?),
             POINTER => self.body = Body::Elsewhere(take_pointer(field)?),
@@ -252,7 +244,7 @@ impl ObjectSummary {
                 continue;
             }
             match field.tag {
-                ENCRYPTION => return Err(RecordError::Unserved { tag: field.tag }),
+                ENCRYPTION => encryption::check(&field)?,
                 DELETE_MARKER => is_delete_marker = true,
                 VERSION_ID => version = Some(field.number()?),
                 POINTER => is_pointer = true,

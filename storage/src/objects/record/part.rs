@@ -3,6 +3,7 @@
 use super::{
     checksum::Checksum,
     common::{self, Common, decode_placement},
+    encryption::{ENCRYPTION, Encryption},
     fields::{Decoder, Encoder, RecordError, Unknown},
 };
 use crate::{objects::names::ETag, stripes::BlobPlacement};
@@ -19,6 +20,8 @@ pub(in crate::objects) struct PartRecord {
     pub(in crate::objects) checksum: Option<Checksum>,
     /// By the algorithm that the whole has for want of another.
     pub(in crate::objects) default_checksum: Option<Checksum>,
+    /// How its bytes are encrypted.
+    pub(in crate::objects) encryption: Option<Encryption>,
     pub(in crate::objects) unknown: Unknown,
     /// `None` for an empty part, and before the commit engine appends that of an inline blob.
     pub(in crate::objects) placement: Option<BlobPlacement>,
@@ -38,6 +41,9 @@ impl PartRecord {
         if let Some(checksum) = &self.default_checksum {
             out.bytes(DEFAULT_CHECKSUM, &checksum.encode());
         }
+        if let Some(encryption) = &self.encryption {
+            encryption.encode(&mut out);
+        }
         out.unknown(&self.unknown);
         let mut record = out.finish();
         if let Some(placement) = &self.placement {
@@ -49,11 +55,12 @@ impl PartRecord {
     pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
         let mut decoder = Decoder::new(record)?;
         let mut common = Common::new();
-        let (mut default_checksum, mut unknown) = (None, Unknown::new());
+        let (mut default_checksum, mut encryption, mut unknown) = (None, None, Unknown::new());
         while let Some(field) = decoder.field()? {
             match field.tag {
                 _ if common.take(&field)? => {}
                 DEFAULT_CHECKSUM => default_checksum = Some(Checksum::decode(&field)?),
+                ENCRYPTION => encryption = Some(Encryption::decode(&field)?),
                 _ => field.keep_unknown(&mut unknown)?,
             }
         }
@@ -64,6 +71,7 @@ impl PartRecord {
             etag: common.etag,
             checksum: common.checksum()?,
             default_checksum,
+            encryption,
             unknown,
             placement: None,
         };

@@ -3,6 +3,7 @@
 use super::{
     acl::ObjectAcl,
     checksum::{self, ChecksumAlgorithm, ChecksumKind},
+    encryption::{ENCRYPTION, Encryption},
     fields::{Decoder, Encoder, RecordError, Unknown},
     headers::{self, Headers, Tags},
     lock::ObjectLock,
@@ -25,6 +26,8 @@ pub(in crate::objects) struct UploadRecord {
     pub(in crate::objects) lock: ObjectLock,
     /// Who is to own it, and whom it is to let in.
     pub(in crate::objects) acl: ObjectAcl,
+    /// How its parts, and the object that they become, are encrypted.
+    pub(in crate::objects) encryption: Option<Encryption>,
     pub(in crate::objects) unknown: Unknown,
 }
 
@@ -42,6 +45,9 @@ impl UploadRecord {
         headers::encode_tags(&self.tags, &mut out);
         self.lock.encode(&mut out);
         self.acl.encode(&mut out);
+        if let Some(encryption) = &self.encryption {
+            encryption.encode(&mut out);
+        }
         out.unknown(&self.unknown);
         out.finish()
     }
@@ -57,6 +63,7 @@ impl UploadRecord {
                 headers::CONTENT_TYPE | headers::SYSTEM | headers::USER => {
                     upload.headers.decode_field(&field)?;
                 }
+                ENCRYPTION => upload.encryption = Some(Encryption::decode(&field)?),
                 headers::TAGS => upload.tags = Tags::decode(&field)?,
                 _ if upload.lock.take(&field)? || upload.acl.take(&field)? => {}
                 _ => field.keep_unknown(&mut upload.unknown)?,

@@ -189,6 +189,7 @@ async fn an_upload_remembers_both_until_it_is_complete() {
     let fixture = Fixture::with_bucket().await;
     let wanted = acl(Some(account(9)), Some("list"));
     let request = CreateUpload {
+        encryption: None,
         bucket: bucket("bucket"),
         key: key("a"),
         headers: Headers::default(),

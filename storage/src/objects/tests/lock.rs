@@ -302,6 +302,7 @@ async fn what_comes_new_is_retained_as_the_bucket_says_unless_it_says_otherwise(
     // An upload keeps what it was begun with, and else gets the default of its end.
     let plain = fixture.start("b").await;
     let request = CreateUpload {
+        encryption: None,
         bucket: bucket("bucket"),
         key: key("c"),
         headers: Headers::default(),

@@ -195,6 +195,7 @@ async fn apply(fixture: &mut Fixture, model: &mut Model, operation: Operation) {
         Operation::Upload(name, asked) => {
             let lock = lock(asked, now);
             let request = CreateUpload {
+                encryption: None,
                 bucket,
                 key: key(name),
                 headers: Headers::default(),

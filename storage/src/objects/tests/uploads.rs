@@ -200,6 +200,7 @@ fn crc(value: u8) -> Checksum {
 async fn checksums_of_parts_yield_that_of_the_whole() {
     let fixture = Fixture::with_bucket().await;
     let request = CreateUpload {
+        encryption: None,
         bucket: bucket("bucket"),
         key: key("a"),
         headers: Headers {

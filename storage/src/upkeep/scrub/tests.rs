@@ -14,12 +14,12 @@ use crate::{
         view::{MemoryView, View, ViewError, ViewSource},
     },
     objects::{
-        BucketName, CompletePart, CompleteUpload, CreateBucket, CreateUpload, ETag, Headers,
-        ObjectAcl, ObjectKey, ObjectLock, PartNumber, PutObject, PutPart, StoreOptions, Tags,
-        UploadId, WriteConditions,
+        BucketName, CompletePart, CompleteUpload, CreateBucket, CreateUpload, ETag, FinishedBody,
+        Headers, ObjectAcl, ObjectKey, ObjectLock, PartNumber, PutObject, PutPart, StoreOptions,
+        Tags, UploadId, WriteConditions,
     },
     rng::SeededRng,
-    stripes::{FinishedBlob, PoolDisk, PoolOptions},
+    stripes::{PoolDisk, PoolOptions},
     upkeep::{VerifyOutcome, VerifyStep, heal::Healer},
 };
 
@@ -159,7 +159,7 @@ impl Running {
         self.store.create_bucket(request).await.unwrap();
     }
 
-    async fn blob(&self, body: Vec<u8>) -> FinishedBlob {
+    async fn blob(&self, body: Vec<u8>) -> FinishedBody {
         let size = Some(body.len() as u64);
         let mut writer = self.store.blob_writer(&bucket(), size).await.unwrap();
         writer.write(body.into()).await.unwrap();
@@ -184,6 +184,7 @@ impl Running {
 
     async fn upload(&self, name: &str, parts: Vec<Vec<u8>>) -> UploadId {
         let request = CreateUpload {
+            encryption: None,
             bucket: bucket(),
             key: key(name),
             checksum: None,
