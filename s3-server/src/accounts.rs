@@ -19,7 +19,12 @@ pub use file::{AccountsError, AccountsFile, parse};
 pub(crate) use file::{check_key_pair, check_name};
 use table::Table;
 
-use crate::{credentials::Root, iam::Member, sigv4::Secret, xml::write::Owner};
+use crate::{
+    credentials::Root,
+    iam::{Member, Principal},
+    sigv4::Secret,
+    xml::write::Owner,
+};
 
 /// What lists call the operator's account.
 const ROOT_CANONICAL_ID: &str = "6c61726465720000000000000000000000000000000000000000000000000001";
@@ -125,6 +130,14 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// What policies call whoever asks; `None` for nobody.
+    pub(crate) fn arn(&self) -> Option<String> {
+        match self {
+            Self::Anonymous => None,
+            Self::Account(_) | Self::Member(_) => Some(Principal::of(self).arn().to_owned()),
+        }
+    }
+
     /// The account that asks, or to which whoever asks belongs.
     pub fn account(&self) -> Option<&Arc<Account>> {
         match self {

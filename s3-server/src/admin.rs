@@ -36,6 +36,7 @@ pub use metrics::METRICS_PATH;
 
 use crate::{
     app::App,
+    audit::Trail,
     error::{S3Code, S3Error},
     http::{Incoming, Peer, Response},
     op, reply,
@@ -62,11 +63,13 @@ pub async fn answer(
     parts: &Parts,
     body: &mut Incoming,
     stall: std::time::Duration,
+    trail: &Trail,
 ) -> AdminResult<Response> {
     if metrics::has_token(app, parts) {
         return metrics::answer(app, parts).await;
     }
     let (caller, verified) = app.authenticate(parts)?;
+    trail.asked_by(&caller, &verified.access_key, verified.carrier.as_str());
     if !caller.is_operator() {
         return Err(S3Error::new(S3Code::AccessDenied).into());
     }
@@ -86,6 +89,7 @@ pub async fn answer(
         caller,
         // Administrators are asked for nothing but their signature.
         peer: Peer::UNKNOWN,
+        trail,
         verified,
         body,
     };

@@ -13,6 +13,7 @@ use crate::{
     access::Ownership,
     access_log::AccessLog,
     accounts::{Account, Accounts, Caller},
+    audit::AuditLog,
     credentials::{self, Root},
     error::{S3Code, S3Error, S3Result},
     hash::Md5Lanes,
@@ -53,6 +54,8 @@ pub struct AppParts {
     pub trusted_proxies: TrustedProxies,
     /// What connections are encrypted with, if they are.
     pub tls: Option<Arc<Tls>>,
+    /// Where requests are logged, if they are.
+    pub audit: Option<Arc<AuditLog>>,
     /// What holds for buckets without ownership controls.
     pub default_ownership: Ownership,
 }
@@ -79,6 +82,7 @@ pub struct App {
     pub(crate) directory: Arc<Directory>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) audit: Option<Arc<AuditLog>>,
     pub(crate) default_ownership: Ownership,
     max_requests: usize,
     started: Duration,
@@ -133,6 +137,7 @@ impl App {
             directory: Arc::default(),
             trusted_proxies: parts.trusted_proxies,
             tls: parts.tls,
+            audit: parts.audit,
             default_ownership: parts.default_ownership,
             verifier: Verifier::new(parts.region.clone()),
             region: parts.region,
@@ -219,6 +224,11 @@ impl App {
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut stop = self.stop.subscribe();
         async move { drop(stop.wait_for(|stop| *stop).await) }
+    }
+
+    /// Whether somebody has this access key.
+    pub(crate) fn knows_access_key(&self, access_key: &str) -> bool {
+        self.signer(access_key).is_some()
     }
 
     /// Who sent this request, and how it is protected.

@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     access::Ownership,
+    audit::AuditSettings,
+    bench::ByteSize,
     http::TrustedProxies,
     tls::{ClientAuth, MinVersion, TlsSettings},
 };
@@ -51,6 +53,12 @@ const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 pub const DEFAULT_CLIENT_TIMEOUT: Span = Span::from_secs(30);
 /// How long a connection may wait for a request unless set.
 pub const DEFAULT_IDLE_TIMEOUT: Span = Span::from_secs(60);
+/// Size at which the audit log is put aside, unless set.
+pub const DEFAULT_AUDIT_LOG_SIZE: ByteSize = ByteSize(100 << 20);
+/// Files of it that are kept, unless set.
+pub const DEFAULT_AUDIT_LOG_KEEP: u32 = 10;
+/// Smaller files of it would be put aside all the time.
+const MIN_AUDIT_LOG_SIZE: ByteSize = ByteSize(64 << 10);
 /// How often access logs are written unless set.
 pub const DEFAULT_ACCESS_LOG_INTERVAL: Span = Span::from_secs(5 * 60);
 /// How long requests may take to finish after the stop unless set; less than the 30 s after which Kubernetes kills.
@@ -138,6 +146,12 @@ pub struct Settings {
     pub tls_client_auth: Option<ClientAuth>,
     /// The oldest version of TLS that is spoken; `None`: 1.2.
     pub tls_min_version: Option<MinVersion>,
+    /// Where each request is logged; `-` for standard output, `None`: nowhere.
+    pub audit_log: Option<PathBuf>,
+    /// Size at which that file is put aside.
+    pub audit_log_size: ByteSize,
+    /// Files put aside that are kept.
+    pub audit_log_keep: u32,
     /// One directory a disk, in order.
     pub data: Vec<PathBuf>,
     /// `None`: chosen by the number of disks.
@@ -264,7 +278,27 @@ impl Settings {
         at_least("lifecycle-day", self.lifecycle_day, MIN_TIMEOUT)?;
         check_segment(self.segment_mib)?;
         self.proxies()?;
+        self.check_audit()?;
         self.tls().map(drop)
+    }
+
+    fn check_audit(&self) -> Result<(), ConfigError> {
+        if self.audit_log_size >= MIN_AUDIT_LOG_SIZE {
+            return Ok(());
+        }
+        Err(ConfigError::Invalid {
+            setting: "audit-log-size",
+            reason: format!("must be at least {MIN_AUDIT_LOG_SIZE}"),
+        })
+    }
+
+    /// Where requests are logged, if they are.
+    pub fn audit(&self) -> Option<AuditSettings> {
+        Some(AuditSettings {
+            path: self.audit_log.clone()?,
+            max_bytes: self.audit_log_size.0,
+            keep: self.audit_log_keep,
+        })
     }
 
     /// What TLS is made of; `None`: plain HTTP.

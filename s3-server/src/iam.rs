@@ -49,9 +49,11 @@ use form::Form;
 
 use crate::{
     app::App,
+    audit::Trail,
     http::{Incoming, Peer, Response},
     reply,
     route::{self, Target},
+    sigv4,
 };
 
 /// The longest form: the longest token of an identity provider, or the longest policy all of whose characters are encoded.
@@ -101,7 +103,7 @@ fn names_action(query: &str) -> bool {
 pub(crate) async fn answer(
     app: &App,
     parts: &Parts,
-    peer: &Peer,
+    (peer, trail): (&Peer, &Trail),
     body: &mut Incoming,
     request_id: &str,
 ) -> Answered {
@@ -109,7 +111,7 @@ pub(crate) async fn answer(
         operation: "unknown",
         api: Api::Iam,
     };
-    let outcome = dispatch(app, parts, peer, body, &mut seen).await;
+    let outcome = dispatch(app, parts, (peer, trail), body, &mut seen).await;
     let (document, error) = match outcome {
         Ok(nodes) => {
             let document = document::answer(seen.api, seen.operation, &nodes, request_id);
@@ -154,7 +156,7 @@ struct Seen {
 async fn dispatch(
     app: &App,
     parts: &Parts,
-    peer: &Peer,
+    (peer, trail): (&Peer, &Trail),
     body: &mut Incoming,
     seen: &mut Seen,
 ) -> IamResult<Vec<Node>> {
@@ -185,6 +187,8 @@ async fn dispatch(
     (seen.api, seen.operation) = (api, name);
     let hash = hex::encode(Sha256::digest(&body));
     let caller = app.authenticate_query(api.service(), parts, &hash)?;
+    let (access_key, how) = sigv4::claimed_access_key(parts).unwrap_or_default();
+    trail.asked_by(&caller, &access_key, how);
     let ask = Ask {
         app,
         store: app.store()?,
@@ -193,6 +197,7 @@ async fn dispatch(
         caller,
         parts,
         peer,
+        trail,
     };
     match api {
         Api::Iam => Box::pin(iam(name, &ask)).await,

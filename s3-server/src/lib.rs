@@ -8,6 +8,7 @@ pub mod access_log;
 pub mod accounts;
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod banner;
 pub mod bench;
 pub mod checksum;

@@ -28,6 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     accounts::{Accounts, AccountsError, AccountsFile},
     app::{App, AppParts},
+    audit::AuditLog,
     banner::Banner,
     config::{ConfigError, Settings},
     credentials::{self, CredentialsError, FILE_NAME, Origin, Root},
@@ -43,6 +44,9 @@ use crate::{
 const KEY_USE_INTERVAL: Duration = Duration::from_mins(1);
 /// How long tasks that are left may take to end.
 const RUNTIME_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the end of the audit log may take.
+const AUDIT_GRACE: Duration = Duration::from_secs(5);
 
 /// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +142,7 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     let accounts = Arc::new(Accounts::default());
     let accounts_file = open_accounts(&settings, &accounts)?;
     let tls = open_tls(&settings)?;
+    let audit = open_audit(&settings, &clock)?;
     let app = Arc::new(App::new(AppParts {
         region: settings.region.clone(),
         domains: settings.domains.clone(),
@@ -149,6 +154,7 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
         accounts: Arc::clone(&accounts),
         trusted_proxies: settings.proxies()?,
         tls: tls.clone(),
+        audit: audit.clone(),
         default_ownership: settings.object_ownership,
     }));
     let listener = bind(&settings, tls.clone(), &app).await?;
@@ -169,6 +175,9 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     let watching = [
         accounts_file.map(|file| tokio::spawn(file.watch(accounts, Arc::clone(&clock)))),
         tls.map(|tls| tokio::spawn(tls.watch(clock))),
+        audit
+            .clone()
+            .map(|audit| tokio::spawn(reopen_on_hangup(audit))),
     ];
     signalled().await?;
     for watching in watching.into_iter().flatten() {
@@ -182,6 +191,9 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     noting.abort();
     iam::keep_uses(&app.directory, opened.disks.storage.store()).await;
     app.access_log.flush(opened.disks.storage.store()).await;
+    if let Some(audit) = audit {
+        drop(tokio::task::spawn_blocking(move || audit.close(AUDIT_GRACE)).await);
+    }
     tracing::info!(connections_cut = cut, "stopped");
     opened.disks.close().await;
     Ok(())
@@ -219,6 +231,30 @@ fn variable(name: &str) -> Option<String> {
 fn open_tls(settings: &Settings) -> Result<Option<Arc<Tls>>, ServerError> {
     let opened = settings.tls()?.map(Tls::open).transpose()?;
     Ok(opened.map(Arc::new))
+}
+
+/// Where requests are logged.
+fn open_audit(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<AuditLog>>, ServerError> {
+    let Some(audit) = settings.audit() else {
+        return Ok(None);
+    };
+    let path = audit.path.clone();
+    let opened = AuditLog::open(audit, Arc::clone(clock));
+    let opened = opened.map_err(|source| ServerError::Write { path, source })?;
+    Ok(Some(Arc::new(opened)))
+}
+
+/// SIGHUP is how others say that they have moved the file away.
+async fn reopen_on_hangup(audit: Arc<AuditLog>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        return;
+    };
+    while hangup.recv().await.is_some() {
+        audit.reopen();
+    }
 }
 
 async fn bind(

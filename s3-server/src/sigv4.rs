@@ -31,7 +31,7 @@ use authorization::{Claim, PresignedClaim};
 use canonical::{Encoding, Parts};
 use key::{KeyCache, Scope};
 
-pub(crate) use authorization::{is_presigned, is_presigned_v2};
+pub(crate) use authorization::{claimed_access_key, is_presigned, is_presigned_v2};
 pub use error::{Carrier, Mismatch, SigError};
 pub use key::{Secret, SigningKey};
 pub use payload::Payload;

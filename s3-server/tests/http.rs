@@ -42,6 +42,7 @@ async fn start_with(max_requests: usize, connections: usize, deadlines: Deadline
         accounts: Arc::default(),
         trusted_proxies: TrustedProxies::default(),
         tls: None,
+        audit: None,
         default_ownership: Ownership::default(),
     });
     let limits = Limits {

@@ -126,6 +126,7 @@ async fn serve(dirs: &[TempDir]) -> (Arc<App>, SocketAddr) {
         accounts: Arc::default(),
         trusted_proxies: crate::http::TrustedProxies::default(),
         tls: None,
+        audit: None,
         default_ownership: crate::access::Ownership::default(),
     }));
     app.open(

@@ -40,6 +40,7 @@ mod work;
 mod xml;
 
 pub use args::BenchArgs;
+pub use units::ByteSize;
 
 /// Why a benchmark could not be run to its end.
 #[derive(Debug, thiserror::Error)]

@@ -3,8 +3,25 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 /// A number of bytes, written with a binary (`KiB`) or decimal (`KB`) unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize,
+)]
+#[serde(try_from = "String", into = "String")]
 pub struct ByteSize(pub u64);
+
+impl TryFrom<String> for ByteSize {
+    type Error = UnitError;
+
+    fn try_from(text: String) -> Result<Self, UnitError> {
+        text.parse()
+    }
+}
+
+impl From<ByteSize> for String {
+    fn from(size: ByteSize) -> Self {
+        size.to_string()
+    }
+}
 
 /// A size or time that could not be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

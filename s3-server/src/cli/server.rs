@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Outcome, print};
 use crate::{
     access::Ownership,
+    bench::ByteSize,
     config::{FileSettings, LogFormat, MetaEngine, ProfileSetting, Settings, Span},
     server,
     tls::{ClientAuth, MinVersion},
@@ -126,6 +127,15 @@ pub(super) struct ServerArgs {
     /// Serve plain HTTP here as well, where --listen speaks TLS: for probes and for clients on the same machine.
     #[arg(long, env = "LARDER_HTTP_LISTEN", value_name = "ADDRESS")]
     http_listen: Option<SocketAddr>,
+    /// Log each request as a line of JSON to this file; `-` for standard output. See docs/audit.md.
+    #[arg(long, env = "LARDER_AUDIT_LOG", value_name = "FILE")]
+    audit_log: Option<PathBuf>,
+    /// Size at which the audit log is put aside and begun anew [default: 100MiB].
+    #[arg(long, env = "LARDER_AUDIT_LOG_SIZE", value_name = "SIZE")]
+    audit_log_size: Option<ByteSize>,
+    /// Files of the audit log that were put aside and are kept [default: 10].
+    #[arg(long, env = "LARDER_AUDIT_LOG_KEEP", value_name = "COUNT")]
+    audit_log_keep: Option<u32>,
     /// Print the settings in effect as TOML, secrets left out, and stop.
     #[arg(long)]
     check_config: bool,
@@ -146,6 +156,9 @@ impl From<ServerArgs> for FileSettings {
         Self {
             listen: args.listen,
             http_listen: args.http_listen,
+            audit_log: args.audit_log,
+            audit_log_size: args.audit_log_size,
+            audit_log_keep: args.audit_log_keep,
             tls_cert: args.tls_cert,
             tls_key: args.tls_key,
             tls_client_ca: args.tls_client_ca,

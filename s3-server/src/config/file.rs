@@ -6,14 +6,16 @@ use serde::Deserialize;
 
 use crate::{
     access::Ownership,
+    bench::ByteSize,
     tls::{ClientAuth, MinVersion},
 };
 
 use super::{
-    ConfigError, DEFAULT_ACCESS_LOG_INTERVAL, DEFAULT_CLIENT_TIMEOUT, DEFAULT_DISK_TIMEOUT,
-    DEFAULT_IDLE_TIMEOUT, DEFAULT_LIFECYCLE_DAY, DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS,
-    DEFAULT_MAX_REQUESTS, DEFAULT_REGION, DEFAULT_SCRUB_DAYS, DEFAULT_SEGMENT_MIB,
-    DEFAULT_STOP_GRACE, LogFormat, MetaEngine, ProfileSetting, Settings, Span, expand,
+    ConfigError, DEFAULT_ACCESS_LOG_INTERVAL, DEFAULT_AUDIT_LOG_KEEP, DEFAULT_AUDIT_LOG_SIZE,
+    DEFAULT_CLIENT_TIMEOUT, DEFAULT_DISK_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_LIFECYCLE_DAY,
+    DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS, DEFAULT_REGION,
+    DEFAULT_SCRUB_DAYS, DEFAULT_SEGMENT_MIB, DEFAULT_STOP_GRACE, LogFormat, MetaEngine,
+    ProfileSetting, Settings, Span, expand,
 };
 
 /// Settings of one source. Names in TOML are those of the flags, with `_` for `-`.
@@ -34,6 +36,12 @@ pub struct FileSettings {
     pub tls_client_auth: Option<ClientAuth>,
     /// See [`Settings::tls_min_version`].
     pub tls_min_version: Option<MinVersion>,
+    /// See [`Settings::audit_log`].
+    pub audit_log: Option<PathBuf>,
+    /// See [`Settings::audit_log_size`].
+    pub audit_log_size: Option<ByteSize>,
+    /// See [`Settings::audit_log_keep`].
+    pub audit_log_keep: Option<u32>,
     /// Directories, `{1...4}` not expanded yet.
     pub data: Option<Vec<String>>,
     /// See [`Settings::profile`].
@@ -92,6 +100,9 @@ impl FileSettings {
             tls_client_ca: self.tls_client_ca.or(under.tls_client_ca),
             tls_client_auth: self.tls_client_auth.or(under.tls_client_auth),
             tls_min_version: self.tls_min_version.or(under.tls_min_version),
+            audit_log: self.audit_log.or(under.audit_log),
+            audit_log_size: self.audit_log_size.or(under.audit_log_size),
+            audit_log_keep: self.audit_log_keep.or(under.audit_log_keep),
             data: self.data.or(under.data),
             profile: self.profile.or(under.profile),
             region: self.region.or(under.region),
@@ -132,6 +143,9 @@ impl FileSettings {
             tls_client_ca: self.tls_client_ca,
             tls_client_auth: self.tls_client_auth,
             tls_min_version: self.tls_min_version,
+            audit_log: self.audit_log,
+            audit_log_size: self.audit_log_size.unwrap_or(DEFAULT_AUDIT_LOG_SIZE),
+            audit_log_keep: self.audit_log_keep.unwrap_or(DEFAULT_AUDIT_LOG_KEEP),
             data,
             profile: self.profile,
             region: self.region.unwrap_or_else(|| DEFAULT_REGION.to_owned()),

@@ -21,7 +21,7 @@ use larder_storage::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::watched::Watched;
-use crate::{admin::LineBody, metrics::Metrics};
+use crate::{admin::LineBody, audit::Pending, metrics::Metrics};
 
 /// Why a body ends early. The connection is cut, so that the client cannot take it for whole.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,8 @@ pub struct ReadBody {
     ahead: Option<Step>,
     remaining_bytes: u64,
     passage: Option<Passage>,
+    /// The line of the audit log, which is written when this goes.
+    pending: Option<Pending>,
     is_waiting: bool,
 }
 
@@ -91,6 +93,7 @@ impl Body {
             ahead: None,
             remaining_bytes: size,
             passage: None,
+            pending: None,
             is_waiting: false,
         };
         body.read_ahead();
@@ -102,6 +105,17 @@ impl Body {
         match self {
             Self::Stream(body) => body.passage = Some(passage),
             other => passage.metrics.sent(other.len().unwrap_or_default()),
+        }
+    }
+
+    /// Has a line of the audit log written once all has gone out, or nothing more can.
+    pub(crate) fn log_at_end(&mut self, mut pending: Pending) {
+        match self {
+            Self::Stream(body) => body.pending = Some(pending),
+            other => {
+                pending.sent(other.len().unwrap_or_default());
+                pending.complete();
+            }
         }
     }
 
@@ -222,6 +236,12 @@ impl ReadBody {
         self.remaining_bytes -= count;
         if let Some(passage) = &self.passage {
             passage.metrics.sent(count);
+        }
+        if let Some(pending) = &mut self.pending {
+            pending.sent(count);
+            if self.remaining_bytes == 0 {
+                pending.complete();
+            }
         }
         chunk
     }

@@ -269,6 +269,7 @@ impl Accepted {
         let io = Connection::new(stream, clock, deadlines);
         let service = service.of(peer);
         // HTTP/2 runs its requests as tasks of their own, so that each needs a handle of its own.
+        let to_note = service.clone();
         let answer = service_fn(move |request| service.clone().call(request));
         let mut connection = pin!(http.serve_connection(TokioIo::new(io), answer));
         let ended = tokio::select! {
@@ -280,9 +281,18 @@ impl Accepted {
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "connection ended early");
+            if is_malformed(&*error) {
+                to_note.malformed();
+            }
         }
         drop(permit);
     }
+}
+
+/// Whether a connection ended because what came was no HTTP. hyper has answered `400` then.
+fn is_malformed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<hyper::Error>();
+    error.is_some_and(|error| error.is_parse() || error.is_parse_too_large())
 }
 
 /// One connection too many: says so in as few bytes as possible.

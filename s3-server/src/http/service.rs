@@ -16,6 +16,7 @@ use crate::{
     accounts::Caller,
     admin::{self, AdminError, AdminResult},
     app::App,
+    audit::{Observer, Trail},
     error::{S3Code, S3Error, S3Result},
     iam::{self, Answered, IamError},
     metrics::Answer,
@@ -97,6 +98,13 @@ impl Service {
         self.deadlines
     }
 
+    /// Notes a connection whose bytes are no HTTP.
+    pub(super) fn malformed(&self) {
+        if let Some(audit) = &self.app.audit {
+            audit.malformed(&self.peer);
+        }
+    }
+
     pub(super) fn clock(&self) -> &Arc<dyn Clock> {
         &self.app.clock
     }
@@ -126,13 +134,20 @@ impl Service {
     }
 
     async fn answer(&self, parts: &Parts, body: &mut Incoming, id: RequestId) -> Response {
+        let trail = Trail::new(self.app.audit.is_some());
+        let observer = Observer::new(&self.app, parts, &trail, self.peer, id);
         let mut response = if admin::is_admin(&self.app, parts) {
-            self.answer_admin(parts, body, id).await
+            self.answer_admin(parts, body, id, &trail).await
         } else if iam::is_query(&self.app, parts) {
-            self.answer_query(parts, body, id).await
+            self.answer_query(parts, body, id, &trail).await
         } else {
-            self.answer_s3(parts, body, id).await
+            self.answer_s3(parts, body, id, &trail).await
         };
+        let (status, received) = (response.status(), body.received_bytes());
+        let pending = observer.answered(status, response.headers(), received);
+        if let Some(pending) = pending {
+            response.body_mut().log_at_end(pending);
+        }
         if parts.version == http::Version::HTTP_2 {
             let clock = Arc::clone(&self.app.clock);
             response.body_mut().watch(clock, self.deadlines.stall);
@@ -153,13 +168,20 @@ impl Service {
         response
     }
 
-    async fn answer_s3(&self, parts: &Parts, body: &mut Incoming, id: RequestId) -> Response {
+    async fn answer_s3(
+        &self,
+        parts: &Parts,
+        body: &mut Incoming,
+        id: RequestId,
+        trail: &Trail,
+    ) -> Response {
         let stopwatch = Stopwatch::start(&*self.app.clock);
         let mut trace = Trace::default();
-        let (code, mut response) = match self.admitted(parts, body, &mut trace).await {
+        let (code, mut response) = match self.admitted(parts, body, &mut trace, trail).await {
             Ok(response) => (OK, response),
             Err(error) => {
                 log(&error, id);
+                trail.failed(error.code().as_str());
                 self.drain_unless_expecting(parts, body).await;
                 (error.code().as_str(), self.refusal(parts, &error, id))
             }
@@ -170,6 +192,7 @@ impl Service {
         }
         metrics.received(body.received_bytes());
         let operation = trace.operation;
+        trail.calls(operation);
         metrics.answered(Answer { operation, code }, response.status());
         let error = (code != OK).then_some(code);
         if let Some(to) = self.logged(&trace).await {
@@ -226,11 +249,19 @@ impl Service {
         app.access_log.add(destination, &entry);
     }
 
-    async fn answer_admin(&self, parts: &Parts, body: &mut Incoming, id: RequestId) -> Response {
-        let mut response = match self.admitted_admin(parts, body).await {
+    async fn answer_admin(
+        &self,
+        parts: &Parts,
+        body: &mut Incoming,
+        id: RequestId,
+        trail: &Trail,
+    ) -> Response {
+        trail.calls("Administer");
+        let mut response = match self.admitted_admin(parts, body, trail).await {
             Ok(response) => response,
             Err(error) => {
                 log_admin(&error, id);
+                trail.failed(error.status().canonical_reason().unwrap_or("Failed"));
                 self.drain_unless_expecting(parts, body).await;
                 error.answer()
             }
@@ -242,14 +273,21 @@ impl Service {
     }
 
     /// IAM and STS.
-    async fn answer_query(&self, parts: &Parts, body: &mut Incoming, id: RequestId) -> Response {
+    async fn answer_query(
+        &self,
+        parts: &Parts,
+        body: &mut Incoming,
+        id: RequestId,
+        trail: &Trail,
+    ) -> Response {
         let request_id = id.to_string();
         let (permit, answered) = match self.permit().and_then(|permit| {
             check_header_size(parts)?;
             Ok(permit)
         }) {
             Ok(permit) => {
-                let answering = iam::answer(&self.app, parts, &self.peer, body, &request_id);
+                let answering =
+                    iam::answer(&self.app, parts, (&self.peer, trail), body, &request_id);
                 (Some(permit), Box::pin(answering).await)
             }
             Err(error) => (None, iam::refusal(error.into(), &request_id)),
@@ -259,8 +297,10 @@ impl Service {
             error,
             mut response,
         } = answered;
+        trail.calls(operation);
         if let Some(error) = &error {
             log_query(error, id);
+            trail.failed(error.code().as_str());
             self.drain_unless_expecting(parts, body).await;
         }
         let metrics = &self.app.metrics;
@@ -279,21 +319,28 @@ impl Service {
         parts: &Parts,
         body: &mut Incoming,
         trace: &mut Trace,
+        trail: &Trail,
     ) -> S3Result<Response> {
         let permit = self.permit()?;
-        let mut response = self.dispatch(parts, body, trace).await?;
+        let mut response = self.dispatch(parts, body, trace, trail).await?;
         let metrics = Arc::clone(&self.app.metrics);
         response.body_mut().hold(Passage { permit, metrics });
         Ok(response)
     }
 
-    async fn admitted_admin(&self, parts: &Parts, body: &mut Incoming) -> AdminResult<Response> {
+    async fn admitted_admin(
+        &self,
+        parts: &Parts,
+        body: &mut Incoming,
+        trail: &Trail,
+    ) -> AdminResult<Response> {
         check_header_size(parts)?;
         let permit = Arc::clone(&self.app.admin_requests).try_acquire_owned();
         let permit = permit.map_err(|_| {
             AdminError::unavailable("too many administrators at a time: end a watch, or try again")
         })?;
-        let mut response = admin::answer(&self.app, parts, body, self.deadlines.stall).await?;
+        let mut response =
+            admin::answer(&self.app, parts, body, self.deadlines.stall, trail).await?;
         if let Body::Lines(lines) = response.body_mut() {
             lines.hold(permit);
         }
@@ -314,6 +361,7 @@ impl Service {
         parts: &Parts,
         body: &mut Incoming,
         trace: &mut Trace,
+        trail: &Trail,
     ) -> S3Result<Response> {
         let app = &*self.app;
         check_header_size(parts)?;
@@ -324,11 +372,22 @@ impl Service {
         let query = Query::parse(parts.uri.query())?;
         let target = route::target(&parts.uri, &parts.headers, &app.domains);
         trace.target = target.as_ref().ok().cloned();
+        if let Ok(target) = &target {
+            trail.about(target);
+        }
         if let Ok(target @ Target::Bucket(bucket)) = &target
             && op::is_form(parts, target, &query)
         {
             trace.operation = Operation::PostObject.name();
-            return Box::pin(op::post_object(app, parts, bucket, query, self.peer, body)).await;
+            return Box::pin(op::post_object(
+                app,
+                parts,
+                bucket,
+                query,
+                (self.peer, trail),
+                body,
+            ))
+            .await;
         }
         let parts = &*if sigv2::is_presigned(&parts.uri, &parts.headers) {
             route::with_hoisted_headers(parts, &query, sigv2::is_signed)
@@ -338,6 +397,7 @@ impl Service {
         let (caller, verified) = app.authenticate(parts)?;
         trace.caller = Some(caller.clone()).filter(|caller| caller.account().is_some());
         trace.carrier = trace.caller.as_ref().map(|_| verified.carrier);
+        trail.asked_by(&caller, &verified.access_key, verified.carrier.as_str());
         let target = target?;
         let parts = &*match verified.carrier {
             Carrier::Query => route::with_hoisted_headers(parts, &query, counts_in_version_4),
@@ -359,6 +419,7 @@ impl Service {
                 query,
                 caller,
                 peer: self.peer,
+                trail,
                 verified,
                 body,
             },

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     accounts::{Account, Caller},
     app::App,
+    audit::{PolicyOf, Trail},
     http::Peer,
     keyring::Keyring,
 };
@@ -36,6 +37,7 @@ pub(super) struct Ask<'a> {
     pub(super) caller: Caller,
     pub(super) parts: &'a Parts,
     pub(super) peer: &'a Peer,
+    pub(super) trail: &'a Trail,
 }
 
 /// Condition keys that an action adds.
@@ -108,7 +110,10 @@ impl Ask<'_> {
         resource: &str,
         keys: Keys<'_>,
     ) -> IamResult<()> {
-        let how = match self.verdict(action, resource, keys)? {
+        let verdict = self.verdict(action, resource, keys)?;
+        let is_allowed = verdict == Verdict::Allow;
+        self.trail.decided_on(resource, action, is_allowed);
+        let how = match verdict {
             Verdict::Allow => return Ok(()),
             Verdict::ImplicitDeny => {
                 format!("because no identity-based policy allows the {action} action")
@@ -127,6 +132,7 @@ impl Ask<'_> {
     fn verdict(&self, action: &str, resource: &str, keys: Keys<'_>) -> IamResult<Verdict> {
         self.account()?;
         let Caller::Member(member) = &self.caller else {
+            self.trail.ruled(action, Verdict::Allow, None);
             return Ok(Verdict::Allow);
         };
         let principal = Principal::of(&self.caller);
@@ -144,6 +150,8 @@ impl Ask<'_> {
         };
         let decision = member.grants.decide(&request, None, true);
         tracing::debug!(action, resource, verdict = ?decision.verdict, "decided by the caller's policies");
+        let statement = decision.statement.map(|found| (PolicyOf::Caller, found));
+        self.trail.ruled(action, decision.verdict, statement);
         Ok(decision.verdict)
     }
 

@@ -19,6 +19,7 @@ use larder_storage::objects::{AccountId, BucketName, ObjectKey, StoreError, Tags
 
 use super::Call;
 use crate::{
+    audit::{PolicyOf, Say},
     error::{S3Code, S3Error, S3Result},
     iam::Member,
     route::{Operation, Target},
@@ -150,6 +151,7 @@ pub(super) async fn check(
     };
     let of_object = access.lists_count() && needs::is_of_the_list(operation);
     if access.is_free() && !of_object {
+        call.trail.free("owner");
         return Ok(Checked::FREELY);
     }
     let version = call.query.get("versionId").filter(|_| key.is_some());
@@ -162,6 +164,7 @@ pub(super) async fn check(
         ..Subject::of(bucket, key, version)
     };
     if access.is_root() && needs::is_of_the_policy_itself(operation) {
+        call.trail.free("owner");
         return Ok(Checked::FREELY);
     }
     if operation == Operation::DeleteObjects && !access.may_allow("s3:DeleteObject") {
@@ -199,6 +202,7 @@ pub(super) async fn check(
 fn check_own(actions: Vec<&'static str>, arn: &str, call: &Call<'_>) -> S3Result<Checked> {
     let account = account(call)?;
     let Some(member) = call.caller.member() else {
+        call.trail.free("account");
         return Ok(Checked::FREELY);
     };
     let facts = Facts::new(account, call);
@@ -210,7 +214,12 @@ fn check_own(actions: Vec<&'static str>, arn: &str, call: &Call<'_>) -> S3Result
             resource: arn,
             context: &context,
         };
-        if !member.grants.decide(&request, None, true).is_allowed() {
+        let decision = member.grants.decide(&request, None, true);
+        let statement = decision.statement.map(|found| (PolicyOf::Caller, found));
+        call.trail.ruled(action, decision.verdict, statement);
+        call.trail
+            .decided(action, decision.is_allowed(), Say::Bucket);
+        if !decision.is_allowed() {
             return Err(S3Code::AccessDenied.into());
         }
     }
@@ -448,11 +457,14 @@ impl<'a> Judge<'a> {
     }
 
     async fn require(&self, action: &'static str, subject: &Subject<'_>) -> S3Result<()> {
-        if self.allows(action, subject).await? {
-            return Ok(());
-        }
-        if action == "s3:PutObject" && self.may_create(subject).await? {
+        let mut is_allowed = self.allows(action, subject).await?;
+        if !is_allowed && action == "s3:PutObject" && self.may_create(subject).await? {
             self.must_be_new.store(true, Ordering::Relaxed);
+            is_allowed = true;
+        }
+        let say = subject.object.say();
+        self.call.trail.decided(action, is_allowed, say);
+        if is_allowed {
             return Ok(());
         }
         Err(S3Code::AccessDenied.into())
@@ -538,11 +550,13 @@ impl<'a> Judge<'a> {
     /// What the bucket's policy and those of the caller say; without any, whose bucket it is.
     async fn verdict(&self, action: &'static str, subject: &Subject<'_>) -> S3Result<Verdict> {
         if self.access.policy.is_none() && self.access.member().is_none() {
-            return Ok(if self.access.is_of_owner() {
+            let verdict = if self.access.is_of_owner() {
                 Verdict::Allow
             } else {
                 Verdict::ImplicitDeny
-            });
+            };
+            self.call.trail.ruled(action, verdict, None);
+            return Ok(verdict);
         }
         let existing = self.existing_tags(subject).await?;
         let facts = Facts::new(self.access.owner, self.call);
@@ -558,7 +572,25 @@ impl<'a> Judge<'a> {
             .statement
             .map(|statement| (statement.index, statement.sid));
         tracing::debug!(action, verdict = ?decision.verdict, ?sid, "decided by policies");
+        let by = self.kind_of(&decision, &request);
+        let statement = decision.statement.map(|statement| (by, statement));
+        self.call.trail.ruled(action, decision.verdict, statement);
         Ok(decision.verdict)
+    }
+
+    /// Whose policy the statement of a decision is in. Those of callers name nobody, and a denial of the bucket's wins.
+    fn kind_of(&self, decision: &Decision<'_>, request: &Request<'_>) -> PolicyOf {
+        let denies =
+            |policy: &BucketPolicy| policy.policy.decide(request).verdict == Verdict::ExplicitDeny;
+        let is_of_bucket = match decision.verdict {
+            Verdict::ExplicitDeny => self.access.policy.as_deref().is_some_and(denies),
+            Verdict::Allow | Verdict::ImplicitDeny => decision.via.is_some(),
+        };
+        if is_of_bucket {
+            PolicyOf::Bucket
+        } else {
+            PolicyOf::Caller
+        }
     }
 
     /// What a public policy allows counts for nobody outside of the account where public buckets are restricted.

@@ -15,6 +15,7 @@ use super::authorize::Decided;
 use crate::{
     accounts::Caller,
     app::App,
+    audit::Trail,
     error::{S3Code, S3Error, S3Result},
     http::{Client, Incoming, Peer},
     http_date,
@@ -44,6 +45,8 @@ pub struct Call<'a> {
     pub caller: Caller,
     /// Where the connection comes from: the client, or a proxy.
     pub peer: Peer,
+    /// What is found out about the request, for the audit log.
+    pub trail: &'a Trail,
     /// How the body is protected.
     pub verified: Verified,
     /// What the decision to serve it rested on.

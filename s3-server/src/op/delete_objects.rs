@@ -10,6 +10,7 @@ use super::{
     object_lock, small_body,
 };
 use crate::{
+    audit::Deletion,
     error::{S3Code, S3Error, S3Result},
     http::Response,
     reply, route,
@@ -42,6 +43,17 @@ pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Res
         .into_iter()
         .map(|item| item.and_then(|_| outcome(results.next())))
         .collect();
+    call.trail.deleted(
+        request
+            .objects
+            .iter()
+            .zip(&outcomes)
+            .map(|(object, outcome)| Deletion {
+                key: &object.key,
+                version: object.version_id.as_deref(),
+                error: outcome.as_ref().err().map(|error| error.code().as_str()),
+            }),
+    );
     let pairs: Vec<_> = request
         .objects
         .iter()

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     accounts::Caller,
     app::App,
+    audit::Trail,
     checksum::{Algorithm, ContentMd5, Expected, Hasher},
     error::{S3Code, S3Error, S3Result},
     hash::Md5Stream,
@@ -70,7 +71,7 @@ pub(crate) async fn post_object(
     parts: &Parts,
     bucket: &BucketName,
     query: Query,
-    peer: Peer,
+    (peer, trail): (Peer, &Trail),
     body: &mut Incoming,
 ) -> S3Result<Response> {
     ingest::check_length_is_said(parts)?;
@@ -81,7 +82,10 @@ pub(crate) async fn post_object(
     let (mut fields, file) = read_fields(&mut form, body).await?;
     expand(&mut fields, file.file_name.as_deref().unwrap_or_default());
     let key = key(&fields)?;
+    let target = Target::Object(bucket.clone(), key.clone());
+    trail.about(&target);
     let (caller, access_key) = caller(app, &fields)?;
+    trail.asked_by(&caller, &access_key, "form");
     let policy = policy(app, &fields, bucket, &caller)?;
     let mut described = parts.clone();
     described.headers = headers(parts, &fields)?;
@@ -92,6 +96,7 @@ pub(crate) async fn post_object(
         query,
         caller,
         peer,
+        trail,
         decided: Decided::default(),
         must_be_new: false,
         verified: Verified {
@@ -103,7 +108,6 @@ pub(crate) async fn post_object(
         },
         body,
     };
-    let target = Target::Object(bucket.clone(), key.clone());
     let checked = authorize::check(Operation::PostObject, &target, &call).await?;
     call.must_be_new = checked.must_be_new;
     let (written, tags) =

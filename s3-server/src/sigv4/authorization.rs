@@ -135,6 +135,26 @@ impl CredentialScope<'_> {
     }
 }
 
+/// The access key that a request claims to be signed with, whatever else is wrong with it, and where.
+pub(crate) fn claimed_access_key(parts: &http::request::Parts) -> Option<(String, &'static str)> {
+    let (credential, carrier) = if let Some(value) = parts.headers.get(http::header::AUTHORIZATION)
+    {
+        let (_, after) = value.to_str().ok()?.split_once("Credential=")?;
+        let credential = after.split(',').next()?.trim().to_owned();
+        (credential, Carrier::Header)
+    } else {
+        let query = parts.uri.query()?;
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let is_of_key = |name: &str| matches!(name, "X-Amz-Credential" | "AWSAccessKeyId");
+        let (_, value) = pairs.find(|(name, _)| is_of_key(name))?;
+        let credential = percent_decode_str(value).decode_utf8().ok()?.into_owned();
+        (credential, Carrier::Query)
+    };
+    // Four parts follow the key in version 4, none in version 2; the key may hold slashes.
+    let key = credential.rsplitn(5, '/').nth(4).unwrap_or(&credential);
+    Some((key.to_owned(), carrier.as_str()))
+}
+
 /// Whether the query carries a `SigV4` signature, complete or not.
 pub(crate) fn is_presigned(query: &str) -> bool {
     parameter_names(query).any(|n| {

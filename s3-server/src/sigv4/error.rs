@@ -15,6 +15,16 @@ pub enum Carrier {
     Query,
 }
 
+impl Carrier {
+    /// The word for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Query => "query",
+        }
+    }
+}
+
 /// Why a request was refused before anything was done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigError {

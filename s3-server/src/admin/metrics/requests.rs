@@ -45,6 +45,7 @@ pub(super) fn write(app: &App, out: &mut Exposition) {
         "Bytes of the bodies of answers to S3 requests.",
     )
     .sample(&[], app.metrics.sent_bytes());
+    write_audit(app, out);
     if let Some(expiry) = app.tls.as_ref().and_then(|tls| tls.expiry_unix_seconds()) {
         out.family(
             "larder_tls_certificate_expiry_timestamp_seconds",
@@ -53,6 +54,38 @@ pub(super) fn write(app: &App, out: &mut Exposition) {
         )
         .sample(&[], expiry);
     }
+}
+
+fn write_audit(app: &App, out: &mut Exposition) {
+    let Some(audit) = &app.audit else { return };
+    let counts = audit.counts();
+    let mut each = |name: &str, kind: Kind, help: &str, value: u64| {
+        out.family(name, kind, help).sample(&[], value);
+    };
+    each(
+        "larder_audit_lines_total",
+        Kind::Counter,
+        "Lines of the audit log that were taken.",
+        counts.lines,
+    );
+    each(
+        "larder_audit_lost_lines_total",
+        Kind::Counter,
+        "Lines of the audit log that were lost: more came than could be written.",
+        counts.lost_lines,
+    );
+    each(
+        "larder_audit_failed_writes_total",
+        Kind::Counter,
+        "Writes of the audit log that failed; they are tried again.",
+        counts.failed_writes,
+    );
+    each(
+        "larder_audit_waiting_bytes",
+        Kind::Gauge,
+        "Bytes of the audit log that wait to be written.",
+        counts.waiting_bytes,
+    );
 }
 
 fn write_answers(app: &App, out: &mut Exposition) {

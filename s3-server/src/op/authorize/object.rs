@@ -8,7 +8,7 @@ use larder_storage::objects::{
 };
 use parking_lot::Mutex;
 
-use crate::access::Permission;
+use crate::{access::Permission, audit::Say};
 
 /// What a decision rested on.
 #[derive(Debug, Default)]
@@ -28,6 +28,15 @@ pub enum Decided {
 }
 
 impl Decided {
+    /// Who has a say besides policies.
+    pub(super) fn say(&self) -> Say {
+        match self {
+            Self::On { acl, .. } if acl.owner.is_some() => Say::Object,
+            Self::On { .. } | Self::Without => Say::Bucket,
+            Self::Absent => Say::Absent,
+        }
+    }
+
     /// What there is of an object whose owner and list have a say.
     ///
     /// # Errors
