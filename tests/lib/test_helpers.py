@@ -1,4 +1,4 @@
-"""The helpers themselves, where a mistake would let every suite pass: signatures, checksums, log reading. And the compatibility page."""
+"""The helpers themselves, where a mistake would let every suite pass: signatures, checksums, log reading. And the pages that name tests."""
 
 import ast
 import re
@@ -64,8 +64,9 @@ def test_error_lines_are_found(tmp_path, line, bad):
     assert unexpected_errors(log, ["disk gone", "panicked"]) == []
 
 
-def test_every_test_named_on_the_compatibility_page_exists():
-    page = (REPOSITORY / "docs" / "compatibility.md").read_text()
+@pytest.mark.parametrize("name_of_page", ["compatibility.md", "security.md"])
+def test_every_test_named_on_a_page_exists(name_of_page):
+    page = (REPOSITORY / "docs" / name_of_page).read_text()
     named = re.findall(r"`((?:tests/)?[\w/-]+\.py)(?:::(\w+))?`", page)
     assert len(named) > 50
     for path, name in named:

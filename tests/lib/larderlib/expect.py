@@ -27,6 +27,7 @@ STATUS = {
     "InvalidRange": 416,
     "InvalidRequest": 400,
     "InvalidTag": 400,
+    "InvalidToken": 400,
     "KeyTooLongError": 400,
     "MalformedACLError": 400,
     "MalformedPolicy": 400,
