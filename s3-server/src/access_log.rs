@@ -7,14 +7,18 @@
 
 mod line;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use larder_storage::{
     clock::Clock,
     objects::{
-        BucketName, DocumentKind, ETag, ErrorKind, Headers, ObjectAcl, ObjectKey, ObjectLock,
-        PutObject, Store, StoreError, Tags, WriteConditions,
+        BodyWriter, BucketName, DocumentKind, ETag, ErrorKind, Headers, ObjectAcl, ObjectKey,
+        ObjectLock, PutObject, Store, StoreError, Tags, WriteConditions,
     },
     rng::Rng,
 };
@@ -26,6 +30,8 @@ pub(crate) use line::{Entry, Stopwatch};
 
 use crate::{
     hash::{Md5Lanes, Md5Stream},
+    keyring::Keyring,
+    op::seal_object,
     xml::parse::{self, LogDestination, LogKeyFormat},
 };
 
@@ -64,6 +70,8 @@ pub struct AccessLog {
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     md5: Md5Lanes,
+    /// What encrypts logs, and whether all of them.
+    sealing: OnceLock<(Arc<Keyring>, bool)>,
 }
 
 impl AccessLog {
@@ -76,6 +84,7 @@ impl AccessLog {
             clock,
             rng,
             md5,
+            sealing: OnceLock::new(),
         }
     }
 
@@ -157,6 +166,32 @@ impl AccessLog {
         }
     }
 
+    /// Seals logs from now on: all of them, or those in buckets that have it so.
+    pub(crate) fn seal_with(&self, keyring: Arc<Keyring>, encrypt_all: bool) {
+        drop(self.sealing.set((keyring, encrypt_all)));
+    }
+
+    async fn writer(
+        &self,
+        store: &Store,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        size: u64,
+    ) -> Result<BodyWriter, StoreError> {
+        let is_default = async || {
+            let found = store.document(bucket, DocumentKind::Encryption).await?;
+            Ok::<_, StoreError>(found.is_some())
+        };
+        match self.sealing.get() {
+            Some((keyring, all)) if *all || is_default().await? => {
+                let sealing = seal_object(keyring, bucket, key);
+                let sealing = sealing.map_err(|error| StoreError::Internal(error.to_string()))?;
+                store.sealed_blob_writer(bucket, Some(size), sealing).await
+            }
+            _ => store.blob_writer(bucket, Some(size)).await,
+        }
+    }
+
     async fn write(&self, store: &Store, batch: &Batch, lines: Bytes) -> Result<(), StoreError> {
         let now = self.clock.unix_millis();
         let unique = self.rng.next_u64();
@@ -166,7 +201,7 @@ impl AccessLog {
         let size = lines.len() as u64;
         let mut md5 = Md5Stream::new(&self.md5);
         md5.update(lines.clone()).await;
-        let mut writer = store.blob_writer(&batch.target, Some(size)).await?;
+        let mut writer = self.writer(store, &batch.target, &key, size).await?;
         writer.write(lines).await?;
         let put = PutObject {
             bucket: batch.target.clone(),

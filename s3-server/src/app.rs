@@ -58,6 +58,8 @@ pub struct AppParts {
     pub audit: Option<Arc<AuditLog>>,
     /// What holds for buckets without ownership controls.
     pub default_ownership: Ownership,
+    /// Objects are encrypted whose requests and buckets don't say.
+    pub encrypt_all: bool,
 }
 
 /// Shared by all requests. Serves health checks from the start, S3 once [`App::open`] was called.
@@ -84,6 +86,7 @@ pub struct App {
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) audit: Option<Arc<AuditLog>>,
     pub(crate) default_ownership: Ownership,
+    pub(crate) encrypt_all: bool,
     max_requests: usize,
     started: Duration,
     stop: watch::Sender<bool>,
@@ -139,6 +142,7 @@ impl App {
             tls: parts.tls,
             audit: parts.audit,
             default_ownership: parts.default_ownership,
+            encrypt_all: parts.encrypt_all,
             verifier: Verifier::new(parts.region.clone()),
             region: parts.region,
             domains: parts.domains,
@@ -156,10 +160,13 @@ impl App {
     /// Starts serving S3 from `store`. Only the first call counts.
     pub fn open(&self, storage: Arc<Storage>, root: &Root, keyring: Keyring) {
         self.accounts.set_root(Account::root(root));
+        let keyring = Arc::new(keyring);
+        self.access_log
+            .seal_with(Arc::clone(&keyring), self.encrypt_all);
         drop(self.opened.set(Opened {
             storage,
             root: root.clone(),
-            keyring: Arc::new(keyring),
+            keyring,
         }));
     }
 

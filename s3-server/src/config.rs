@@ -196,6 +196,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<String>,
     /// Who owns the objects of buckets without ownership controls, and whether their access control lists count.
     pub object_ownership: Ownership,
+    /// Whether objects are encrypted whose requests and buckets don't ask for it.
+    pub encrypt_all: bool,
 }
 
 /// Why settings cannot be used.

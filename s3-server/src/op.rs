@@ -7,6 +7,7 @@ mod abort_multipart_upload;
 mod acl;
 mod authorize;
 mod bucket_cors;
+mod bucket_encryption;
 mod bucket_lifecycle;
 mod bucket_logging;
 mod bucket_policy;
@@ -24,6 +25,7 @@ mod delete_bucket;
 mod delete_object;
 mod delete_object_tagging;
 mod delete_objects;
+mod encryption;
 mod get_bucket_location;
 mod get_object;
 mod get_object_attributes;
@@ -63,6 +65,7 @@ use authorize::Checked;
 pub use authorize::Decided;
 pub(crate) use bucket_cors::{expose, is_preflight, preflight};
 pub use call::Call;
+pub(crate) use encryption::seal_object;
 pub(crate) use post_object::{is_form, post_object};
 pub(crate) use small_body::read as read_small_body;
 
@@ -106,6 +109,9 @@ async fn on_bucket(
         Operation::GetBucketCors => bucket_cors::get(bucket, call).await,
         Operation::PutBucketCors => bucket_cors::put(bucket, call).await,
         Operation::DeleteBucketCors => bucket_cors::delete(bucket, call).await,
+        Operation::GetBucketEncryption => bucket_encryption::get(bucket, call).await,
+        Operation::PutBucketEncryption => bucket_encryption::put(bucket, call).await,
+        Operation::DeleteBucketEncryption => bucket_encryption::delete(bucket, call).await,
         Operation::GetBucketLogging => bucket_logging::get(bucket, call).await,
         Operation::PutBucketLogging => bucket_logging::put(bucket, call).await,
         Operation::GetBucketTagging => bucket_tagging::get(bucket, call).await,

@@ -156,6 +156,7 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
         tls: tls.clone(),
         audit: audit.clone(),
         default_ownership: settings.object_ownership,
+        encrypt_all: settings.encrypt_all,
     }));
     let listener = bind(&settings, tls.clone(), &app).await?;
     let addresses = listener.addresses()?;

@@ -44,6 +44,7 @@ async fn start_with(max_requests: usize, connections: usize, deadlines: Deadline
         tls: None,
         audit: None,
         default_ownership: Ownership::default(),
+        encrypt_all: false,
     });
     let limits = Limits {
         connections,

@@ -25,10 +25,11 @@ ROUND_SECONDS = (0.1, 1.2)
 
 
 @pytest.mark.timeout(900)
-def test_acknowledged_writes_survive_kills(tmp_path):
+@pytest.mark.parametrize("how", [[], ["--encrypt-all"]], ids=["plain", "encrypted"])
+def test_acknowledged_writes_survive_kills(tmp_path, how):
     print(f"LARDER_CRASH_SEED={SEED} LARDER_CRASH_KILLS={KILLS}")
     rng = random.Random(SEED)
-    server = server_under_test(directory=tmp_path / "server")
+    server = server_under_test(directory=tmp_path / "server", extra_args=how)
     server.start()
     boto(server).create_bucket(Bucket=BUCKET)
     keys = new_keys()

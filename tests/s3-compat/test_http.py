@@ -283,7 +283,7 @@ BUCKET_SUBRESOURCES = {
     "website": "NoSuchWebsiteConfiguration",
 }
 # What can be set, and is tested elsewhere.
-BUILT = {"acl", "cors", "lifecycle", "logging", "object-lock", "ownershipControls", "policy", "policyStatus", "publicAccessBlock", "tagging"}
+BUILT = {"encryption", "acl", "cors", "lifecycle", "logging", "object-lock", "ownershipControls", "policy", "policyStatus", "publicAccessBlock", "tagging"}
 OBJECT_SUBRESOURCES = [("GET", "torrent"), ("POST", "restore"), ("POST", "select")]
 # AWS says that the bucket has no object lock; that the object has none is for buckets with.
 OBJECT_CONFIGURATIONS = {"acl": "AccessControlPolicy", "retention": "InvalidRequest", "legal-hold": "InvalidRequest"}

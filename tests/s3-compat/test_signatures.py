@@ -424,9 +424,11 @@ def test_a_checksum_in_the_query_of_a_presigned_url_is_ignored(raw, bucket):
     assert raw.request("GET", f"/{bucket}/k").body == b"data"
 
 
-def test_encryption_in_the_query_of_a_presigned_url_is_refused_rather_than_ignored(raw, bucket):
+def test_encryption_in_the_query_of_a_presigned_url_counts(raw, bucket):
     answered(raw.presigned("PUT", f"/{bucket}/k", [("x-amz-server-side-encryption", "aws:kms")], body=b"x"), "NotImplemented")
     assert raw.request("GET", f"/{bucket}/k").status == 404
+    put = raw.presigned("PUT", f"/{bucket}/k", [("x-amz-server-side-encryption", "AES256")], body=b"x")
+    assert put.headers["x-amz-server-side-encryption"] == "AES256"
 
 
 def test_metadata_in_the_query_of_a_request_signed_in_its_head_is_not_stored(raw, s3, bucket):

@@ -230,6 +230,7 @@ fn resource(operation: &str, has_key: bool) -> &'static str {
         "GetBucketCors" | "PutBucketCors" | "DeleteBucketCors" => "CORS",
         "Preflight" => "PREFLIGHT",
         "GetBucketTagging" | "PutBucketTagging" | "DeleteBucketTagging" => "TAGGING",
+        "GetBucketEncryption" | "PutBucketEncryption" | "DeleteBucketEncryption" => "ENCRYPTION",
         "GetBucketLogging" | "PutBucketLogging" => "LOGGING_STATUS",
         "GetBucketPolicy" | "PutBucketPolicy" | "DeleteBucketPolicy" => "BUCKETPOLICY",
         "GetBucketPolicyStatus" => "POLICY_STATUS",

@@ -128,6 +128,7 @@ async fn serve(dirs: &[TempDir]) -> (Arc<App>, SocketAddr) {
         tls: None,
         audit: None,
         default_ownership: crate::access::Ownership::default(),
+        encrypt_all: false,
     }));
     app.open(
         Arc::new(storage(dirs).await),

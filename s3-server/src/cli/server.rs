@@ -109,6 +109,9 @@ pub(super) struct ServerArgs {
     /// before 2023 [default: BucketOwnerEnforced].
     #[arg(long, env = "LARDER_OBJECT_OWNERSHIP", value_enum)]
     object_ownership: Option<Ownership>,
+    /// Encrypts all objects, also those whose requests and buckets don't ask for it.
+    #[arg(long, env = "LARDER_ENCRYPT_ALL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    encrypt_all: Option<bool>,
     /// The server's certificate and those that lead to its root, PEM: --listen speaks TLS then. Read again when it changes.
     #[arg(long, env = "LARDER_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -186,6 +189,7 @@ impl From<ServerArgs> for FileSettings {
             accounts: args.accounts,
             trusted_proxies: args.trusted_proxies,
             object_ownership: args.object_ownership,
+            encrypt_all: args.encrypt_all,
         }
     }
 }

@@ -86,6 +86,8 @@ pub struct FileSettings {
     pub trusted_proxies: Option<Vec<String>>,
     /// See [`Settings::object_ownership`].
     pub object_ownership: Option<Ownership>,
+    /// See [`Settings::encrypt_all`].
+    pub encrypt_all: Option<bool>,
 }
 
 impl FileSettings {
@@ -125,6 +127,7 @@ impl FileSettings {
             accounts: self.accounts.or(under.accounts),
             trusted_proxies: self.trusted_proxies.or(under.trusted_proxies),
             object_ownership: self.object_ownership.or(under.object_ownership),
+            encrypt_all: self.encrypt_all.or(under.encrypt_all),
         }
     }
 
@@ -170,6 +173,7 @@ impl FileSettings {
             accounts: self.accounts,
             trusted_proxies: self.trusted_proxies.unwrap_or_default(),
             object_ownership: self.object_ownership.unwrap_or_default(),
+            encrypt_all: self.encrypt_all.unwrap_or_default(),
         })
     }
 }

@@ -240,10 +240,7 @@ pub(super) fn check_unbuilt_headers(headers: &HeaderMap) -> S3Result<()> {
         .map(HeaderName::as_str)
         .filter(|n| n.starts_with("x-amz-"))
     {
-        if name.starts_with("x-amz-server-side-encryption")
-            || name.starts_with("x-amz-copy-source-server-side-encryption")
-            || name == "x-amz-write-offset-bytes"
-        {
+        if name == "x-amz-write-offset-bytes" {
             return Err(S3Error::new(S3Code::NotImplemented).element("Header", name));
         }
     }

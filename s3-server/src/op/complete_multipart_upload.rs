@@ -9,7 +9,7 @@ use larder_storage::objects::{
 use super::{
     Call, bucket_lifecycle,
     call::{invalid_argument, text},
-    checksums, conditions, small_body,
+    checksums, conditions, encryption, small_body,
     upload_part::gone,
 };
 use crate::{
@@ -38,6 +38,9 @@ pub(super) async fn run(
         Err(StoreError::NoSuchUpload) => None,
         Err(error) => return Err(error.into()),
     };
+    if let Some(info) = &info {
+        encryption::check_completion(bucket, key, info, &call)?;
+    }
     check_type(call.headers(), info.as_ref())?;
     let checksum = expected_checksum(call.headers(), info.as_ref())?;
     let body = small_body::read_unchecked(&mut call, MAX_COMPLETE_BYTES).await?;
@@ -57,6 +60,8 @@ pub(super) async fn run(
         .await;
     let written = written.map_err(|error| gone(error.into(), upload))?;
     let mut response = answer(bucket, key, &call, &written);
+    let envelope = info.as_ref().and_then(|info| info.encryption.as_deref());
+    encryption::describe(envelope, &call, response.headers_mut());
     let tags = info.map(|info| info.tags).unwrap_or_default();
     let what = (written.size, written.modified_unix_millis);
     let headers = response.headers_mut();

@@ -10,6 +10,7 @@ use super::{
     call::{check_unbuilt_headers, invalid_argument},
     checksums, conditions,
     copy_source::{Copied, Source, check_copy_size, retry, unless_replaced},
+    encryption::{self, Encryption},
     get_object, listing, metadata, object_acl, object_lock,
 };
 use crate::{
@@ -79,11 +80,14 @@ async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Respon
     check_copy_size(info.size)?;
     let replaces = directive(call, "x-amz-metadata-directive")?;
     let to_itself = target.is_source(&source);
-    if to_itself && !replaces && !changes_storage_class(call) {
+    let changes = changes_storage_class(call) || encryption::is_asked_for(call.headers());
+    if to_itself && !replaces && !changes {
         return Err(S3Error::with_message(S3Code::InvalidRequest, TO_ITSELF));
     }
     let (headers, tags) = described(call, info, replaces)?;
-    let updates = target.is_rewritten(&source);
+    let encryption = Encryption::of_new(target.bucket, target.key, call).await?;
+    let updates =
+        target.is_rewritten(&source) && !encryption.differs_from(info.encryption.as_deref());
     let written = if updates && call.header("x-amz-checksum-algorithm").is_none() {
         let update = UpdateObject {
             bucket: target.bucket.clone(),
@@ -95,7 +99,7 @@ async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Respon
         };
         call.store.update_headers(update).await
     } else {
-        let Some(copied) = copy_bytes(target, call, &source).await? else {
+        let Some(copied) = copy_bytes(target, call, &source, &encryption).await? else {
             return Ok(None);
         };
         let put = PutObject {
@@ -103,7 +107,7 @@ async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Respon
             key: target.key.clone(),
             blob: copied.blob,
             etag: ETag {
-                md5: copied.md5,
+                md5: encryption.tag(copied.md5, call),
                 parts: 0,
             },
             checksum: Some(checksums::to_stored(&copied.checksum)),
@@ -125,6 +129,7 @@ async fn attempt(target: &Target<'_>, call: &Call<'_>) -> S3Result<Option<Respon
     let mut response = answer(&written, &source);
     let (to, headers) = ((target.bucket, target.key), response.headers_mut());
     let what = (written.size, written.modified_unix_millis);
+    encryption.show(headers);
     bucket_lifecycle::describe(call, to, what, &tags, headers).await;
     Ok(Some(response))
 }
@@ -133,13 +138,12 @@ async fn copy_bytes(
     target: &Target<'_>,
     call: &Call<'_>,
     source: &Source,
+    encryption: &Encryption,
 ) -> S3Result<Option<Copied>> {
     let info = source.handle.info();
     let algorithm = wanted_checksum(call, info)?;
-    let writer = call
-        .store
-        .blob_writer(target.bucket, Some(info.size))
-        .await?;
+    let size = Some(info.size);
+    let writer = encryption.writer(target.bucket, size, call).await?;
     let copied = source.copy(call, 0..info.size, writer, algorithm).await;
     Ok(unless_replaced(copied)?)
 }

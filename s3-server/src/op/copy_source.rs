@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use super::{
     Call, authorize,
     call::{invalid_argument, missing_version, parse_version},
-    conditions,
+    conditions, encryption,
 };
 use crate::{
     checksum::{Algorithm, Checksum, Hasher},
@@ -64,10 +64,11 @@ impl Source {
         let named = value.split_once("?versionId=").map(|(_, version)| version);
         let checked = authorize::check_source(&bucket, &key, named, call).await?;
         let handle = checked.decided.object(call.store, &bucket, &key, version);
-        let handle = handle.await.map_err(|error| {
+        let mut handle = handle.await.map_err(|error| {
             let error = missing(error, &key, value);
             checked.missing.hide(error)
         })?;
+        encryption::unlock_source(&bucket, &mut handle, call)?;
         conditions::check_copy(call.headers(), handle.info())?;
         Ok(Self {
             bucket,

@@ -3,8 +3,8 @@
 use larder_storage::objects::{BucketName, CreateUpload, ObjectKey};
 
 use super::{
-    Call, bucket_lifecycle, call::check_unbuilt_headers, checksums, metadata, object_acl,
-    object_lock,
+    Call, bucket_lifecycle, call::check_unbuilt_headers, checksums, encryption::Encryption,
+    metadata, object_acl, object_lock,
 };
 use crate::{
     checksum::multipart, error::S3Result, http::Response, reply, xml::write::InitiatedUpload,
@@ -20,8 +20,11 @@ pub(super) async fn run(
     let checksum = multipart::upload_algorithm(call.headers())?;
     let lock = object_lock::from_headers(call.headers())?;
     object_lock::check_write(&call, bucket, &lock, true).await?;
+    let encryption = Encryption::of_new(bucket, key, &call).await?;
+    let mut shown = http::HeaderMap::new();
+    encryption.show(&mut shown);
     let create = CreateUpload {
-        encryption: None,
+        encryption: encryption.into_envelope(),
         bucket: bucket.clone(),
         key: key.clone(),
         headers: metadata::from_request(call.headers())?,
@@ -45,6 +48,7 @@ pub(super) async fn run(
         reply::set(headers, reply::X_AMZ_CHECKSUM_TYPE, kind.as_str());
     }
     let headers = response.headers_mut();
+    headers.extend(shown);
     bucket_lifecycle::describe_upload(&call, bucket, key, initiated, headers).await;
     Ok(response)
 }

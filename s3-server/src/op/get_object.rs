@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use larder_storage::objects::{BucketName, ObjectHandle, ObjectInfo, ObjectKey, StoreError};
 
-use super::{Call, bucket_lifecycle, checksums, conditions, metadata, range};
+use super::{Call, bucket_lifecycle, checksums, conditions, encryption, metadata, range};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http::{Body, Response},
@@ -77,22 +77,11 @@ pub(super) async fn select(
     key: &ObjectKey,
     call: &Call<'_>,
 ) -> S3Result<(ObjectHandle, Selection)> {
-    let handle = call.object(bucket, key).await?;
-    check_unencrypted(call.headers())?;
+    let mut handle = call.object(bucket, key).await?;
+    encryption::unlock(bucket, &mut handle, call)?;
     conditions::check_read(call.headers(), handle.info())?;
     let selection = Selection::of(call, handle.info())?;
     Ok((handle, selection))
-}
-
-/// Who sends a key to decrypt with believes that the object is encrypted.
-fn check_unencrypted(headers: &HeaderMap) -> S3Result<()> {
-    let customer = "x-amz-server-side-encryption-customer-";
-    let mut names = headers.keys().map(HeaderName::as_str);
-    if !names.any(|name| name.starts_with(customer)) {
-        return Ok(());
-    }
-    let message = "The encryption parameters are not applicable to this object.";
-    Err(S3Error::with_message(S3Code::InvalidRequest, message))
 }
 
 /// A missing key names itself, as AWS's answer does.
@@ -160,6 +149,7 @@ fn is_fresh(call: &Call<'_>, info: &ObjectInfo) -> bool {
 pub(super) fn head(call: &Call<'_>, info: &ObjectInfo, selection: &Selection) -> Response {
     let mut response = reply::empty();
     metadata::describe(info, response.headers_mut());
+    encryption::describe(info.encryption.as_deref(), call, response.headers_mut());
     override_headers(&call.query, response.headers_mut());
     match selection {
         Selection::Whole => checksums::describe(call, info, response.headers_mut()),

@@ -6,7 +6,7 @@ use larder_storage::objects::{BucketName, ObjectHandle, ObjectKey};
 use super::{
     Call,
     call::{invalid_argument, text},
-    checksums, conditions, list_parts, listing,
+    checksums, conditions, encryption, list_parts, listing,
     metadata::STANDARD,
 };
 use crate::{
@@ -31,7 +31,8 @@ pub(super) async fn run(
     call: Call<'_>,
 ) -> S3Result<Response> {
     let wanted = wanted(call.headers())?;
-    let handle = call.object(bucket, key).await?;
+    let mut handle = call.object(bucket, key).await?;
+    encryption::unlock(bucket, &mut handle, &call)?;
     let info = handle.info();
     conditions::check_read(call.headers(), info)?;
     let asked = |name: &str| wanted.iter().any(|wanted| wanted == name);

@@ -12,7 +12,9 @@ use larder_storage::objects::{
 use super::{
     Call, Decided, authorize, bucket_lifecycle,
     call::{check_unbuilt_headers, invalid_argument, text},
-    checksums, get_object, ingest, metadata, object_acl, object_lock,
+    checksums,
+    encryption::Encryption,
+    get_object, ingest, metadata, object_acl, object_lock,
 };
 use crate::{
     accounts::Caller,
@@ -110,10 +112,11 @@ pub(crate) async fn post_object(
     };
     let checked = authorize::check(Operation::PostObject, &target, &call).await?;
     call.must_be_new = checked.must_be_new;
-    let (written, tags) =
+    let (written, tags, shown) =
         store(&mut call, &mut form, &fields, policy.as_ref(), bucket, &key).await?;
     let location = location(&call, bucket, &key);
     let mut response = answer(&fields, &location, (bucket, &key), &written);
+    response.headers_mut().extend(shown);
     let what = (written.size, written.modified_unix_millis);
     bucket_lifecycle::describe(&call, (bucket, &key), what, &tags, response.headers_mut()).await;
     Ok(response)
@@ -329,7 +332,7 @@ async fn store(
     policy: Option<&PostPolicy>,
     bucket: &BucketName,
     key: &ObjectKey,
-) -> S3Result<(Written, Tags)> {
+) -> S3Result<(Written, Tags, HeaderMap)> {
     check_unbuilt_headers(call.headers())?;
     let acl = object_acl::of_new(bucket, call).await?;
     let headers = metadata::from_request(call.headers())?;
@@ -340,7 +343,8 @@ async fn store(
     let lock = object_lock::from_headers(call.headers())?;
     let has_integrity = content_md5.is_some() || expected.algorithm().is_some();
     object_lock::check_write(call, bucket, &lock, has_integrity).await?;
-    let writer = call.store.blob_writer(bucket, None).await?;
+    let encryption = Encryption::of_new(bucket, key, call).await?;
+    let writer = encryption.writer(bucket, None, call).await?;
     let file = File {
         writer,
         md5: Md5Stream::new(&call.app.md5),
@@ -369,7 +373,10 @@ async fn store(
     let put = PutObject {
         bucket: bucket.clone(),
         key: key.clone(),
-        etag: ETag { md5, parts: 0 },
+        etag: ETag {
+            md5: encryption.tag(md5, call),
+            parts: 0,
+        },
         checksum: Some(checksums::to_stored(&checksum)),
         blob: file.writer.finish().await?,
         headers,
@@ -383,7 +390,9 @@ async fn store(
     };
     let put = call.store.put_object(put).await;
     let written = put.map_err(|error| get_object::missing(error, key))?;
-    Ok((written, tags))
+    let mut shown = HeaderMap::new();
+    encryption.show(&mut shown);
+    Ok((written, tags, shown))
 }
 
 /// The file of the form on its way to the disks.

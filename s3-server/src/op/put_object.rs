@@ -4,8 +4,8 @@ use http::header;
 use larder_storage::objects::{BucketName, ETag, ObjectKey, PutObject, Written};
 
 use super::{
-    Call, bucket_lifecycle, call::check_unbuilt_headers, checksums, conditions, get_object, ingest,
-    metadata, object_acl, object_lock,
+    Call, bucket_lifecycle, call::check_unbuilt_headers, checksums, conditions,
+    encryption::Encryption, get_object, ingest, metadata, object_acl, object_lock,
 };
 use crate::{checksum::Algorithm, error::S3Result, http::Response, reply};
 
@@ -20,6 +20,7 @@ pub(super) async fn run(
     let headers = metadata::from_request(call.headers())?;
     let tags = metadata::tags_from_request(call.headers())?;
     let lock = object_lock::from_headers(call.headers())?;
+    let encryption = Encryption::of_new(bucket, key, &call).await?;
     let mut plan = ingest::Plan::of_data(&call)?;
     object_lock::check_write(&call, bucket, &lock, plan.has_integrity()).await?;
     if plan.algorithm().is_none() {
@@ -28,13 +29,13 @@ pub(super) async fn run(
     // A write that can only fail is told so before its body is sent.
     let checked = call.store.check_conditions(bucket, key, &conditions).await;
     checked.map_err(|error| get_object::missing(error, key))?;
-    let writer = call.store.blob_writer(bucket, Some(plan.size)).await?;
+    let writer = encryption.writer(bucket, Some(plan.size), &call).await?;
     let received = ingest::receive(&mut call, plan, writer).await?;
     let put = PutObject {
         bucket: bucket.clone(),
         key: key.clone(),
         etag: ETag {
-            md5: received.md5,
+            md5: encryption.tag(received.md5, &call),
             parts: 0,
         },
         checksum: received.checksum.or(received.computed),
@@ -53,6 +54,7 @@ pub(super) async fn run(
     let mut response = answer(&written);
     let what = (written.size, written.modified_unix_millis);
     let headers = response.headers_mut();
+    encryption.show(headers);
     bucket_lifecycle::describe(&call, (bucket, key), what, &tags, headers).await;
     Ok(response)
 }

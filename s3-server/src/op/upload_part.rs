@@ -4,7 +4,10 @@ use larder_storage::objects::{
     BucketName, ETag, ObjectKey, PartNumber, PutPart, UploadId, UploadInfo,
 };
 
-use super::{Call, call::invalid_argument, checksums, ingest, object_lock, put_object};
+use super::{
+    Call, call::invalid_argument, checksums, encryption::Encryption, ingest, object_lock,
+    put_object,
+};
 use crate::{
     checksum::Algorithm,
     error::{S3Code, S3Error, S3Result},
@@ -26,7 +29,9 @@ pub(super) async fn run(
     }
     let chosen = algorithm_of(&info, plan.algorithm())?;
     let plan = plan.computing(chosen.unwrap_or(Algorithm::DEFAULT));
-    let writer = call.store.blob_writer(bucket, Some(plan.size)).await?;
+    let encryption = Encryption::of_part(bucket, key, &info, &call)?;
+    let part = (number, plan.size);
+    let writer = encryption.part_writer(bucket, part, &call).await?;
     let received = ingest::receive(&mut call, plan, writer).await?;
     let (checksum, default_checksum) = match chosen {
         Some(_) => (received.computed, None),
@@ -38,7 +43,7 @@ pub(super) async fn run(
         upload,
         number,
         etag: ETag {
-            md5: received.md5,
+            md5: encryption.tag(received.md5, &call),
             parts: 0,
         },
         checksum,
@@ -51,6 +56,7 @@ pub(super) async fn run(
         .await
         .map_err(|error| gone(error.into(), upload))?;
     let mut response = put_object::answer(&written);
+    encryption.show(response.headers_mut());
     // The type is the whole object's and no part has one.
     response.headers_mut().remove(reply::X_AMZ_CHECKSUM_TYPE);
     Ok(response)

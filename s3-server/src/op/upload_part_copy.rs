@@ -1,10 +1,11 @@
 //! `UploadPartCopy`: a part whose bytes are those of an object, or a range of them.
 
-use larder_storage::objects::{BucketName, ETag, ObjectKey, PutPart};
+use larder_storage::objects::{BucketName, ETag, ObjectKey, PartNumber, PutPart};
 
 use super::{
     Call, checksums,
     copy_source::{Copied, Source, check_copy_size, retry, unless_replaced},
+    encryption::Encryption,
     listing, range,
     upload_part::{algorithm_of, find, gone, named},
 };
@@ -20,8 +21,10 @@ pub(super) async fn run(
     let (upload, number) = named(&call)?;
     let info = find(bucket, key, upload, &call).await?;
     let chosen = algorithm_of(&info, None)?;
+    let encryption = Encryption::of_part(bucket, key, &info, &call)?;
     let algorithm = chosen.unwrap_or(Algorithm::DEFAULT);
-    let (copied, source) = retry(|| attempt(bucket, algorithm, &call)).await?;
+    let (copied, source) =
+        retry(|| attempt(bucket, (number, &encryption), algorithm, &call)).await?;
     let checksum = checksums::to_stored(&copied.checksum);
     let (checksum, default_checksum) = match chosen {
         Some(_) => (Some(checksum), None),
@@ -34,7 +37,7 @@ pub(super) async fn run(
         number,
         blob: copied.blob,
         etag: ETag {
-            md5: copied.md5,
+            md5: encryption.tag(copied.md5, &call),
             parts: 0,
         },
         checksum,
@@ -46,6 +49,7 @@ pub(super) async fn run(
     let shown = chosen.map(|_| &copied.checksum);
     let document = copy_part_result(modified, &written.etag.to_string(), shown);
     let mut response = reply::xml(document);
+    encryption.show(response.headers_mut());
     source.set_version(response.headers_mut());
     Ok(response)
 }
@@ -53,6 +57,7 @@ pub(super) async fn run(
 /// `None`: the source was replaced meanwhile.
 async fn attempt(
     bucket: &BucketName,
+    (number, encryption): (PartNumber, &Encryption),
     algorithm: Algorithm,
     call: &Call<'_>,
 ) -> S3Result<Option<(Copied, Source)>> {
@@ -64,7 +69,9 @@ async fn attempt(
     };
     let length = range.end - range.start;
     check_copy_size(length)?;
-    let writer = call.store.blob_writer(bucket, Some(length)).await?;
+    let writer = encryption
+        .part_writer(bucket, (number, length), call)
+        .await?;
     let copied = source.copy(call, range, writer, algorithm).await;
     Ok(unless_replaced(copied)?.map(|copied| (copied, source)))
 }

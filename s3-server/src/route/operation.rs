@@ -37,6 +37,9 @@ pub enum Operation {
     PutBucketPolicy,
     DeleteBucketPolicy,
     GetBucketPolicyStatus,
+    GetBucketEncryption,
+    PutBucketEncryption,
+    DeleteBucketEncryption,
     GetPublicAccessBlock,
     PutPublicAccessBlock,
     DeletePublicAccessBlock,
@@ -78,7 +81,6 @@ pub enum Operation {
 #[expect(missing_docs, reason = "each variant is a subresource of that name")]
 pub enum Configuration {
     Accelerate,
-    Encryption,
     Notification,
     Replication,
     RequestPayment,
@@ -88,7 +90,6 @@ pub enum Configuration {
 /// Subresources of a bucket that can be read though never set.
 const BUCKET_CONFIGURATIONS: &[(&str, Configuration)] = &[
     ("accelerate", Configuration::Accelerate),
-    ("encryption", Configuration::Encryption),
     ("notification", Configuration::Notification),
     ("replication", Configuration::Replication),
     ("requestPayment", Configuration::RequestPayment),
@@ -103,7 +104,6 @@ const NOT_BUILT: &[&str] = &[
     "abac",
     "analytics",
     "annotation",
-    "encryption",
     "intelligent-tiering",
     "inventory",
     "metadataConfiguration",
@@ -126,6 +126,7 @@ pub(crate) fn subresources() -> impl Iterator<Item = &'static str> {
         "acl",
         "cors",
         "delete",
+        "encryption",
         "legal-hold",
         "lifecycle",
         "location",
@@ -196,6 +197,7 @@ fn bucket(method: &Method, query: &Query) -> S3Result<Found> {
         "PUT" if has("lifecycle") => Some(Operation::PutBucketLifecycleConfiguration),
         "DELETE" if has("lifecycle") => Some(Operation::DeleteBucketLifecycle),
         _ if has("lifecycle") => None,
+        _ if has("encryption") => encryption(method),
         _ if has("policy") => policy(method),
         "GET" if has("policyStatus") => Some(Operation::GetBucketPolicyStatus),
         _ if has("policyStatus") => None,
@@ -277,6 +279,15 @@ fn get_or_put(method: &Method, get: Operation, put: Operation) -> Found {
     match method.as_str() {
         "GET" => Some(get),
         "PUT" => Some(put),
+        _ => None,
+    }
+}
+
+fn encryption(method: &Method) -> Found {
+    match method.as_str() {
+        "GET" => Some(Operation::GetBucketEncryption),
+        "PUT" => Some(Operation::PutBucketEncryption),
+        "DELETE" => Some(Operation::DeleteBucketEncryption),
         _ => None,
     }
 }
@@ -410,6 +421,9 @@ impl Operation {
             Self::PutBucketPolicy => "PutBucketPolicy",
             Self::DeleteBucketPolicy => "DeleteBucketPolicy",
             Self::GetBucketPolicyStatus => "GetBucketPolicyStatus",
+            Self::GetBucketEncryption => "GetBucketEncryption",
+            Self::PutBucketEncryption => "PutBucketEncryption",
+            Self::DeleteBucketEncryption => "DeleteBucketEncryption",
             Self::GetPublicAccessBlock => "GetPublicAccessBlock",
             Self::PutPublicAccessBlock => "PutPublicAccessBlock",
             Self::DeletePublicAccessBlock => "DeletePublicAccessBlock",
@@ -487,6 +501,9 @@ mod tests {
             ("PUT", "/b?acl", O::PutBucketAcl),
             ("GET", "/b/k?acl", O::GetObjectAcl),
             ("PUT", "/b/k?acl&versionId=x", O::PutObjectAcl),
+            ("GET", "/b?encryption", O::GetBucketEncryption),
+            ("PUT", "/b?encryption", O::PutBucketEncryption),
+            ("DELETE", "/b?encryption", O::DeleteBucketEncryption),
             ("GET", "/b?policy", O::GetBucketPolicy),
             ("PUT", "/b?policy", O::PutBucketPolicy),
             ("DELETE", "/b?policy", O::DeleteBucketPolicy),

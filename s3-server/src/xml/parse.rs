@@ -6,6 +6,7 @@ mod complete;
 mod cors;
 mod cursor;
 mod delete;
+mod encryption;
 mod lifecycle;
 mod logging;
 mod object_lock;
@@ -16,6 +17,7 @@ pub use access::{
 pub use complete::{CompletePart, MAX_COMPLETE_BYTES, complete_multipart_upload};
 pub use cors::cors_configuration;
 pub use delete::{DeleteObject, DeleteRequest, MAX_DELETE_BYTES, MAX_DELETE_KEYS, delete};
+pub use encryption::{DefaultEncryption, bucket_encryption};
 pub use lifecycle::{
     LifecycleExpiration, LifecycleFilter, LifecycleRule, MAX_LIFECYCLE_BYTES, MAX_LIFECYCLE_RULES,
     NoncurrentExpiration, lifecycle_configuration,

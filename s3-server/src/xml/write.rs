@@ -5,6 +5,7 @@
 
 mod access;
 mod bucket;
+mod encryption;
 mod error;
 mod lifecycle;
 mod list;
@@ -20,6 +21,7 @@ pub use access::{
 pub use bucket::{
     Bucket, ListBuckets, cors_configuration, location_constraint, versioning_configuration,
 };
+pub use encryption::bucket_encryption;
 pub use error::error;
 pub use lifecycle::lifecycle_configuration;
 pub use list::{

@@ -21,6 +21,7 @@ STATUS = {
     "InvalidBucketOwnerAWSAccountID": 400,
     "InvalidBucketState": 409,
     "InvalidDigest": 400,
+    "InvalidEncryptionAlgorithmError": 400,
     "InvalidPart": 400,
     "InvalidPartNumber": 416,
     "InvalidPartOrder": 400,

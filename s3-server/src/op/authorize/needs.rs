@@ -88,6 +88,10 @@ fn one(operation: Operation) -> &'static str {
         Operation::PutObjectRetention => "s3:PutObjectRetention",
         Operation::GetObjectLegalHold => "s3:GetObjectLegalHold",
         Operation::PutObjectLegalHold => "s3:PutObjectLegalHold",
+        Operation::GetBucketEncryption => "s3:GetEncryptionConfiguration",
+        Operation::PutBucketEncryption | Operation::DeleteBucketEncryption => {
+            "s3:PutEncryptionConfiguration"
+        }
         Operation::GetBucketPolicy => "s3:GetBucketPolicy",
         Operation::PutBucketPolicy => "s3:PutBucketPolicy",
         Operation::DeleteBucketPolicy => "s3:DeleteBucketPolicy",
@@ -131,7 +135,6 @@ fn one(operation: Operation) -> &'static str {
 fn read(configuration: Configuration) -> &'static str {
     match configuration {
         Configuration::Accelerate => "s3:GetAccelerateConfiguration",
-        Configuration::Encryption => "s3:GetEncryptionConfiguration",
         Configuration::Notification => "s3:GetBucketNotification",
         Configuration::Replication => "s3:GetReplicationConfiguration",
         Configuration::RequestPayment => "s3:GetBucketRequestPayment",

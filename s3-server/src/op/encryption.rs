@@ -1,0 +1,422 @@
+//! Encryption at rest: what a request asks for, the data keys of objects, and what answers say.
+//!
+//! A new object (or upload) gets a random data key. What wraps it is the *mode*: the server's master keys (`AES256`, SSE-S3), or a key that
+//! the client sends along and that is kept nowhere (SSE-C). The wrapped key stands in the object's record, in an [`envelope`].
+//!
+//! Invariant: keys are in no log line, error, `Debug` text or answer.
+
+mod customer;
+mod envelope;
+
+use aws_lc_rs::rand;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use larder_storage::objects::{
+    BodyWriter, BucketName, DATA_KEY_BYTES, DataKey, ObjectHandle, ObjectKey, PartNumber, Sealing,
+    UploadInfo,
+};
+use zeroize::Zeroizing;
+
+use super::{
+    Call, bucket_encryption,
+    call::{invalid_argument, text},
+};
+use crate::{
+    error::{S3Code, S3Error, S3Result},
+    keyring::{Keyring, KeyringError},
+    reply,
+};
+use customer::CustomerKey;
+use envelope::{Envelope, Mode};
+
+const SSE: &str = "x-amz-server-side-encryption";
+const KMS_KEY_ID: &str = "x-amz-server-side-encryption-aws-kms-key-id";
+/// Headers of SSE-C begin so; those of a copy's source have another beginning.
+const CUSTOMER: &str = "x-amz-server-side-encryption-customer-";
+const SOURCE_CUSTOMER: &str = "x-amz-copy-source-server-side-encryption-customer-";
+const CUSTOMER_ALGORITHM: &str = "x-amz-server-side-encryption-customer-algorithm";
+const CUSTOMER_KEY_MD5: &str = "x-amz-server-side-encryption-customer-key-md5";
+const AES256: &str = "AES256";
+
+const NEEDED: &str = "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.";
+const NOT_APPLICABLE: &str = "The encryption parameters are not applicable to this object.";
+const NEEDED_FOR_PART: &str = "The multipart upload initiate requested encryption. Subsequent part requests must include the appropriate encryption parameters.";
+const NOT_APPLICABLE_TO_PART: &str = "The multipart upload initiate did not request encryption. Please resend the request without sending encryption parameters.";
+const OTHER_FOR_PART: &str =
+    "The provided encryption parameters did not match the ones used originally.";
+
+/// How a body is to be kept.
+#[derive(Debug)]
+enum Wanted {
+    Plain,
+    Master,
+    Customer(CustomerKey),
+}
+
+/// How something that is written is encrypted.
+#[derive(Debug)]
+pub(super) struct Encryption {
+    wanted: Wanted,
+    key: Option<DataKey>,
+    envelope: Option<Vec<u8>>,
+}
+
+/// Whether the request says how a new object is to be encrypted.
+pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
+    headers.contains_key(SSE) || customer::is_sent(headers, CUSTOMER)
+}
+
+impl Encryption {
+    /// That of a new object or upload: as the request asks, or else as its bucket has it, or else the server.
+    ///
+    /// # Errors
+    /// [`S3Code::InvalidArgument`] and its like for headers that can't be; [`S3Code::NotImplemented`].
+    pub(super) async fn of_new(
+        bucket: &BucketName,
+        key: &ObjectKey,
+        call: &Call<'_>,
+    ) -> S3Result<Self> {
+        let wanted = match asked(call)? {
+            Some(wanted) => wanted,
+            None if bucket_encryption::is_default(bucket, call).await? => Wanted::Master,
+            None => Wanted::Plain,
+        };
+        let context = envelope::context(bucket, key);
+        let (mode, sealed) = match &wanted {
+            Wanted::Plain => return Ok(Self::plain()),
+            Wanted::Master => (Mode::Master, sealed(call.app.keyring()?, &context)?),
+            Wanted::Customer(customer) => (Mode::Customer, sealed(customer.ring(), &context)?),
+        };
+        let (data_key, sealed) = sealed;
+        let envelope = Envelope {
+            mode,
+            sealed: &sealed,
+        };
+        Ok(Self {
+            wanted,
+            key: Some(data_key),
+            envelope: Some(envelope.encode()),
+        })
+    }
+
+    /// That of a part: its upload's, which a key of the client's must open again.
+    ///
+    /// # Errors
+    /// [`S3Code::InvalidRequest`].
+    pub(super) fn of_part(
+        bucket: &BucketName,
+        key: &ObjectKey,
+        info: &UploadInfo,
+        call: &Call<'_>,
+    ) -> S3Result<Self> {
+        let sent = CustomerKey::sent(call, CUSTOMER)?;
+        let texts = Texts {
+            needed: NEEDED_FOR_PART,
+            not_applicable: NOT_APPLICABLE_TO_PART,
+            other: Some(OTHER_FOR_PART),
+        };
+        let envelope = info.encryption.as_deref();
+        let opened = open((bucket, key), envelope, sent.as_ref(), &texts, call)?;
+        let wanted = match (envelope, sent) {
+            (_, Some(sent)) => Wanted::Customer(sent),
+            (Some(_), None) => Wanted::Master,
+            (None, None) => Wanted::Plain,
+        };
+        Ok(Self {
+            wanted,
+            key: opened,
+            envelope: None,
+        })
+    }
+
+    fn plain() -> Self {
+        Self {
+            wanted: Wanted::Plain,
+            key: None,
+            envelope: None,
+        }
+    }
+
+    /// Whether an object whose record has `envelope` is kept in another way, so that a copy onto itself must write its bytes again.
+    pub(super) fn differs_from(&self, envelope: Option<&[u8]>) -> bool {
+        let mode = envelope.and_then(|bytes| Envelope::parse(bytes).ok());
+        match (&self.wanted, mode.map(|envelope| envelope.mode)) {
+            (Wanted::Plain, None) => envelope.is_some(),
+            (Wanted::Master, Some(Mode::Master)) => false,
+            _ => true,
+        }
+    }
+
+    /// What writes an object's body so.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn writer(
+        &self,
+        bucket: &BucketName,
+        size: Option<u64>,
+        call: &Call<'_>,
+    ) -> S3Result<BodyWriter> {
+        let envelope = self.envelope.clone().unwrap_or_default();
+        let sealing = |key: &DataKey| Sealing::of_object(key.clone(), envelope);
+        let sealing = self.key.as_ref().map(sealing);
+        writer(bucket, size, sealing, call).await
+    }
+
+    /// What writes a part so.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn part_writer(
+        &self,
+        bucket: &BucketName,
+        (number, size): (PartNumber, u64),
+        call: &Call<'_>,
+    ) -> S3Result<BodyWriter> {
+        let sealing = |key: &DataKey| Sealing::of_part(key.clone(), number);
+        let sealing = self.key.as_ref().map(sealing);
+        writer(bucket, Some(size), sealing, call).await
+    }
+
+    /// What the record of an upload keeps.
+    pub(super) fn into_envelope(self) -> Option<Vec<u8>> {
+        self.envelope
+    }
+
+    /// The entity tag of bytes with this MD5: under a key of the client's it says nothing about them, as on AWS.
+    pub(super) fn tag(&self, md5: [u8; 16], call: &Call<'_>) -> [u8; 16] {
+        match self.wanted {
+            Wanted::Plain | Wanted::Master => md5,
+            Wanted::Customer(_) => {
+                let (a, b) = (call.app.rng.next_u64(), call.app.rng.next_u64());
+                (u128::from(a) << 64 | u128::from(b)).to_le_bytes()
+            }
+        }
+    }
+
+    /// Says on an answer how it was written.
+    pub(super) fn show(&self, headers: &mut HeaderMap) {
+        match &self.wanted {
+            Wanted::Plain => {}
+            Wanted::Master => set(headers, SSE, AES256),
+            Wanted::Customer(customer) => show_customer(customer, headers),
+        }
+    }
+}
+
+/// Says on an answer how an object is kept; of SSE-C only with what the request sent.
+pub(super) fn describe(envelope: Option<&[u8]>, call: &Call<'_>, headers: &mut HeaderMap) {
+    let envelope = envelope.and_then(|bytes| Envelope::parse(bytes).ok());
+    match envelope.map(|envelope| envelope.mode) {
+        None => {}
+        Some(Mode::Master) => set(headers, SSE, AES256),
+        Some(Mode::Customer) => {
+            if let Ok(Some(sent)) = CustomerKey::sent(call, CUSTOMER) {
+                show_customer(&sent, headers);
+            }
+        }
+    }
+}
+
+fn show_customer(customer: &CustomerKey, headers: &mut HeaderMap) {
+    set(headers, CUSTOMER_ALGORITHM, AES256);
+    set(headers, CUSTOMER_KEY_MD5, customer.md5());
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    reply::set(headers, HeaderName::from_static(name), value);
+}
+
+/// How an object that the server writes of its own accord is encrypted under its keys.
+///
+/// # Errors
+/// [`KeyringError::Failed`].
+pub(crate) fn seal_object(
+    ring: &Keyring,
+    bucket: &BucketName,
+    key: &ObjectKey,
+) -> Result<Sealing, KeyringError> {
+    let (data_key, sealed) = sealed(ring, &envelope::context(bucket, key))?;
+    let envelope = Envelope {
+        mode: Mode::Master,
+        sealed: &sealed,
+    };
+    Ok(Sealing::of_object(data_key, envelope.encode()))
+}
+
+/// Gives an object that is read its data key, if it is encrypted.
+///
+/// # Errors
+/// [`S3Code::InvalidRequest`] where a key must be sent, or must not; [`S3Code::AccessDenied`] for another than it was written with.
+pub(super) fn unlock(
+    bucket: &BucketName,
+    handle: &mut ObjectHandle,
+    call: &Call<'_>,
+) -> S3Result<()> {
+    if call.headers().contains_key(SSE) {
+        let message = "x-amz-server-side-encryption header is not supported for this operation.";
+        let sent = call.header(SSE).unwrap_or_default();
+        return Err(invalid_argument(SSE, sent, message));
+    }
+    unlock_with(bucket, handle, CUSTOMER, call)
+}
+
+/// The same of the source of a copy, whose key is in headers of their own.
+///
+/// # Errors
+/// As [`unlock`].
+pub(super) fn unlock_source(
+    bucket: &BucketName,
+    handle: &mut ObjectHandle,
+    call: &Call<'_>,
+) -> S3Result<()> {
+    unlock_with(bucket, handle, SOURCE_CUSTOMER, call)
+}
+
+fn unlock_with(
+    bucket: &BucketName,
+    handle: &mut ObjectHandle,
+    prefix: &'static str,
+    call: &Call<'_>,
+) -> S3Result<()> {
+    let sent = CustomerKey::sent(call, prefix)?;
+    let texts = Texts {
+        needed: NEEDED,
+        not_applicable: NOT_APPLICABLE,
+        other: None,
+    };
+    let info = handle.info();
+    let envelope = info.encryption.as_deref();
+    if let Some(key) = open((bucket, &info.key), envelope, sent.as_ref(), &texts, call)? {
+        handle.unlock(key);
+    }
+    Ok(())
+}
+
+/// Refuses a completion with another key than its upload was begun with; without one it is as good, since nothing is written.
+///
+/// # Errors
+/// [`S3Code::InvalidRequest`].
+pub(super) fn check_completion(
+    bucket: &BucketName,
+    key: &ObjectKey,
+    info: &UploadInfo,
+    call: &Call<'_>,
+) -> S3Result<()> {
+    if !customer::is_sent(call.headers(), CUSTOMER) {
+        return Ok(());
+    }
+    Encryption::of_part(bucket, key, info, call).map(drop)
+}
+
+/// What is said to whom sends the wrong thing.
+struct Texts {
+    needed: &'static str,
+    not_applicable: &'static str,
+    /// `None`: access denied.
+    other: Option<&'static str>,
+}
+
+fn open(
+    (bucket, key): (&BucketName, &ObjectKey),
+    envelope: Option<&[u8]>,
+    sent: Option<&CustomerKey>,
+    texts: &Texts,
+    call: &Call<'_>,
+) -> S3Result<Option<DataKey>> {
+    let envelope = envelope.map(Envelope::parse).transpose()?;
+    let ring = match (&envelope, sent) {
+        (None, None) => return Ok(None),
+        (
+            Some(Envelope {
+                mode: Mode::Customer,
+                ..
+            }),
+            Some(sent),
+        ) => sent.ring(),
+        (
+            Some(Envelope {
+                mode: Mode::Customer,
+                ..
+            }),
+            None,
+        ) => return Err(refused(texts.needed)),
+        (_, Some(_)) => return Err(refused(texts.not_applicable)),
+        (
+            Some(Envelope {
+                mode: Mode::Master, ..
+            }),
+            None,
+        ) => call.app.keyring()?,
+    };
+    let sealed = envelope
+        .as_ref()
+        .map_or(&[][..], |envelope| envelope.sealed);
+    let opened = ring.open(&envelope::context(bucket, key), sealed);
+    let opened = opened.map_err(|error| match (error, sent, texts.other) {
+        (KeyringError::Refused { .. }, Some(_), Some(other)) => refused(other),
+        (KeyringError::Refused { .. }, Some(_), None) => S3Error::new(S3Code::AccessDenied),
+        (error, ..) => error.into(),
+    })?;
+    let bytes: &[u8; DATA_KEY_BYTES] = opened[..]
+        .try_into()
+        .map_err(|_| S3Error::internal("a data key of another length"))?;
+    Ok(Some(DataKey::new(bytes)))
+}
+
+fn refused(message: &'static str) -> S3Error {
+    S3Error::with_message(S3Code::InvalidRequest, message)
+}
+
+/// A new data key, and what it is wrapped in.
+fn sealed(ring: &Keyring, context: &[u8]) -> Result<(DataKey, Vec<u8>), KeyringError> {
+    let mut bytes = Zeroizing::new([0; DATA_KEY_BYTES]);
+    rand::fill(&mut *bytes).map_err(|_| KeyringError::Failed)?;
+    Ok((DataKey::new(&bytes), ring.seal(context, &*bytes)?))
+}
+
+async fn writer(
+    bucket: &BucketName,
+    size: Option<u64>,
+    sealing: Option<Sealing>,
+    call: &Call<'_>,
+) -> S3Result<BodyWriter> {
+    Ok(match sealing {
+        None => call.store.blob_writer(bucket, size).await?,
+        Some(sealing) => call.store.sealed_blob_writer(bucket, size, sealing).await?,
+    })
+}
+
+/// What the headers ask for.
+fn asked(call: &Call<'_>) -> S3Result<Option<Wanted>> {
+    let headers = call.headers();
+    check_kms_headers(headers)?;
+    let customer = CustomerKey::sent(call, CUSTOMER)?;
+    let Some(method) = headers.get(SSE).map(HeaderValue::to_str) else {
+        return Ok(customer.map(Wanted::Customer));
+    };
+    let method = method.unwrap_or_default().trim();
+    if customer.is_some() {
+        let message = "Server Side Encryption with Customer provided key is incompatible with the encryption method specified";
+        return Err(invalid_argument(SSE, method, message));
+    }
+    match method {
+        AES256 => Ok(Some(Wanted::Master)),
+        "aws:kms" | "aws:kms:dsse" | "aws:fsx" => {
+            Err(S3Error::new(S3Code::NotImplemented).element("Header", SSE))
+        }
+        other => {
+            let message = "The encryption method specified is not supported";
+            Err(invalid_argument(SSE, other, message))
+        }
+    }
+}
+
+/// Headers that go with `aws:kms` alone.
+fn check_kms_headers(headers: &HeaderMap) -> S3Result<()> {
+    let is_kms = text(headers, SSE).is_some_and(|method| method.starts_with("aws:kms"));
+    let Some(id) = text(headers, KMS_KEY_ID).filter(|_| !is_kms) else {
+        return Ok(());
+    };
+    let message = "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms";
+    Err(invalid_argument(KMS_KEY_ID, id, message))
+}
