@@ -31,6 +31,7 @@ pub use writer::Counts;
 
 use file::LogFile;
 use line::Connection;
+pub(crate) use line::Refusal;
 use writer::{Sink, Stdout, Writer};
 
 /// Stands for standard output where a path is expected.
@@ -84,9 +85,13 @@ impl AuditLog {
         self.writer.close(patience);
     }
 
-    /// A connection whose bytes are no HTTP.
-    pub(crate) fn malformed(&self, peer: &Peer) {
-        self.add(&Connection::malformed(self.clock.unix_millis(), peer));
+    /// A connection that brought no request.
+    pub(crate) fn refused(&self, peer: &Peer, refusal: Refusal) {
+        self.add(&Connection::refused(
+            self.clock.unix_millis(),
+            peer,
+            refusal,
+        ));
     }
 
     fn add(&self, line: &impl serde::Serialize) {

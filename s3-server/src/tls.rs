@@ -214,6 +214,15 @@ impl Tls {
     }
 }
 
+/// Whether a handshake failed because of what the client showed, or did not show.
+pub(crate) fn is_about_client_certificate(error: &std::io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(
+        error,
+        Some(rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_))
+    )
+}
+
 /// The one library of primitives.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())

@@ -18,6 +18,7 @@ from larderlib.connection import connected, read_head, signed_head
 from larderlib.iam import query
 from larderlib.rawhttp import STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, Raw, exchange
 from larderlib.server import Larder, inherited_environment, larder_binary, poll
+from larderlib.tls import Authority
 
 ROOT = "arn:aws:iam::000000000000:root"
 
@@ -231,6 +232,18 @@ def test_what_is_no_http_is_in_it(audited, audit):
     exchange(audited, b"\x01\x02\x03 nonsense\r\n\r\n")
     line = audit.find("bytes that are no HTTP", error="MalformedHttp")
     assert (line["status"], line["from"]) == (400, {"address": "127.0.0.1"})
+
+
+def test_a_client_without_the_right_certificate_is_in_it(tmp_path):
+    authority, stranger = Authority(tmp_path / "authority"), Authority(tmp_path / "stranger")
+    arguments = ["--audit-log", str(tmp_path / "audit.log"), "--tls-client-ca", str(authority.certificate)]
+    with Larder(directory=tmp_path / "server", tls=authority.issue(), authority=authority, plain=True, extra_args=arguments) as server:
+        audit = Audit(server, tmp_path / "audit.log")
+        for number, client in enumerate([None, stranger.issue(["client"])]):
+            with pytest.raises((OSError, http.client.HTTPException)):
+                urllib.request.urlopen(f"{server.endpoint}/", timeout=30, context=authority.context(client))
+            line = poll(lambda: audit.lines()[number : number + 1], 30, "the refusal")[0]
+            assert (line["error"], line["status"], line["from"]) == ("CertificateRefused", None, {"address": "127.0.0.1"})
 
 
 def test_a_client_that_goes_away_within_its_body_is_in_it(audited, audit, bucket):

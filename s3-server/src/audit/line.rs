@@ -105,12 +105,25 @@ impl From<Deletion<'_>> for DeletedKey {
 pub(super) struct Connection {
     time: String,
     from: Origin,
-    status: u16,
+    status: Option<u16>,
     error: &'static str,
 }
 
+/// Why a connection brought no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Its bytes are no HTTP.
+    Malformed,
+    /// The client's certificate is none that lets it in, or is missing.
+    Certificate,
+}
+
 impl Connection {
-    pub(super) fn malformed(now_unix_millis: u64, peer: &Peer) -> Self {
+    pub(super) fn refused(now_unix_millis: u64, peer: &Peer, refusal: Refusal) -> Self {
+        let (status, error) = match refusal {
+            Refusal::Malformed => (Some(400), "MalformedHttp"),
+            Refusal::Certificate => (None, "CertificateRefused"),
+        };
         Self {
             time: timestamp(now_unix_millis),
             from: Origin {
@@ -119,8 +132,8 @@ impl Connection {
                 tls: peer.tls.map(|tls| tls.protocol),
                 user_agent: None,
             },
-            status: 400,
-            error: "MalformedHttp",
+            status,
+            error,
         }
     }
 }

@@ -18,7 +18,10 @@ use super::{
     MAX_HEADER_BYTES, Peer, Service,
     connection::{Connection, GuardedSocket},
 };
-use crate::tls::{Session, Tls};
+use crate::{
+    audit::Refusal,
+    tls::{self, Session, Tls},
+};
 
 /// What hyper may hold of one connection in either direction.
 const CONNECTION_BUFFER_BYTES: usize = 128 << 10;
@@ -234,11 +237,11 @@ impl Accepted {
         let address = peer.ip();
         let (clock, deadlines) = (Arc::clone(self.service.clock()), self.service.deadlines());
         let socket = GuardedSocket::new(socket, Arc::clone(&clock), deadlines);
-        let Some(tls) = tls else {
+        let Some(acceptor) = tls else {
             return self.serve(socket, Peer { address, tls: None }).await;
         };
         let shaken = tokio::select! {
-            shaken = tls.accept(socket) => shaken,
+            shaken = acceptor.accept(socket) => shaken,
             () = clock.sleep(deadlines.header) => Err(io::ErrorKind::TimedOut.into()),
             () = told(&mut self.stop) => return,
         };
@@ -251,7 +254,13 @@ impl Accepted {
                 };
                 self.serve(stream, peer).await;
             }
-            Err(error) => tracing::debug!(%error, %address, "no TLS handshake"),
+            Err(error) => {
+                tracing::debug!(%error, %address, "no TLS handshake");
+                if tls::is_about_client_certificate(&error) {
+                    let peer = Peer { address, tls: None };
+                    self.service.of(peer).refused(Refusal::Certificate);
+                }
+            }
         }
     }
 
@@ -282,7 +291,7 @@ impl Accepted {
         if let Err(error) = ended {
             tracing::debug!(%error, "connection ended early");
             if is_malformed(&*error) {
-                to_note.malformed();
+                to_note.refused(Refusal::Malformed);
             }
         }
         drop(permit);

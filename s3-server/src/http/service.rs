@@ -16,7 +16,7 @@ use crate::{
     accounts::Caller,
     admin::{self, AdminError, AdminResult},
     app::App,
-    audit::{Observer, Trail},
+    audit::{Observer, Refusal, Trail},
     error::{S3Code, S3Error, S3Result},
     iam::{self, Answered, IamError},
     metrics::Answer,
@@ -98,10 +98,10 @@ impl Service {
         self.deadlines
     }
 
-    /// Notes a connection whose bytes are no HTTP.
-    pub(super) fn malformed(&self) {
+    /// Notes a connection that brought no request.
+    pub(super) fn refused(&self, refusal: Refusal) {
         if let Some(audit) = &self.app.audit {
-            audit.malformed(&self.peer);
+            audit.refused(&self.peer, refusal);
         }
     }
 

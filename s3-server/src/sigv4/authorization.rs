@@ -273,6 +273,31 @@ mod tests {
 
     use super::*;
 
+    fn claimed(uri: &str, authorization: Option<&'static str>) -> Option<(String, &'static str)> {
+        let mut request = http::Request::builder().uri(uri);
+        if let Some(value) = authorization {
+            request = request.header("authorization", value);
+        }
+        claimed_access_key(&request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn the_claimed_key_is_found_wherever_it_is() {
+        let header = "AWS4-HMAC-SHA256 Credential=A/B/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+        let of = |key: &str, carrier| Some((key.to_owned(), carrier));
+        assert_eq!(claimed("/k", Some(header)), of("A/B", "header"));
+        let query = "/k?a=b&X-Amz-Credential=AK%2F20260101%2Fus-east-1%2Fs3%2Faws4_request";
+        assert_eq!(claimed(query, None), of("AK", "query"));
+        assert_eq!(
+            claimed("/k?AWSAccessKeyId=AK&Signature=s", None),
+            of("AK", "query")
+        );
+        for nothing in [None, Some("Bearer token"), Some("AWS AK:signature")] {
+            assert_eq!(claimed("/k?Credential=AK", nothing), None);
+        }
+        assert_eq!(claimed("/k", Some("Credential=")), of("", "header"));
+    }
+
     #[test]
     fn parses_the_header_with_and_without_spaces() {
         let spaced = "AWS4-HMAC-SHA256 Credential=AK/20130524/us-east-1/s3/aws4_request, \
