@@ -1,7 +1,7 @@
 //! One line of a server access log.
 //!
 //! Source: "Amazon S3 server access log format". What there is not (access points, a cipher without TLS) is `-`. Two times are the same here: until the head of
-//! the answer is ready. Unlike AWS's, a line never holds a signature: those of presigned addresses are left out.
+//! the answer is ready. Unlike AWS's, a line never holds a signature or a key: those of presigned addresses are left out.
 
 use std::{fmt::Write as _, net::IpAddr, time::Duration};
 
@@ -19,7 +19,13 @@ use time::macros::format_description;
 use crate::{reply, sigv4::Carrier, tls::Session, xml::write::url_encode};
 
 /// Parameters of a query that are secrets for as long as they are valid.
-const SECRET_PARAMETERS: [&str; 3] = ["x-amz-signature", "x-amz-security-token", "signature"];
+const SECRET_PARAMETERS: [&str; 5] = [
+    "x-amz-signature",
+    "x-amz-security-token",
+    "x-amz-server-side-encryption-customer-key",
+    "x-amz-copy-source-server-side-encryption-customer-key",
+    "signature",
+];
 
 /// When a request came in.
 #[derive(Clone, Copy, Debug)]
@@ -334,5 +340,15 @@ mod tests {
         );
         assert!(line.contains("\"GET /bucket1?list-type=2&X-Amz-Signature=-&Signature=-&X-Amz-Signatur%65=- HTTP/1.1\" 403 AccessDenied - - 7 7 "), "{line}");
         assert!(!line.contains("abc") && !line.contains("d%3D"), "{line}");
+    }
+
+    #[test]
+    fn keys_of_clients_are_left_out() {
+        for start in ["x-amz-server-side", "X-Amz-Copy-Source-Server-Side"] {
+            let name = format!("{start}-encryption-customer-key");
+            assert_eq!(without_secret(&format!("{name}=a2V5")), format!("{name}=-"));
+            let md5 = format!("{name}-MD5=bWQ1");
+            assert_eq!(without_secret(&md5), md5, "tells nothing of the key");
+        }
     }
 }
