@@ -9,6 +9,7 @@
 //! with [`lines()`] where the answer takes long or has no end, or with an [`AdminError`] whose message says what to do.
 
 pub mod accounts;
+pub mod buckets;
 mod call;
 pub mod disks;
 mod endpoint;

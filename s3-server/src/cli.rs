@@ -5,6 +5,7 @@
 
 mod account;
 pub(crate) mod admin_client;
+mod bucket;
 mod disk;
 mod heal;
 mod rebuild;
@@ -49,6 +50,8 @@ enum Command {
     Disk(disk::DiskArgs),
     /// List, add and remove the accounts (tenants) of a running server.
     Account(account::AccountArgs),
+    /// Show how much is in the buckets of a running server, and set how much may be.
+    Bucket(bucket::BucketArgs),
     /// Show and steer what gives objects back the redundancy that they lost.
     Heal(heal::HealArgs),
     /// Make the metadata view anew from the disks, while the server is stopped.
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args).map(succeeded),
         Command::Disk(args) => disk::run(&args).map(succeeded),
         Command::Account(args) => account::run(&args).map(succeeded),
+        Command::Bucket(args) => bucket::run(&args).map(succeeded),
         Command::Heal(args) => heal::run(&args).map(succeeded),
         Command::Rebuild(args) => rebuild::run(*args).map(succeeded),
         Command::Scrub(args) => scrub::run(&args).map(succeeded),

@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::Ownership,
     audit::AuditSettings,
-    bench::ByteSize,
     http::TrustedProxies,
     tls::{ClientAuth, MinVersion, TlsSettings},
+    units::ByteSize,
 };
 
 pub use expand::{ExpandError, expand};

@@ -34,5 +34,6 @@ pub mod server;
 pub mod sigv2;
 pub mod sigv4;
 pub mod tls;
+pub mod units;
 mod watched;
 pub mod xml;

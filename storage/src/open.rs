@@ -21,7 +21,7 @@ use crate::{
         keys::HEAL,
         view::{Engine, Places, ViewPlaces, ViewSettings, ViewSource, in_background},
     },
-    objects::{Store, pages::Pages},
+    objects::{Store, pages::Pages, weigh},
     rng::Rng,
     stripes::{Pool, PoolDisk, PoolOptions},
     upkeep::{self, Lifecycles, Scrub, ScrubSettings, UpkeepSettings, Watchdog, heal::Healer},
@@ -178,7 +178,13 @@ pub async fn open(
         roster,
         dirs,
     } = Parts::open(&settings, &rng).await?;
-    let opened = Embedded::open(Arc::clone(&pool), Arc::clone(&views), &cluster, progress);
+    let opened = Embedded::open(
+        Arc::clone(&pool),
+        Arc::clone(&views),
+        &cluster,
+        weigh,
+        progress,
+    );
     let (engine, recovery) = opened.await?;
     let meta: Arc<dyn Meta> = Arc::new(Arc::clone(&engine));
     let store = Store::new(

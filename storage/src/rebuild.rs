@@ -11,6 +11,7 @@ use crate::{
         Entry, Meta, MetaError,
         embedded::{Embedded, Progress, RecoveryReport},
     },
+    objects::weigh,
     open::{OpenError, OpenSettings, Parts},
     rng::Rng,
     stripes::PoolDisk,
@@ -123,7 +124,7 @@ async fn rebuild_with(
             .map_err(|error| OpenError::Recovery(error.into()))?;
     }
     let (pool, shown) = (Arc::clone(&parts.pool), Arc::clone(&progress));
-    let opened = Embedded::open(pool, views(), &parts.cluster, shown).await;
+    let opened = Embedded::open(pool, views(), &parts.cluster, weigh, shown).await;
     let (engine, report) = opened.map_err(OpenError::Recovery)?;
     if !compare {
         return Ok((report, Compared::No));

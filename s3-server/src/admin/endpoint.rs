@@ -5,7 +5,9 @@ use std::future::ready;
 use futures_util::future::BoxFuture;
 use http::Method;
 
-use super::{AdminCall, AdminError, AdminResult, V1, accounts, disks, heal, scrub, status, verify};
+use super::{
+    AdminCall, AdminError, AdminResult, V1, accounts, buckets, disks, heal, scrub, status, verify,
+};
 use crate::http::Response;
 
 type Handler = for<'a> fn(AdminCall<'a>) -> BoxFuture<'a, AdminResult<Response>>;
@@ -29,6 +31,10 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     }),
     Endpoint::post(accounts::ROTATE_PATH, |call| {
         Box::pin(accounts::rotate(call))
+    }),
+    Endpoint::get(buckets::PATH, |call| Box::pin(buckets::list(call))),
+    Endpoint::post(buckets::QUOTA_PATH, |call| {
+        Box::pin(buckets::set_quota(call))
     }),
     Endpoint::get("disks", |call| Box::pin(disks::list(call))),
     Endpoint::post("disks/add", |call| Box::pin(disks::add(call))),

@@ -122,9 +122,10 @@ impl From<MetaError> for AdminError {
             MetaError::Unavailable(_) | MetaError::Full | MetaError::Overloaded(_) => {
                 Self::unavailable(format!("{error}; try again"))
             }
-            MetaError::Conflict { .. } | MetaError::TooLarge(_) | MetaError::Corrupt(_) => {
-                Self::internal(error)
-            }
+            MetaError::Conflict { .. }
+            | MetaError::OverLimit(_)
+            | MetaError::TooLarge(_)
+            | MetaError::Corrupt(_) => Self::internal(error),
         }
     }
 }

@@ -4,12 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use super::{
-    BenchError,
-    payload::BodyMode,
-    sign::Credentials,
-    units::{ByteSize, parse_duration},
-};
+use super::{BenchError, payload::BodyMode, sign::Credentials};
+use crate::units::{ByteSize, parse_duration};
 
 /// The largest object or part that payloads are made for.
 const MAX_SIZE: ByteSize = ByteSize(1 << 30);

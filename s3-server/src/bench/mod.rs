@@ -1,7 +1,7 @@
 //! `larder bench`: a load generator for any S3 endpoint.
 //!
 //! ```text
-//! args · units      the command line
+//! args              the command line
 //! plan              which loads run, with which objects, and cleaning up
 //! measure · work    one load: clients, clock, counting
 //! client            S3 operations
@@ -35,12 +35,10 @@ mod process;
 mod report;
 mod response;
 mod sign;
-mod units;
 mod work;
 mod xml;
 
 pub use args::BenchArgs;
-pub use units::ByteSize;
 
 /// Why a benchmark could not be run to its end.
 #[derive(Debug, thiserror::Error)]

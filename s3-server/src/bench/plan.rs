@@ -18,9 +18,9 @@ use super::{
     payload::{BodyMode, Payloads, Pool},
     report::{Report, Row, Subject},
     sign::Credentials,
-    units::ByteSize,
     work::{DIRECTORY_OBJECTS, Stock, Task, Worker},
 };
+use crate::units::ByteSize;
 
 /// Clients that put objects before a load, at most.
 const PREPARING_CLIENTS: u64 = 16;

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{floors::Floors, measure::Measured, units::ByteSize};
+use super::{floors::Floors, measure::Measured};
+use crate::units::ByteSize;
 
 /// The result of one load. What is `null` in JSON was not measured.
 #[derive(Debug, Clone, Serialize)]

@@ -7,10 +7,10 @@ use clap::Args;
 use super::{Outcome, print};
 use crate::{
     access::Ownership,
-    bench::ByteSize,
     config::{FileSettings, LogFormat, MetaEngine, ProfileSetting, Settings, Span},
     server,
     tls::{ClientAuth, MinVersion},
+    units::ByteSize,
 };
 
 /// Serve S3 from local directories.

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::{
     access::Ownership,
-    bench::ByteSize,
     tls::{ClientAuth, MinVersion},
+    units::ByteSize,
 };
 
 use super::{

@@ -112,6 +112,7 @@ codes! {
     OwnershipControlsNotFound = "OwnershipControlsNotFoundError", 404, "The bucket ownership controls were not found";
     PermanentRedirect = "PermanentRedirect", 301, "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.";
     PreconditionFailed = "PreconditionFailed", 412, "At least one of the pre-conditions you specified did not hold";
+    QuotaExceeded = "QuotaExceeded", 403, "The bucket would have more than its quota allows. Delete something, or ask whoever runs the server for a larger quota.";
     ReplicationConfigurationNotFound = "ReplicationConfigurationNotFoundError", 404, "The replication configuration was not found";
     RequestHeaderSectionTooLarge = "RequestHeaderSectionTooLarge", 400, "Your request header section exceeds the maximum allowed request header section size";
     RequestIsNotMultiPartContent = "RequestIsNotMultiPartContent", 412, "Bucket POST must be of the enclosure-type multipart/form-data.";

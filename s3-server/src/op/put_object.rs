@@ -29,6 +29,7 @@ pub(super) async fn run(
     // A write that can only fail is told so before its body is sent.
     let checked = call.store.check_conditions(bucket, key, &conditions).await;
     checked.map_err(|error| get_object::missing(error, key))?;
+    call.store.check_quota(bucket, Some(key), plan.size).await?;
     let writer = encryption.writer(bucket, Some(plan.size), &call).await?;
     let received = ingest::receive(&mut call, plan, writer).await?;
     let put = PutObject {

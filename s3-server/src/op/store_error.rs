@@ -1,7 +1,10 @@
 //! What the store's errors are to an S3 client.
 
 use larder_storage::objects::{ErrorKind, StoreError};
-use larder_storage::stripes::StripeError;
+use larder_storage::{
+    meta::tally::{Limited, OverLimit},
+    stripes::StripeError,
+};
 
 use super::call::no_object_lock;
 use crate::error::{S3Code, S3Error};
@@ -55,6 +58,7 @@ fn answer(error: &StoreError) -> S3Error {
         StoreError::Stripe(StripeError::LengthMismatch { .. }) => S3Code::IncompleteBody.into(),
         StoreError::Conflict => S3Code::ConditionalRequestConflict.into(),
         StoreError::Replaced => S3Code::ServiceUnavailable.into(),
+        StoreError::QuotaExceeded(over) => quota_exceeded(over),
         StoreError::Overloaded(_) => S3Code::SlowDown.into(),
         other => by_kind(other.kind()).into(),
     }
@@ -75,6 +79,21 @@ fn by_kind(kind: ErrorKind) -> S3Code {
         ErrorKind::Full => S3Code::InsufficientStorage,
         ErrorKind::Corrupt | ErrorKind::Internal => S3Code::InternalError,
     }
+}
+
+/// No code of AWS's: the one that Ceph's gateway gives.
+fn quota_exceeded(over: &OverLimit) -> S3Error {
+    let what = match over.what {
+        Limited::Bytes => "bytes",
+        Limited::Objects => "objects",
+    };
+    let (would_be, limit) = (over.would_be, over.limit);
+    let message = format!(
+        "The bucket would have {would_be} {what}, and its quota is {limit}. Delete something, or ask whoever runs the server for a larger quota."
+    );
+    S3Error::with_message(S3Code::QuotaExceeded, message)
+        .element("Quota", limit.to_string())
+        .element("ProposedUsage", would_be.to_string())
 }
 
 fn bad_checksum() -> S3Error {

@@ -57,7 +57,7 @@ fn of(changes: Vec<Change>, preconditions: Vec<Precondition>) -> Transaction {
     Transaction {
         changes,
         preconditions,
-        inline: None,
+        ..Transaction::default()
     }
 }
 

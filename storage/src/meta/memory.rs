@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::{
     Change, Committed, Entry, MAX_COMMIT_BYTES, MAX_COMMIT_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES,
     Meta, MetaError, Precondition, Revision, Transaction, Versioned,
+    tally::{Delta, Deltas, Tally, Weigh, weightless},
 };
 use crate::stripes::{BlobPlacement, InlineBlob};
 
@@ -30,12 +31,14 @@ pub trait InlineSink: Send + Sync + Debug {
 pub struct MemoryMeta {
     state: Mutex<State>,
     sink: Option<Arc<dyn InlineSink>>,
+    weigh: Option<Weigh>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     map: BTreeMap<Bytes, (Revision, Bytes)>,
     last: u64,
+    tallies: BTreeMap<u64, Delta>,
 }
 
 impl MemoryMeta {
@@ -49,6 +52,15 @@ impl MemoryMeta {
         Self {
             sink: Some(sink),
             ..Self::default()
+        }
+    }
+
+    /// The same engine, which keeps the tallies of what its rows weigh.
+    #[must_use]
+    pub fn weighing(self, weigh: Weigh) -> Self {
+        Self {
+            weigh: Some(weigh),
+            ..self
         }
     }
 
@@ -85,6 +97,21 @@ impl State {
             }),
             None => Ok(()),
         }
+    }
+
+    /// What `changes` make of the tallies.
+    fn deltas(&self, weigh: Weigh, changes: &[Change]) -> Deltas {
+        let mut deltas = Deltas::default();
+        for Change { key, value } in changes {
+            let old = self.map.get(key).map(|(_, value)| &value[..]);
+            deltas.row(weigh, key, old, value.as_deref());
+        }
+        deltas
+    }
+
+    fn tally(&self, group: u64) -> Tally {
+        let sum = self.tallies.get(&group).copied();
+        sum.unwrap_or_default().tally()
     }
 
     fn apply(&mut self, changes: Vec<Change>, revision: Revision) {
@@ -129,16 +156,28 @@ impl Meta for MemoryMeta {
         check_limits(&transaction)?;
         let mut state = self.state.lock();
         state.check(&transaction.preconditions)?;
+        let deltas = state.deltas(self.weigh.unwrap_or(weightless), &transaction.changes);
+        for limit in &transaction.limits {
+            limit.check(&deltas, |group| state.tally(group))?;
+        }
         let revision = Revision(state.last + 1);
         if let Some(blob) = &transaction.inline {
             self.store_inline(revision, blob, transaction.changes.first_mut())?;
         }
         state.last = revision.0;
         state.apply(transaction.changes, revision);
+        for (group, delta) in deltas.iter() {
+            let sum = state.tallies.entry(group).or_default();
+            *sum = sum.plus(delta);
+        }
         Ok(Committed {
             revision,
             degraded: false,
         })
+    }
+
+    fn tally(&self, group: u64) -> Tally {
+        self.state.lock().tally(group)
     }
 }
 
@@ -153,6 +192,7 @@ pub fn check_limits(transaction: &Transaction) -> Result<(), MetaError> {
         changes,
         preconditions,
         inline: _,
+        limits: _,
     } = transaction;
     let changed = || changes.iter().map(|change| &change.key);
     let keys = || changed().chain(preconditions.iter().map(|condition| &condition.key));

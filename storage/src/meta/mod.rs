@@ -9,6 +9,7 @@ mod conformance;
 pub mod embedded;
 pub mod keys;
 pub mod memory;
+pub mod tally;
 pub mod view;
 
 use std::fmt::Debug;
@@ -16,6 +17,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use self::tally::{Limit, OverLimit, Tally};
 use crate::stripes::InlineBlob;
 
 /// Keys that a commit may change or test.
@@ -80,6 +82,8 @@ pub struct Transaction {
     /// [`crate::stripes::BlobPlacement`] of the shards to the value of `changes[0]`, in the very way that
     /// [`crate::stripes::BlobPlacement::encode_into`] does; the caller leaves room for it at the end of the value.
     pub inline: Option<InlineBlob>,
+    /// Sums that the changes may not bring over a bound; checked together with the preconditions, against what other commits under way add.
+    pub limits: Vec<Limit>,
 }
 
 /// The metadata engine.
@@ -99,12 +103,14 @@ pub trait Meta: Send + Sync + Debug {
     /// visible to every later `get` and `scan`.
     ///
     /// # Errors
-    /// [`MetaError::Conflict`]: a precondition failed, nothing happened: read again and decide.
+    /// [`MetaError::Conflict`]: a precondition failed, nothing happened: read again and decide. [`MetaError::OverLimit`]: likewise.
     /// [`MetaError::Unavailable`]: outcome unknown to this caller; not visible now.
     ///
     /// # Cancel safety
     /// Dropping the future may leave the commit happening or not, never half of it.
     async fn commit(&self, transaction: Transaction) -> Result<Committed, MetaError>;
+    /// What the rows of a group add up to. Sees every commit that returned before; reads nothing.
+    fn tally(&self, group: u64) -> Tally;
 }
 
 /// The outcome of a commit.
@@ -131,6 +137,9 @@ pub enum MetaError {
     /// Too few disks; retry later.
     #[error("metadata unavailable: {0}")]
     Unavailable(String),
+    /// A sum would be over its limit. Nothing happened.
+    #[error("over a limit: {0}")]
+    OverLimit(OverLimit),
     /// No space for data.
     #[error("disks are full")]
     Full,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    AccountId, BucketLock, BucketName, Deleted, DocumentKind, Store, StoreError, VersionId,
+    AccountId, BucketLock, BucketName, Deleted, DocumentKind, Quota, Store, StoreError, VersionId,
     Versioning,
     commit::{ATTEMPTS, Draft},
     documents::{Documents, discard_pages},
@@ -107,6 +107,10 @@ impl OpenBucket {
     /// Its identifier, the base of its objects' keys.
     pub(super) fn id(&self) -> u64 {
         self.record.id
+    }
+
+    pub(super) fn quota(&self) -> Quota {
+        self.record.quota
     }
 
     pub(super) fn lock(&self) -> Option<BucketLock> {

@@ -74,9 +74,10 @@ impl Draft {
         self.transaction.changes.is_empty()
     }
 
-    /// Commits only if the bucket has not changed. Takes back a deletion that was only beginning.
+    /// Commits only if the bucket has not changed, and within its quota. Takes back a deletion that was only beginning.
     pub(super) fn enter(&mut self, bucket: &OpenBucket) {
         self.expect(bucket.key.clone(), Some(bucket.revision));
+        self.transaction.limits.extend(bucket.limit());
         if let Some(reopened) = bucket.reopened() {
             self.put(bucket.key.clone(), reopened);
         }

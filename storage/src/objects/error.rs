@@ -1,7 +1,10 @@
 //! What can go wrong above metadata and blobs.
 
 use super::{VersionId, record::RecordError};
-use crate::{meta::MetaError, stripes::StripeError};
+use crate::{
+    meta::{MetaError, tally::OverLimit},
+    stripes::StripeError,
+};
 
 /// What went wrong with a request to the store.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -143,6 +146,9 @@ pub enum StoreError {
     /// No space for data.
     #[error("disks are full")]
     Full,
+    /// The bucket would have more than its quota. Nothing happened.
+    #[error("over the quota: {0}")]
+    QuotaExceeded(OverLimit),
     /// The data cannot be rebuilt.
     #[error("unreadable: {0}")]
     Unreadable(String),
@@ -212,7 +218,8 @@ impl StoreError {
             | Self::SizeMismatch { .. }
             | Self::InvalidRange { .. }
             | Self::InvalidTags(_)
-            | Self::MetadataTooLarge { .. } => ErrorKind::Invalid,
+            | Self::MetadataTooLarge { .. }
+            | Self::QuotaExceeded(_) => ErrorKind::Invalid,
             Self::Unavailable(_) | Self::Overloaded(_) => ErrorKind::Unavailable,
             Self::Full => ErrorKind::Full,
             Self::Unreadable(_) | Self::Record(_) => ErrorKind::Corrupt,
@@ -238,6 +245,7 @@ fn meta_kind(error: &MetaError) -> ErrorKind {
         MetaError::Conflict { .. } => ErrorKind::Conflict,
         MetaError::TooLarge(_) => ErrorKind::Internal,
         MetaError::Unavailable(_) | MetaError::Overloaded(_) => ErrorKind::Unavailable,
+        MetaError::OverLimit(_) => ErrorKind::Invalid,
         MetaError::Full => ErrorKind::Full,
         MetaError::Corrupt(_) => ErrorKind::Corrupt,
     }
@@ -250,6 +258,7 @@ impl From<MetaError> for StoreError {
             MetaError::Unavailable(why) => Self::Unavailable(why),
             MetaError::Overloaded(why) => Self::Overloaded(why),
             MetaError::Full => Self::Full,
+            MetaError::OverLimit(over) => Self::QuotaExceeded(over),
             MetaError::TooLarge(_) | MetaError::Corrupt(_) => Self::Meta(error),
         }
     }

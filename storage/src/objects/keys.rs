@@ -132,6 +132,14 @@ pub(super) fn object(bucket_id: u64, key: &ObjectKey) -> Bytes {
     named(OBJECT, bucket_id, key.as_str().as_bytes(), &[])
 }
 
+/// The bucket of an `o` or `v` key; `None` if it is none.
+pub(super) fn bucket_of_version(key: &[u8]) -> Option<u64> {
+    let (base, _) = key.split_at_checked(BASE_BYTES)?;
+    let (&space, id) = base.split_first()?;
+    let id = u64::from_be_bytes(id.try_into().ok()?);
+    [OBJECT, VERSION].contains(&space).then_some(id)
+}
+
 /// Bucket and object's key of an `o` key; `None` if it is none.
 pub(super) fn parse_object(key: &[u8]) -> Option<(u64, String)> {
     let (base, name) = key.split_at_checked(BASE_BYTES)?;

@@ -50,10 +50,12 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod usage;
 mod versions;
 
 use std::{sync::Arc, time::Duration};
 
+pub use crate::meta::tally::Tally;
 pub use accounts::StoredAccount;
 pub use acl::{MAX_ACL_BYTES, SetAcl};
 pub use blobs::PrefixTotal;
@@ -93,6 +95,7 @@ pub use record::{
 };
 pub use sealed::{BodyWriter, DATA_KEY_BYTES, DataKey, FinishedBody, Sealing};
 pub use upload::{CreateUpload, ListParts, ListedPart, PartsPage, PutPart, UploadInfo};
+pub use usage::{Quota, weigh};
 pub use versions::Deleted;
 
 use crate::{

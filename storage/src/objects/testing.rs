@@ -123,7 +123,7 @@ impl InlineSink for Sink {
 
 /// A metadata engine that writes inline blobs to their disks.
 pub(super) fn meta() -> Arc<dyn Meta> {
-    Arc::new(MemoryMeta::with_sink(Arc::new(Sink)))
+    Arc::new(MemoryMeta::with_sink(Arc::new(Sink)).weighing(weigh))
 }
 
 /// A clock that is set by hand.

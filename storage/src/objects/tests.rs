@@ -15,4 +15,5 @@ mod objects;
 mod races;
 mod sweeping;
 mod uploads;
+mod usage;
 mod versions;

@@ -49,6 +49,7 @@ STATUS = {
     "NoSuchVersion": 404,
     "NoSuchWebsiteConfiguration": 404,
     "NotImplemented": 501,
+    "QuotaExceeded": 403,
     "ObjectLockConfigurationNotFoundError": 404,
     "OwnershipControlsNotFoundError": 404,
     "PreconditionFailed": 412,

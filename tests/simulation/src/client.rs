@@ -12,7 +12,7 @@ use larder_storage::{
         BucketName, CompletePart, CompleteUpload, CreateBucket, CreateUpload, DATA_KEY_BYTES,
         DataKey, DeleteItem, ETag, FinishedBody, Governance, Headers, ListObjects, ListedEntry,
         ObjectAcl, ObjectHandle, ObjectKey, ObjectLock, PartNumber, PutObject, PutPart, Sealing,
-        Store, StoreError, Tags, UploadId, WriteConditions,
+        Store, StoreError, Tags, Tally, UploadId, WriteConditions,
     },
     rng::{Rng, SeededRng},
 };
@@ -584,6 +584,28 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// How much is in the bucket: as it is counted, and as it is listed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn usages(&self) -> Result<(Tally, Tally), StoreError> {
+        let request = ListObjects {
+            bucket: bucket()?,
+            prefix: String::new(),
+            delimiter: String::new(),
+            after: String::new(),
+            limit: usize::MAX,
+        };
+        let mut listed = Tally::default();
+        for entry in self.store.list_objects(request).await?.entries {
+            if let ListedEntry::Object(object) = entry {
+                listed.objects += 1;
+                listed.bytes += object.size;
+            }
+        }
+        Ok((self.store.usage(&bucket()?).await?, listed))
     }
 
     /// All objects below `prefix`, by pages of `limit`.

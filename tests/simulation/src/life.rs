@@ -217,7 +217,13 @@ impl Life<'_> {
                 return Err(format!("key {key:?} is not listed as what it is"));
             }
         }
-        Ok(())
+        let client = Client::new(&shared, &process.store, SeededRng::new(2));
+        let usage = async move { client.usages().await };
+        let (counted, listed) = self.must("the bucket's usage", usage).await?;
+        if counted == listed {
+            return Ok(());
+        }
+        Err(format!("the usage says {counted:?}, listed are {listed:?}"))
     }
 
     /// What the metadata says of all objects.

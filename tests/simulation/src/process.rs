@@ -13,7 +13,7 @@ use larder_storage::{
         Meta,
         embedded::{Embedded, RecoveryError, RecoveryReport},
     },
-    objects::{Store, StoreOptions},
+    objects::{Store, StoreOptions, weigh},
     rng::{Rng, SeededRng},
     stripes::{Pool, PoolDisk, PoolOptions},
     upkeep::{Scrub, ScrubSettings, heal::Healer},
@@ -128,7 +128,7 @@ impl Machine {
         Some(async move {
             let progress = Arc::new(|_| ());
             let (engine, report) =
-                Embedded::open(Arc::clone(&pool), view, &cluster, progress).await?;
+                Embedded::open(Arc::clone(&pool), view, &cluster, weigh, progress).await?;
             let meta: Arc<dyn Meta> = Arc::new(Arc::clone(&engine));
             let clock: Arc<dyn Clock> = Arc::new(clock);
             let rng: Arc<dyn Rng> = rng;

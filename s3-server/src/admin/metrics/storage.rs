@@ -9,7 +9,10 @@ use larder_storage::{
     },
 };
 
-use crate::metrics::{Exposition, Kind};
+use crate::{
+    admin::buckets::BucketEntry,
+    metrics::{Exposition, Kind},
+};
 
 /// What a source may look at.
 pub(super) struct Seen<'a> {
@@ -19,13 +22,20 @@ pub(super) struct Seen<'a> {
     pub(super) status: Option<&'a Status>,
     /// The scrub; `None` where it can't be found out.
     pub(super) scrub: Option<&'a ScrubStatus>,
+    /// With their usage.
+    pub(super) buckets: &'a [BucketEntry],
 }
+
+/// Buckets that have series of their own: a label should not grow without bound.
+const SHOWN_BUCKETS: usize = 1000;
 
 /// Writes a few families.
 type Source = fn(&Seen<'_>, &mut Exposition);
 
 /// All sources, in the order of the answer.
-const SOURCES: &[Source] = &[disks, redundancy, healing, levelling, scrub, lifecycles];
+const SOURCES: &[Source] = &[
+    disks, redundancy, healing, levelling, scrub, lifecycles, buckets,
+];
 
 pub(super) async fn write(storage: &Storage, out: &mut Exposition) {
     let status = storage.status().await;
@@ -33,7 +43,12 @@ pub(super) async fn write(storage: &Storage, out: &mut Exposition) {
         tracing::warn!(%error, "the status of the disks is not known");
     }
     let scrub = storage.scrub().status().await;
+    let buckets = super::super::buckets::entries(storage.store(), SHOWN_BUCKETS).await;
+    if let Err(error) = &buckets {
+        tracing::warn!(%error, "the usage of buckets is not known");
+    }
     let seen = Seen {
+        buckets: buckets.as_deref().unwrap_or_default(),
         scrub: scrub.as_ref().ok(),
         storage,
         status: status.as_ref().ok(),
@@ -41,6 +56,42 @@ pub(super) async fn write(storage: &Storage, out: &mut Exposition) {
     for source in SOURCES {
         source(&seen, out);
     }
+}
+
+fn buckets(seen: &Seen<'_>, out: &mut Exposition) {
+    let mut each = |name: &str, help: &str, value: fn(&BucketEntry) -> Option<u64>| {
+        let mut family = out.family(name, Kind::Gauge, help);
+        for bucket in seen.buckets {
+            if let Some(value) = value(bucket) {
+                family.sample(&[("bucket", &bucket.name)], value);
+            }
+        }
+    };
+    each(
+        "larder_bucket_objects",
+        "Versions of objects in the bucket, without delete markers; of the first thousand buckets by name.",
+        |bucket| Some(bucket.objects),
+    );
+    each(
+        "larder_bucket_bytes",
+        "Bytes of all versions of objects in the bucket, as clients sent them.",
+        |bucket| Some(bucket.bytes),
+    );
+    each(
+        "larder_bucket_delete_markers",
+        "Delete markers in the bucket.",
+        |bucket| Some(bucket.delete_markers),
+    );
+    each(
+        "larder_bucket_quota_objects",
+        "Objects that may be in the bucket, where that is bounded.",
+        |bucket| bucket.max_objects,
+    );
+    each(
+        "larder_bucket_quota_bytes",
+        "Bytes that may be in the bucket, where that is bounded.",
+        |bucket| bucket.max_bytes,
+    );
 }
 
 fn disks(seen: &Seen<'_>, out: &mut Exposition) {

@@ -18,7 +18,7 @@ use crate::{
 pub(crate) const CHECKPOINT_KEY: &[u8] = b"\xffcheckpoint";
 
 /// Version of the view's contents. A view of any other, older or newer, is deleted and rebuilt: it is a cache.
-const VIEW_VERSION: u64 = 1;
+const VIEW_VERSION: u64 = 2;
 
 /// What a checkpoint did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,6 +26,7 @@ mod log_ends;
 mod reclaim;
 mod recovery;
 mod space;
+mod tallies;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -55,12 +56,14 @@ use self::{
     locks::{Held, KeyLocks},
     log_ends::KnownLogs,
     space::SegmentSpace,
+    tallies::{Reservation, Tallies},
     wait::Wait,
 };
 use super::{
     Change, Committed, Entry, MAX_COMMIT_BYTES, MAX_COMMIT_KEYS, MAX_KEY_BYTES, MAX_VALUE_BYTES,
     Meta, MetaError, Precondition, Revision, Transaction, Versioned,
     keys::{UNTOLD, heal_key},
+    tally::{Deltas, Tally, Weigh},
     view::{SwitchView, Turn, View, ViewChange, ViewError},
 };
 use crate::{
@@ -87,6 +90,9 @@ pub struct Embedded {
     /// Where each disk's log stood at the last checkpoint that saw the disk.
     positions: Mutex<BTreeMap<DiskNo, Address>>,
     space: SegmentSpace,
+    weigh: Weigh,
+    /// Those of the view, exchanged with it.
+    tallies: parking_lot::RwLock<Arc<Tallies>>,
     logs: Mutex<KnownLogs>,
     /// One checkpoint or reclaim at a time.
     upkeep: tokio::sync::Mutex<()>,
@@ -143,6 +149,8 @@ struct Pending {
     /// Shards of the blob in all.
     shards_total: usize,
     wait: Arc<Wait>,
+    /// Room below the limits that it keeps to.
+    reservation: Option<Reservation>,
     /// Once it is on its way into the view.
     effect: Option<Turn<()>>,
     _held: Held,
@@ -202,8 +210,14 @@ impl Meta for Arc<Embedded> {
         for precondition in &transaction.preconditions {
             self.check(precondition).await?;
         }
-        let pending = self.append(transaction, held, Caller::Client)?;
+        let reservation = self.reserve(&transaction).await?;
+        let mut pending = self.append(transaction, held, Caller::Client)?;
+        pending.reservation = reservation;
         Detachable(Some(pending)).finish().await
+    }
+
+    fn tally(&self, group: u64) -> Tally {
+        self.tallies.read().of(group)
     }
 }
 
@@ -259,6 +273,22 @@ impl Embedded {
         Err(MetaError::Conflict {
             key: precondition.key.clone(),
         })
+    }
+
+    /// Holds room below the limits of `transaction`. Its keys are locked: what they have now is what it changes.
+    async fn reserve(&self, transaction: &Transaction) -> Result<Option<Reservation>, MetaError> {
+        if transaction.limits.is_empty() {
+            return Ok(None);
+        }
+        let mut deltas = Deltas::default();
+        for change in &transaction.changes {
+            let old = self.view.get(&change.key).await?;
+            let old = old.as_deref().and_then(ViewValue::peek);
+            let old = old.map(|(_, value)| value);
+            deltas.row(self.weigh, &change.key, old, change.value.as_deref());
+        }
+        let tallies = Arc::clone(&self.tallies.read());
+        tallies.reserve(&transaction.limits, &deltas).map(Some)
     }
 
     /// Sets the bytes queued for one disk's log above which commits wait. Default 64 MiB. Larger: more memory where a disk is slow;
@@ -410,6 +440,7 @@ impl Embedded {
             },
             shards_total: if inline.is_some() { profile.total() } else { 0 },
             wait,
+            reservation: None,
             effect: None,
             _held: held,
         })
@@ -480,17 +511,23 @@ impl Embedded {
     /// Applies a durable commit to the view and books the space of what it replaces as dead.
     fn apply_changes(
         &self,
-        view: &dyn View,
+        (view, tallies): (&dyn View, &Tallies),
+        reservation: Option<Reservation>,
         seq: Seq,
         changes: &[Change],
         first_placement_bytes: usize,
         homes: &[(DiskNo, u32)],
     ) -> Result<(), ViewError> {
-        let mut applied = Vec::with_capacity(changes.len());
+        let mut applied = Vec::with_capacity(changes.len() + 1);
+        let mut deltas = Deltas::default();
         for (index, change) in changes.iter().enumerate() {
-            if let Some(old) = view.get(&change.key)? {
-                self.space.bury(&change.key, &old);
+            let old = view.get(&change.key)?;
+            if let Some(old) = &old {
+                self.space.bury(&change.key, old);
             }
+            let old = old.as_deref().and_then(ViewValue::peek);
+            let old = old.map(|(_, value)| value);
+            deltas.row(self.weigh, &change.key, old, change.value.as_deref());
             let placement_bytes = if index == 0 { first_placement_bytes } else { 0 };
             let value = change.value.clone().map(|value| {
                 let homes = homes.to_vec();
@@ -510,7 +547,7 @@ impl Embedded {
                 value,
             });
         }
-        view.apply(&applied)
+        tallies.apply(view, applied, &deltas, seq.0, reservation)
     }
 }
 
@@ -585,14 +622,18 @@ impl Pending {
         })
     }
 
-    fn begin_effect(&self, durable: &[DiskNo]) -> Turn<()> {
+    fn begin_effect(&mut self, durable: &[DiskNo]) -> Turn<()> {
         let homes = self.copies.iter().copied();
         let homes: Vec<_> = homes.filter(|(disk, _)| durable.contains(disk)).collect();
         let (engine, changes) = (Arc::clone(&self.engine), self.changes.clone());
         let (seq, placement_bytes) = (self.seq, self.placement_bytes);
-        self.engine
-            .view
-            .in_turn(move |view| engine.apply_changes(view, seq, &changes, placement_bytes, &homes))
+        // A view that is given up meanwhile keeps its own.
+        let tallies = Arc::clone(&engine.tallies.read());
+        let reservation = self.reservation.take();
+        self.engine.view.in_turn(move |view| {
+            let at = (view, &*tallies);
+            engine.apply_changes(at, reservation, seq, &changes, placement_bytes, &homes)
+        })
     }
 
     fn copies_on(&self, durable: &[DiskNo]) -> usize {

@@ -312,6 +312,7 @@ impl Embedded {
                 revision: Some(Revision(seq.0)),
             }],
             inline,
+            ..Transaction::default()
         };
         self.commit(transaction).await.map(Some)
     }

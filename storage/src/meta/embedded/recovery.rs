@@ -37,6 +37,7 @@ use super::{
     log_ends::{KnownLogs, OldDisk},
     reclaim::stripe_error,
     space::{SegmentSpace, inline_placement},
+    tallies::Tallies,
     wait::Wait,
 };
 use crate::{
@@ -44,6 +45,7 @@ use crate::{
     meta::{
         Change, MetaError, Transaction,
         keys::heal_key,
+        tally::Weigh,
         view::{View, ViewError, ViewSource},
     },
     stripes::Pool,
@@ -145,6 +147,7 @@ impl Embedded {
         pool: Arc<Pool>,
         views: Arc<dyn ViewSource>,
         cluster: &str,
+        weigh: Weigh,
         progress: Arc<dyn Fn(Progress) + Send + Sync>,
     ) -> Result<(Arc<Self>, RecoveryReport), RecoveryError> {
         let engine = Arc::new(Self {
@@ -156,6 +159,8 @@ impl Embedded {
             settled: tokio::sync::Notify::new(),
             positions: Mutex::default(),
             space: SegmentSpace::default(),
+            weigh,
+            tallies: parking_lot::RwLock::default(),
             logs: Mutex::default(),
             upkeep: tokio::sync::Mutex::new(()),
             moving: Arc::default(),
@@ -178,7 +183,8 @@ impl Embedded {
             let seen = views.watch().map_or(0, |watch| watch.losses());
             let (pool, cluster) = (Arc::clone(&self.pool), self.cluster.clone());
             let (on, shown) = (Arc::clone(views), Arc::clone(progress));
-            let work = move || recover(&pool, &*on, &cluster, &*shown);
+            let weigh = self.weigh;
+            let work = move || recover(&pool, &*on, &cluster, weigh, &*shown);
             let recovered = self.pool.blocking(work);
             let Some(watch) = views.watch() else {
                 return recovered.await;
@@ -225,8 +231,10 @@ impl Embedded {
             .await;
         let booked = Arc::clone(engine);
         let take_effect = move |view: &dyn View| {
+            let tallies = Arc::new(Tallies::load(view)?);
+            *booked.tallies.write() = Arc::clone(&tallies);
             let mut adopted = adopted.iter();
-            adopted.try_for_each(|commit| booked.take_effect(view, commit))
+            adopted.try_for_each(|commit| booked.take_effect((view, &tallies), commit))
         };
         engine.view.off_thread(take_effect).await?;
         for (pending, durable) in &mut renewed.whole {
@@ -314,9 +322,10 @@ impl Embedded {
     }
 
     /// Brings an adopted commit's changes into the view. In ascending order of number, after all that is settled.
-    fn take_effect(&self, view: &dyn View, commit: &Adopted) -> Result<(), ViewError> {
+    fn take_effect(&self, at: (&dyn View, &Tallies), commit: &Adopted) -> Result<(), ViewError> {
         self.apply_changes(
-            view,
+            at,
+            None,
             commit.seq,
             &commit.changes,
             commit.placement_bytes,

@@ -28,6 +28,7 @@ mod damage;
 mod disks;
 mod faults;
 mod records;
+mod tallies;
 
 #[derive(Debug, Default)]
 struct Views(Mutex<MemoryView>);
@@ -107,10 +108,15 @@ impl World {
             blocking_threads: true,
         };
         let pool = Pool::new(disks.collect(), options);
-        let (engine, report) =
-            Embedded::open(Arc::clone(&pool), views, "cluster", Arc::new(|_| ()))
-                .await
-                .unwrap();
+        let (engine, report) = Embedded::open(
+            Arc::clone(&pool),
+            views,
+            "cluster",
+            tallies::weigh,
+            Arc::new(|_| ()),
+        )
+        .await
+        .unwrap();
         Running {
             engine,
             pool,
@@ -581,7 +587,7 @@ async fn of_concurrent_creations_one_wins() {
                 .commit(Transaction {
                     changes: vec![change],
                     preconditions,
-                    inline: None,
+                    ..Transaction::default()
                 })
                 .await
         }));

@@ -5,7 +5,10 @@ use super::{
     fields::{Decoder, Encoder, RecordError, Unknown},
     lock::BucketLock,
 };
-use crate::objects::names::AccountId;
+use crate::{
+    objects::{names::AccountId, usage::Quota},
+    varint,
+};
 
 const ID: u64 = 1;
 const CREATED: u64 = 3;
@@ -14,6 +17,8 @@ const DELETING: u64 = 7;
 const VERSIONING: u64 = 9;
 const DOCUMENT: u64 = 11;
 const OWNER: u64 = 13;
+/// Odd: whoever skipped it would write more than may be there.
+const QUOTA: u64 = 19;
 
 /// Whether a bucket keeps versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,6 +47,7 @@ pub(in crate::objects) struct BucketRecord {
     pub(in crate::objects) owner: AccountId,
     /// Once there it never goes, and versioning stays enabled.
     pub(in crate::objects) lock: Option<BucketLock>,
+    pub(in crate::objects) quota: Quota,
     pub(in crate::objects) unknown: Unknown,
 }
 
@@ -67,6 +73,9 @@ impl BucketRecord {
         }
         if let Some(lock) = self.lock {
             lock.encode(&mut out);
+        }
+        if self.quota.is_set() {
+            out.bytes(QUOTA, &encode_quota(self.quota));
         }
         out.unknown(&self.unknown);
         out.finish()
@@ -107,6 +116,7 @@ impl BucketRecord {
                     bucket.owner =
                         AccountId::from_number(field.number()?).ok_or_else(|| field.bad())?;
                 }
+                QUOTA => bucket.quota = field.whole(take_quota)?,
                 _ => match BucketLock::take(&field)? {
                     None => field.keep_unknown(&mut bucket.unknown)?,
                     lock => bucket.lock = lock,
@@ -119,4 +129,21 @@ impl BucketRecord {
             (true, true) => Ok(bucket),
         }
     }
+}
+
+/// Two varints: bytes and objects, each one more than may be there; 0: no bound.
+fn encode_quota(quota: Quota) -> Vec<u8> {
+    let mut out = Vec::new();
+    for bound in [quota.max_bytes, quota.max_objects] {
+        varint::put(&mut out, bound.map_or(0, |bound| bound.saturating_add(1)));
+    }
+    out
+}
+
+fn take_quota(input: &mut &[u8]) -> Option<Quota> {
+    let mut bound = || Some(varint::take(input)?.checked_sub(1));
+    Some(Quota {
+        max_bytes: bound()?,
+        max_objects: bound()?,
+    })
 }

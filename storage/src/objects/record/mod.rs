@@ -46,6 +46,6 @@ pub use lock::{
     BucketLock, DefaultRetention, ObjectLock, Retention, RetentionMode, RetentionPeriod,
 };
 pub(super) use manifest::Manifest;
-pub(super) use object::{Body, ObjectRecord, ObjectSummary};
+pub(super) use object::{Body, ObjectRecord, ObjectSummary, weight_of};
 pub(super) use part::PartRecord;
 pub(super) use upload::UploadRecord;

@@ -11,6 +11,7 @@ use super::{
     manifest::Manifest,
 };
 use crate::{
+    meta::tally::Tally,
     objects::names::{ETag, VersionId},
     stripes::BlobPlacement,
 };
@@ -213,6 +214,32 @@ fn take_pointer(field: &Field<'_>) -> Result<VersionId, RecordError> {
         return Ok(VersionId::Null);
     }
     field.number().map(VersionId::Number)
+}
+
+/// What a record counts for the usage of its bucket: nothing if it only says which version is the latest, or can't be read.
+pub(in crate::objects) fn weight_of(record: &[u8]) -> Option<Tally> {
+    let mut decoder = Decoder::new(record).ok()?;
+    let (mut bytes, mut is_delete_marker) = (0, false);
+    while let Some(field) = decoder.field().ok()? {
+        match field.tag {
+            common::SIZE => bytes = field.number().ok()?,
+            DELETE_MARKER => is_delete_marker = true,
+            POINTER => return None,
+            _ => {}
+        }
+    }
+    Some(if is_delete_marker {
+        Tally {
+            delete_markers: 1,
+            ..Tally::default()
+        }
+    } else {
+        Tally {
+            objects: 1,
+            bytes,
+            ..Tally::default()
+        }
+    })
 }
 
 /// What a listing shows of an object; decoded without allocation.

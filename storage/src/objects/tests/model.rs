@@ -335,6 +335,13 @@ async fn complete(fixture: &Fixture, model: &mut Model, index: usize, numbers: &
 
 /// All that the store shows is what the model has.
 async fn compare(fixture: &Fixture, model: &Model) {
+    let sizes = model.objects.values().map(|object| object.body.len());
+    let usage = Tally {
+        objects: model.objects.len() as u64,
+        bytes: sizes.sum::<usize>() as u64,
+        delete_markers: 0,
+    };
+    assert_eq!(fixture.store.usage(&bucket("bucket")).await.unwrap(), usage);
     for name in NAMES {
         let found = match fixture.handle(name).await {
             Ok(handle) => {

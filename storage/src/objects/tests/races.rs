@@ -68,6 +68,10 @@ impl Meta for Paused {
         }
         self.meta.commit(transaction).await
     }
+
+    fn tally(&self, group: u64) -> Tally {
+        self.meta.tally(group)
+    }
 }
 
 /// A fixture whose commits can be held up.
@@ -395,6 +399,10 @@ impl Meta for Uncertain {
             return Err(MetaError::Unavailable("no answer".into()));
         }
         Ok(committed)
+    }
+
+    fn tally(&self, group: u64) -> Tally {
+        self.meta.tally(group)
     }
 }
 

@@ -308,6 +308,17 @@ async fn read(handle: Result<ObjectHandle, StoreError>) -> Result<(Vec<u8>, Tags
 
 async fn compare(fixture: &Fixture, model: &Model) {
     let (store, bucket) = (&fixture.store, bucket("bucket"));
+    let mut usage = Tally::default();
+    for version in model.objects.values().flatten() {
+        match &version.body {
+            Some(body) => {
+                usage.objects += 1;
+                usage.bytes += body.len() as u64;
+            }
+            None => usage.delete_markers += 1,
+        }
+    }
+    assert_eq!(store.usage(&bucket).await.unwrap(), usage);
     let tags = |tag: Option<u8>| {
         Tags(
             tag.map(|tag| ("tag".into(), tag.to_string()))

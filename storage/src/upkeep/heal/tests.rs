@@ -140,7 +140,14 @@ impl World {
         let pool = Pool::new(disks.collect(), pool_options);
         pool.set_inline_max(20_000);
         let views = Arc::clone(&self.views) as Arc<dyn ViewSource>;
-        let opened = Embedded::open(Arc::clone(&pool), views, "c", Arc::new(|_| ())).await;
+        let opened = Embedded::open(
+            Arc::clone(&pool),
+            views,
+            "c",
+            crate::objects::weigh,
+            Arc::new(|_| ()),
+        )
+        .await;
         let Ok((engine, report)) = opened else {
             pool.disks().here().for_each(|disk| disk.close());
             return None;

@@ -85,7 +85,14 @@ impl World {
         let pool = Pool::new(disks.collect(), options);
         pool.set_inline_max(10_000);
         let views = Arc::clone(&self.views) as Arc<dyn ViewSource>;
-        let opened = Embedded::open(Arc::clone(&pool), views, "c", Arc::new(|_| ())).await;
+        let opened = Embedded::open(
+            Arc::clone(&pool),
+            views,
+            "c",
+            crate::objects::weigh,
+            Arc::new(|_| ()),
+        )
+        .await;
         let (engine, _) = opened.unwrap();
         let meta: Arc<dyn Meta> = Arc::new(Arc::clone(&engine));
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;

@@ -27,7 +27,9 @@ use crate::{
             checkpoint::CheckpointState,
             log_ends::{LogEnds, old_disks},
             space::{SegmentSpace, inline_placement},
+            tallies::Recount,
         },
+        tally::{Deltas, Weigh},
         view::{View, ViewChange, ViewError, ViewSource},
     },
     mutation::{self, Mutation},
@@ -143,6 +145,7 @@ pub(super) fn recover(
     pool: &Pool,
     views: &dyn ViewSource,
     cluster: &Bytes,
+    weigh: Weigh,
     progress: Callback<'_>,
 ) -> Result<Recovered, RecoveryError> {
     let (view, mut start) = open_view(pool, views, cluster)?;
@@ -194,6 +197,7 @@ pub(super) fn recover(
         space: &space,
         merge: sorter.finish()?,
         keys: 0,
+        recount: Recount::of(&*view, weigh)?,
         progress,
     };
     report.keys = if report.rebuilt {
@@ -265,6 +269,7 @@ struct Outcome<'a> {
     space: &'a SegmentSpace,
     merge: Merge,
     keys: u64,
+    recount: Recount,
     progress: Callback<'a>,
 }
 
@@ -317,11 +322,14 @@ impl Outcome<'_> {
 
     /// Fills an empty view. Returns how many keys it has then.
     fn load(mut self, view: &dyn View) -> Result<u64, ViewError> {
+        let mut deltas = Deltas::default();
         let mut entries = std::iter::from_fn(|| {
             loop {
                 match self.next() {
                     Ok(Some(item)) if item.value.value.is_some() => {
                         self.count();
+                        let value = item.value.value.as_deref();
+                        self.recount.row(&mut deltas, &item.key, None, value);
                         return Some(Ok((item.key, item.value.encode())));
                     }
                     Ok(Some(item)) => self.space.bury_tombstone(&item.key, &item.value.homes),
@@ -331,34 +339,56 @@ impl Outcome<'_> {
             }
         });
         view.load(&mut entries)?;
+        for changes in self.recount.changes(&deltas).chunks(BATCH) {
+            view.apply(changes)?;
+        }
         Ok(self.keys)
     }
 
     /// Brings a view up to date. Returns how many keys changed.
     fn merge_into(mut self, view: &dyn View) -> Result<u64, ViewError> {
-        let mut changes = Vec::with_capacity(BATCH);
+        let (mut changes, mut deltas) = (Vec::with_capacity(BATCH), Deltas::default());
         while let Some(item) = self.next()? {
-            let Some(change) = self.change(view, item)? else {
+            let Some(change) = self.change(view, item, &mut deltas)? else {
                 continue;
             };
             changes.push(change);
             self.count();
             if changes.len() == BATCH {
-                view.apply(&changes)?;
-                changes.clear();
+                self.apply(view, &mut changes, &mut deltas)?;
             }
         }
-        if !changes.is_empty() {
-            view.apply(&changes)?;
-        }
+        self.apply(view, &mut changes, &mut deltas)?;
         Ok(self.keys)
     }
 
+    /// Applies a batch, and what it makes of the tallies.
+    fn apply(
+        &mut self,
+        view: &dyn View,
+        changes: &mut Vec<ViewChange>,
+        deltas: &mut Deltas,
+    ) -> Result<(), ViewError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        changes.extend(self.recount.changes(&std::mem::take(deltas)));
+        view.apply(changes)?;
+        changes.clear();
+        Ok(())
+    }
+
     /// What `item` changes in the view, which may have seen it already.
-    fn change(&self, view: &dyn View, item: Item) -> Result<Option<ViewChange>, ViewError> {
+    fn change(
+        &mut self,
+        view: &dyn View,
+        item: Item,
+        deltas: &mut Deltas,
+    ) -> Result<Option<ViewChange>, ViewError> {
         let Item { key, mut value } = item;
         let known = view.get(&key)?;
         let known = known.and_then(|bytes| ViewValue::decode(&bytes));
+        let old = known.as_ref().and_then(|known| known.value.clone());
         match known {
             Some(known) if known.seq > value.seq => {
                 self.space.bury_value(&key, &value);
@@ -372,6 +402,8 @@ impl Outcome<'_> {
             Some(known) => self.space.bury_value(&key, &known),
             None => {}
         }
+        self.recount
+            .row(deltas, &key, old.as_deref(), value.value.as_deref());
         let encoded = value.value.is_some().then(|| value.encode());
         if encoded.is_none() {
             self.space.bury_tombstone(&key, &value.homes);
