@@ -1,5 +1,7 @@
 //! What every request shares: the store once it is open, credentials, settings of the protocol.
 
+mod authenticate;
+
 use std::{
     path::Path,
     sync::{Arc, OnceLock},
@@ -12,17 +14,16 @@ use tokio::sync::{Semaphore, watch};
 use crate::{
     access::Ownership,
     access_log::AccessLog,
-    accounts::{Account, Accounts, Caller},
+    accounts::{Account, Accounts},
     audit::AuditLog,
     credentials::{self, Root},
     error::{S3Code, S3Error, S3Result},
     hash::Md5Lanes,
     http::{RequestIds, TrustedProxies},
-    iam::{Directory, IamResult, Key, Member, User},
+    iam::Directory,
     keyring::{self, Keyring, Source},
     metrics::Metrics,
-    route, sigv2,
-    sigv4::{self, PostSignature, Request, Secret, Service, SigError, Verified, Verifier},
+    sigv4::{Secret, Verifier},
     tls::Tls,
 };
 
@@ -99,22 +100,6 @@ struct Opened {
     storage: Arc<Storage>,
     root: Root,
     keyring: Arc<Keyring>,
-}
-
-/// Whose key signed a request.
-enum Signer {
-    Root(Arc<Account>),
-    User(Arc<Key>, Arc<Account>),
-}
-
-impl Signer {
-    /// `None` where it may not sign.
-    fn secret(&self) -> Option<Secret> {
-        match self {
-            Self::Root(account) => Some(account.secret.clone()),
-            Self::User(key, _) => key.secret().cloned(),
-        }
-    }
 }
 
 impl App {
@@ -231,131 +216,6 @@ impl App {
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut stop = self.stop.subscribe();
         async move { drop(stop.wait_for(|stop| *stop).await) }
-    }
-
-    /// Whether somebody has this access key.
-    pub(crate) fn knows_access_key(&self, access_key: &str) -> bool {
-        self.signer(access_key).is_some()
-    }
-
-    /// Who sent this request, and how it is protected.
-    ///
-    /// # Errors
-    /// That of the signature, or [`S3Code::ServiceUnavailable`] while no credentials are known.
-    pub fn authenticate(&self, parts: &http::request::Parts) -> S3Result<(Caller, Verified)> {
-        self.opened()?;
-        let request = Request {
-            method: &parts.method,
-            uri: &parts.uri,
-            headers: &parts.headers,
-        };
-        if sigv4::is_anonymous(&request) {
-            return Ok((Caller::Anonymous, Verified::anonymous(request.headers)?));
-        }
-        let now = self.unix_seconds();
-        let mut found = None;
-        let secret_of = |key: &str| {
-            found = self.signer(key);
-            found.as_ref().and_then(Signer::secret)
-        };
-        let verified = if sigv2::is_presigned(request.uri, request.headers) {
-            let bucket = route::host_bucket(request.uri, request.headers, &self.domains);
-            sigv2::verify(&request, bucket.as_deref(), now, secret_of)?
-        } else {
-            self.verifier.verify(&request, now, secret_of)?
-        };
-        match (&verified.session_token, found) {
-            (None, Some(signer)) => Ok((self.caller(signer, Service::S3)?, verified)),
-            // Nobody has been given temporary credentials, so no token can be right.
-            _ => Err(S3Error::new(S3Code::InvalidToken)),
-        }
-    }
-
-    /// Who signed the policy document of a form.
-    ///
-    /// # Errors
-    /// As [`App::authenticate`].
-    pub fn authenticate_post(
-        &self,
-        policy: &str,
-        claimed: &PostSignature<'_>,
-    ) -> S3Result<(Caller, String)> {
-        self.opened()?;
-        let mut found = None;
-        let secret_of = |key: &str| {
-            found = self.signer(key);
-            found.as_ref().and_then(Signer::secret)
-        };
-        let access_key = self.verifier.verify_post(policy, claimed, secret_of)?;
-        let signer = found.ok_or_else(|| S3Error::new(S3Code::InvalidAccessKeyId))?;
-        Ok((self.caller(signer, Service::S3)?, access_key))
-    }
-
-    /// Who sent this request to IAM or STS. `body_sha256` is in hexadecimal.
-    ///
-    /// # Errors
-    /// That of the signature, or of a server that is not open yet.
-    pub(crate) fn authenticate_query(
-        &self,
-        service: Service,
-        parts: &http::request::Parts,
-        body_sha256: &str,
-    ) -> IamResult<Caller> {
-        self.opened()?;
-        let request = Request {
-            method: &parts.method,
-            uri: &parts.uri,
-            headers: &parts.headers,
-        };
-        if sigv4::is_anonymous(&request) {
-            return Ok(Caller::Anonymous);
-        }
-        let mut found = None;
-        let secret_of = |key: &str| {
-            found = self.signer(key);
-            found.as_ref().and_then(Signer::secret)
-        };
-        let now = self.unix_seconds();
-        let verified =
-            self.verifier
-                .verify_with_body(service, &request, body_sha256, now, secret_of)?;
-        let unknown = || SigError::UnknownAccessKey {
-            access_key: verified.access_key.clone(),
-        };
-        match (&verified.session_token, found) {
-            (None, Some(signer)) => Ok(self.caller(signer, service).map_err(|_| unknown())?),
-            // Nobody has been given temporary credentials, so no token can be right.
-            _ => Err(unknown().into()),
-        }
-    }
-
-    /// Whose access key this is, if it may sign.
-    fn signer(&self, access_key: &str) -> Option<Signer> {
-        if let Some(account) = self.accounts.of_access_key(access_key) {
-            return Some(Signer::Root(account));
-        }
-        let key = self.directory.key(access_key)?;
-        let account = self.accounts.of_id(key.account)?;
-        Some(Signer::User(key, account))
-    }
-
-    /// Who somebody is that has signed, as they are now.
-    fn caller(&self, signer: Signer, service: Service) -> S3Result<Caller> {
-        let (key, account) = match signer {
-            Signer::Root(account) => return Ok(Caller::Account(account)),
-            Signer::User(key, account) => (key, account),
-        };
-        let user = self.directory.of_id::<User>(account.id, &key.user);
-        // It was deleted this moment.
-        let user = user.ok_or_else(|| S3Error::new(S3Code::InvalidAccessKeyId))?;
-        let now = self.clock.unix_millis() / 1000;
-        key.note_use(now, service.name(), &self.region);
-        let member = Member::user(&self.directory, &account, &user);
-        Ok(Caller::Member(Arc::new(member)))
-    }
-
-    fn unix_seconds(&self) -> i64 {
-        i64::try_from(self.clock.unix_millis() / 1000).unwrap_or(i64::MAX)
     }
 
     fn opened(&self) -> S3Result<&Opened> {

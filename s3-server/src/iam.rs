@@ -27,6 +27,7 @@ mod policies;
 mod policy_document;
 mod records;
 mod roles;
+mod session;
 mod sts;
 mod tags;
 mod users;
@@ -35,11 +36,11 @@ use http::{HeaderValue, Method, header, request::Parts};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use directory::Directory;
-pub(crate) use error::{IamError, IamResult};
+pub(crate) use error::{IamError, IamResult, expired, invalid_token};
 pub(crate) use keys::{Key, keep_uses};
 pub(crate) use member::{Member, Principal};
-use records::Role;
-pub(crate) use records::User;
+pub(crate) use records::{Role, User};
+pub(crate) use session::{Session, SessionOf};
 
 use api::Api;
 use ask::Ask;
@@ -318,5 +319,7 @@ actions! { IAM_ACTIONS, iam, ask:
 }
 
 actions! { STS_ACTIONS, sts, ask:
+    "AssumeRole" => sts::assume_role(ask),
     "GetCallerIdentity" => sts::caller_identity(ask),
+    "GetSessionToken" => sts::session_token(ask),
 }

@@ -130,6 +130,16 @@ pub fn is_anonymous(request: &Request<'_>) -> bool {
     !request.headers.contains_key(AUTHORIZATION) && !is_presigned(query) && !is_presigned_v2(query)
 }
 
+/// The token of temporary credentials, where a request says that it was signed with such: in a presigned query, or in a header.
+pub(crate) fn session_token(request: &Request<'_>) -> Option<String> {
+    let query = request.uri.query().unwrap_or_default();
+    if is_presigned(query) {
+        let presigned = authorization::parse_query(query).ok()?;
+        return presigned.session_token.map(Cow::into_owned);
+    }
+    text(request.headers, "x-amz-security-token").map(str::to_owned)
+}
+
 /// When a request was signed, in seconds since 1970, as it says itself: nobody has checked it here.
 pub(crate) fn signed_at(request: &Request<'_>) -> Option<i64> {
     let query = request.uri.query().unwrap_or_default();

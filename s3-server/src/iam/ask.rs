@@ -135,6 +135,17 @@ impl Ask<'_> {
             self.trail.ruled(action, Verdict::Allow, None);
             return Ok(Verdict::Allow);
         };
+        let is_own_session = matches!(
+            member.kind,
+            MemberKind::User {
+                is_session: true,
+                ..
+            }
+        );
+        if is_own_session && action.starts_with("iam:") {
+            // As on AWS, where a user's own session has not shown a second factor; there is none here.
+            return Ok(Verdict::ImplicitDeny);
+        }
         let principal = Principal::of(&self.caller);
         let mut context = Context::new();
         principal.fill(&mut context);
@@ -212,7 +223,8 @@ impl Ask<'_> {
     pub(super) fn user(&self) -> IamResult<Option<Arc<Known<User>>>> {
         let own = match &self.caller {
             Caller::Member(member) => match &member.kind {
-                MemberKind::User { name } => Some(name.as_str()),
+                MemberKind::User { name, .. } => Some(name.as_str()),
+                MemberKind::Session { .. } => None,
             },
             Caller::Account(_) | Caller::Anonymous => None,
         };

@@ -40,6 +40,7 @@ codes! {
     AccessDenied = 403;
     ConcurrentModification = 409;
     DeleteConflict = 409;
+    ExpiredToken = 403;
     EntityAlreadyExists = 409;
     IncompleteSignature = 400;
     InvalidAction = 400;
@@ -51,6 +52,7 @@ codes! {
     MissingAction = 400;
     MissingAuthenticationToken = 403;
     NoSuchEntity = 404;
+    PackedPolicyTooLarge = 400;
     RequestEntityTooLarge = 413;
     RequestTimeout = 400;
     ServiceFailure = 500;
@@ -100,6 +102,18 @@ impl IamError {
     pub(crate) fn cause(&self) -> Option<String> {
         self.source.as_ref().map(ToString::to_string)
     }
+}
+
+/// That a token of temporary credentials is none.
+pub(crate) fn invalid_token() -> IamError {
+    let message = "The security token included in the request is invalid.";
+    IamError::new(IamCode::InvalidClientTokenId, message)
+}
+
+/// That temporary credentials have ended.
+pub(crate) fn expired() -> IamError {
+    let message = "The security token included in the request is expired";
+    IamError::new(IamCode::ExpiredToken, message)
 }
 
 /// `code` with a message.

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use larder_policy::{
-    Account as PolicyAccount, Context, Decision, Policies, Request, Requester, Verdict, combine,
+    Account as PolicyAccount, Context, Decision, Kind, Policies, Policy, Request, Requester, Value,
+    Verdict, combine,
 };
 
 use super::{
     builtin,
     directory::{Directory, Known, Rules},
     names::Tag,
-    records::{Group, ManagedPolicy, User},
+    records::{Group, ManagedPolicy, Role, User},
+    session::{Session, SessionOf},
 };
 use crate::accounts::{Account, Caller};
 
@@ -24,6 +26,8 @@ pub struct Member {
     /// `aws:userid`.
     pub(crate) id: String,
     pub(crate) tags: Vec<Tag>,
+    /// When its temporary credentials were given, in seconds since 1970.
+    pub(crate) since: Option<u64>,
     pub(crate) grants: Grants,
 }
 
@@ -34,6 +38,15 @@ pub(crate) enum MemberKind {
     User {
         /// Its name.
         name: String,
+        /// Whether it has temporary credentials.
+        is_session: bool,
+    },
+    /// Somebody who took on a role.
+    Session {
+        /// The role's ARN.
+        role: String,
+        /// The identity provider that vouched for them.
+        provider: Option<String>,
     },
 }
 
@@ -69,10 +82,12 @@ impl Member {
             account: Arc::clone(account),
             kind: MemberKind::User {
                 name: record.name.clone(),
+                is_session: false,
             },
             arn: user.arn.clone(),
             id: record.id.clone(),
             tags: record.tags.clone(),
+            since: None,
             grants: Grants {
                 identity,
                 boundary: boundary.map(|arn| attached(directory, account, arn)),
@@ -80,6 +95,83 @@ impl Member {
             },
         }
     }
+}
+
+impl Member {
+    /// The user in a session of their own.
+    pub(crate) fn in_session(self, session: &Session) -> Self {
+        let kind = match self.kind {
+            MemberKind::User { name, .. } => MemberKind::User {
+                name,
+                is_session: true,
+            },
+            kind @ MemberKind::Session { .. } => kind,
+        };
+        Self {
+            kind,
+            since: Some(session.issued),
+            ..self
+        }
+    }
+
+    /// Somebody who took on a role, which is as it is now.
+    pub(crate) fn role(
+        directory: &Directory,
+        account: &Arc<Account>,
+        role: &Known<Role>,
+        session: &Session,
+    ) -> Self {
+        let record = &role.record;
+        let mut identity = vec![role.policies.clone()];
+        let attached_to = record.attached.iter();
+        identity.extend(attached_to.map(|arn| attached(directory, account, arn)));
+        let name = match &session.of {
+            SessionOf::Role { session, .. } => session.as_str(),
+            SessionOf::User { .. } => "",
+        };
+        let mut tags = session.tags.clone();
+        let is_set = |tag: &&Tag| {
+            !tags
+                .iter()
+                .any(|set| set.key.eq_ignore_ascii_case(&tag.key))
+        };
+        let of_role: Vec<_> = record.tags.iter().filter(is_set).cloned().collect();
+        tags.extend(of_role);
+        let boundary = record.boundary.as_ref();
+        Self {
+            account: Arc::clone(account),
+            kind: MemberKind::Session {
+                role: role.arn.clone(),
+                provider: session.provider.clone(),
+            },
+            arn: format!(
+                "arn:aws:sts::{}:assumed-role/{}/{name}",
+                account.id, record.name
+            ),
+            id: format!("{}:{name}", record.id),
+            tags,
+            since: Some(session.issued),
+            grants: Grants {
+                identity,
+                boundary: boundary.map(|arn| attached(directory, account, arn)),
+                session: limits(directory, account, session),
+            },
+        }
+    }
+}
+
+/// What a session's own policies say, where it has any. One that can't be read denies all.
+fn limits(directory: &Directory, account: &Account, session: &Session) -> Option<Vec<Rules>> {
+    if session.policies.is_empty() && session.policy_arns.is_empty() {
+        return None;
+    }
+    let read = |text: &String| {
+        let policy = Policy::parse(text.as_bytes(), Kind::Identity).ok()?;
+        Some(Arc::from([policy]))
+    };
+    let by_arn = session.policy_arns.iter();
+    let by_arn = by_arn.map(|arn| attached(directory, account, arn));
+    Some(session.policies.iter().map(read).chain(by_arn).collect())
 }
 
 /// What a policy says that is attached somewhere. One that is gone says nothing.
@@ -201,6 +293,11 @@ impl<'a> Principal<'a> {
                     account: of(&member.account),
                     arn: &member.arn,
                 },
+                MemberKind::Session { role, .. } => Requester::Session {
+                    account: of(&member.account),
+                    role,
+                    arn: &member.arn,
+                },
             },
         }
     }
@@ -212,9 +309,13 @@ impl<'a> Principal<'a> {
             Caller::Anonymous => "Anonymous",
             Caller::Account(_) => "Account",
             Caller::Member(member) => match &member.kind {
-                MemberKind::User { name } => {
+                MemberKind::User { name, .. } => {
                     context.set("aws:username", name.as_str());
                     "User"
+                }
+                MemberKind::Session { provider, .. } => {
+                    context.set_some("aws:FederatedProvider", provider.as_deref());
+                    "AssumedRole"
                 }
             },
         };
@@ -224,6 +325,9 @@ impl<'a> Principal<'a> {
             context.set("aws:PrincipalArn", self.policy_arn());
         }
         if let Caller::Member(member) = self.caller {
+            let since = member.since.and_then(|since| i64::try_from(since).ok());
+            let since = since.map(|since| Value::Time(since.saturating_mul(1000)));
+            context.set_some("aws:TokenIssueTime", since);
             for Tag { key, value } in &member.tags {
                 context.set(format!("aws:PrincipalTag/{key}"), value.as_str());
             }

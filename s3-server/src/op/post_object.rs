@@ -211,7 +211,7 @@ fn caller(app: &App, fields: &Fields) -> S3Result<(Caller, String)> {
         return Ok((Caller::Anonymous, String::new()));
     };
     let policy = fields.get("policy").ok_or_else(|| lacks("policy"))?;
-    app.authenticate_post(policy, &claimed)
+    app.authenticate_post(policy, &claimed, fields.get("x-amz-security-token"))
 }
 
 fn lacks(field: &'static str) -> S3Error {
