@@ -11,7 +11,7 @@ mod table;
 
 use std::sync::Arc;
 
-use larder_storage::objects::{AccountId, StoredAccount};
+use larder_storage::objects::{AccountId, StoredAccount, StoredSecret};
 use parking_lot::{Mutex, RwLock};
 use sha2::{Digest as _, Sha256};
 
@@ -22,6 +22,7 @@ use table::Table;
 use crate::{
     credentials::Root,
     iam::{Member, Principal},
+    keyring::{Keyring, KeyringError},
     sigv4::Secret,
     xml::write::Owner,
 };
@@ -99,18 +100,50 @@ impl Account {
     }
 }
 
-impl From<StoredAccount> for Account {
-    fn from(stored: StoredAccount) -> Self {
-        Self {
-            id: stored.id,
+impl Account {
+    /// An account that the store keeps; `None` where its secret does not open: then nobody can sign for it.
+    fn kept(stored: StoredAccount, keyring: &Keyring) -> Option<Self> {
+        let id = stored.id;
+        let secret = match stored.secret {
+            StoredSecret::Clear(secret) => Some(secret),
+            StoredSecret::Sealed(sealed) => open_secret(id, &sealed, keyring),
+        };
+        if secret.is_none() {
+            tracing::error!(account = %id, "the secret of an account does not open: nobody can sign for it");
+        }
+        let secret = Secret::new(secret?);
+        Some(Self {
+            id,
             name: stored.name,
             email: stored.email,
             canonical_id: stored.canonical_id,
             access_key: stored.access_key,
-            secret: Secret::new(stored.secret_key),
+            secret,
             origin: Origin::Store,
-        }
+        })
     }
+}
+
+/// Seals the secret of an account for [`StoredAccount`].
+///
+/// # Errors
+/// Those of the keyring.
+pub(crate) fn seal_secret(
+    id: AccountId,
+    secret: &str,
+    keyring: &Keyring,
+) -> Result<StoredSecret, KeyringError> {
+    let sealed = keyring.seal(&secret_context(id), secret.as_bytes());
+    sealed.map(StoredSecret::Sealed)
+}
+
+fn open_secret(id: AccountId, sealed: &[u8], keyring: &Keyring) -> Option<String> {
+    let secret = keyring.open(&secret_context(id), sealed).ok()?;
+    String::from_utf8(secret.to_vec()).ok()
+}
+
+fn secret_context(id: AccountId) -> Vec<u8> {
+    format!("larder/account/{id}").into_bytes()
 }
 
 /// The canonical id of an account that was given none: 64 hexadecimal digits, the same each time.
@@ -198,8 +231,9 @@ impl Accounts {
     }
 
     /// Sets the accounts of the store.
-    pub fn set_stored(&self, accounts: Vec<StoredAccount>) {
-        let accounts = accounts.into_iter().map(|a| Arc::new(a.into())).collect();
+    pub fn set_stored(&self, accounts: Vec<StoredAccount>, keyring: &Keyring) {
+        let kept = |stored| Account::kept(stored, keyring).map(Arc::new);
+        let accounts = accounts.into_iter().filter_map(kept).collect();
         self.change(|sources| sources.store = accounts);
     }
 

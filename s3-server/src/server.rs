@@ -330,8 +330,10 @@ async fn let_in(
     let keyring = keys::open(given.master_keys, &places, store).await?;
     let (root, origin) = root_credentials(settings, &good, given.root, clock, rng)?;
     let stored = store.accounts().await;
-    app.accounts
-        .set_stored(stored.map_err(|error| ServerError::Open(error.to_string()))?);
+    app.accounts.set_stored(
+        stored.map_err(|error| ServerError::Open(error.to_string()))?,
+        &keyring,
+    );
     let identities = app.directory.load(store, &keyring).await;
     identities.map_err(|error| ServerError::Open(error.to_string()))?;
     app.open(Arc::clone(&disks.storage), &root, keyring);

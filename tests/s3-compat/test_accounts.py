@@ -252,3 +252,19 @@ def test_a_wrong_file_is_told_before_anything_starts(tmp_path):
     server.extra_args[1] = str(tmp_path / "missing.toml")
     with pytest.raises(RuntimeError, match="accounts file .*missing.toml"):
         server.start()
+
+
+def test_secrets_of_kept_accounts_lie_on_no_disk_in_the_clear(tmp_path):
+    with Larder(directory=tmp_path) as server:
+        made = account(server, "add", "sealed")
+        turned = account(server, "rotate-key", made["account"]["id"])
+        new = {"access_key": turned["account"]["access_key"], "secret_key": turned["secret_key"]}
+        server.kill()
+        server.start()
+        assert works(server, **new)
+        server.stop()
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        for secret in (made["secret_key"], turned["secret_key"]):
+            assert not [path for path in files if secret.encode() in path.read_bytes()]
+        assert [path for path in files if new["access_key"].encode() in path.read_bytes()], "the search would find it"
+        server.start()

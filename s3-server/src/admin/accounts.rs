@@ -1,11 +1,11 @@
 //! `accounts`: who may sign; `accounts/add`, `accounts/rotate`, `accounts/remove`: those that are kept in the store.
 
-use larder_storage::objects::{AccountId, StoreError, StoredAccount};
+use larder_storage::objects::{AccountId, StoreError, StoredAccount, StoredSecret};
 use serde::{Deserialize, Serialize};
 
 use super::{AdminCall, AdminError, AdminResult, json};
 use crate::{
-    accounts::{Account, Origin, canonical_id, check_key_pair, check_name},
+    accounts::{Account, Origin, canonical_id, check_key_pair, check_name, seal_secret},
     credentials,
     http::Response,
 };
@@ -103,7 +103,7 @@ pub(super) async fn add(mut call: AdminCall<'_>) -> AdminResult<Response> {
     let request: Add = call.body().await?;
     let accounts = &call.app().accounts;
     let _changing = accounts.changing().await;
-    let account = request.into_account(&call)?;
+    let (account, secret) = request.into_account(&call)?;
     let taken = if accounts.of_id(account.id).is_some() {
         Some("id")
     } else {
@@ -122,7 +122,7 @@ pub(super) async fn add(mut call: AdminCall<'_>) -> AdminResult<Response> {
         .map_err(|error| refused(error, account.id))?;
     read_anew(&call).await?;
     tracing::info!(account = %account.id, name = account.name, "account added");
-    new_key(account)
+    new_key(&call, account.id, secret)
 }
 
 pub(super) async fn rotate(mut call: AdminCall<'_>) -> AdminResult<Response> {
@@ -132,17 +132,14 @@ pub(super) async fn rotate(mut call: AdminCall<'_>) -> AdminResult<Response> {
     let id = kept_here(&call, &id)?;
     let pair = credentials::make_up(&*call.app().rng, 0);
     let store = call.storage()?.store();
+    let sealed = sealed(id, &pair.secret_key, &call)?;
     store
-        .rotate_account_key(id, &pair.access_key, &pair.secret_key)
+        .rotate_account_key(id, &pair.access_key, &sealed)
         .await
         .map_err(|error| refused(error, id))?;
     read_anew(&call).await?;
     tracing::info!(account = %id, "account has a new key pair");
-    let account = accounts.of_id(id).ok_or_else(|| unknown(id))?;
-    json(&NewKey {
-        account: (&*account).into(),
-        secret_key: pair.secret_key,
-    })
+    new_key(&call, id, pair.secret_key)
 }
 
 pub(super) async fn remove(mut call: AdminCall<'_>) -> AdminResult<Response> {
@@ -161,7 +158,8 @@ pub(super) async fn remove(mut call: AdminCall<'_>) -> AdminResult<Response> {
 }
 
 impl Add {
-    fn into_account(self, call: &AdminCall<'_>) -> AdminResult<StoredAccount> {
+    /// The account, and its secret.
+    fn into_account(self, call: &AdminCall<'_>) -> AdminResult<(StoredAccount, String)> {
         let app = call.app();
         let pair = credentials::make_up(&*app.rng, 0);
         let (access_key, secret_key) = match (self.access_key, self.secret_key) {
@@ -179,15 +177,16 @@ impl Add {
             Some(text) => parse_id(&text)?,
             None => free_id(call)?,
         };
-        Ok(StoredAccount {
+        let account = StoredAccount {
             id,
             name: self.name,
             email: self.email,
             canonical_id: canonical_id(id),
             access_key,
-            secret_key,
+            secret: sealed(id, &secret_key, call)?,
             created_unix_millis: app.clock.unix_millis(),
-        })
+        };
+        Ok((account, secret_key))
     }
 }
 
@@ -225,14 +224,20 @@ fn kept_here(call: &AdminCall<'_>, text: &str) -> AdminResult<AccountId> {
 async fn read_anew(call: &AdminCall<'_>) -> AdminResult<()> {
     let stored = call.storage()?.store().accounts().await;
     let stored = stored.map_err(AdminError::internal)?;
-    call.app().accounts.set_stored(stored);
+    let app = call.app();
+    app.accounts.set_stored(stored, app.keyring()?);
     Ok(())
 }
 
-fn new_key(account: StoredAccount) -> AdminResult<Response> {
-    let secret_key = account.secret_key.clone();
+fn sealed(id: AccountId, secret: &str, call: &AdminCall<'_>) -> AdminResult<StoredSecret> {
+    let keyring = call.app().keyring()?;
+    seal_secret(id, secret, keyring).map_err(AdminError::internal)
+}
+
+fn new_key(call: &AdminCall<'_>, id: AccountId, secret_key: String) -> AdminResult<Response> {
+    let account = call.app().accounts.of_id(id).ok_or_else(|| unknown(id))?;
     json(&NewKey {
-        account: AccountEntry::from(&Account::from(account)),
+        account: (&*account).into(),
         secret_key,
     })
 }

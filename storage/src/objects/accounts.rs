@@ -11,12 +11,31 @@ use super::{
     AccountId, Store, StoreError,
     commit::{ATTEMPTS, Draft},
     keys,
+    pages::Pages,
     record::{AccountRecord, RecordError},
 };
 use crate::meta::Revision;
 
 /// Accounts read at a time.
 const PAGE: usize = 256;
+
+/// What an account signs with. Sealing and opening it is not this crate's matter.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoredSecret {
+    /// As it is, by a release before secrets were sealed.
+    Clear(String),
+    /// Sealed: opaque here.
+    Sealed(Vec<u8>),
+}
+
+impl fmt::Debug for StoredSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clear(_) => "Clear(…)",
+            Self::Sealed(_) => "Sealed(…)",
+        })
+    }
+}
 
 /// An account with the one key pair that may do everything in it.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,7 +51,7 @@ pub struct StoredAccount {
     /// Who signs.
     pub access_key: String,
     /// What with.
-    pub secret_key: String,
+    pub secret: StoredSecret,
     /// When it was made, milliseconds since the Unix epoch.
     pub created_unix_millis: u64,
 }
@@ -53,19 +72,14 @@ impl Store {
     /// # Errors
     /// Those of the metadata engine; [`StoreError::Record`] for one that a newer release wrote.
     pub async fn accounts(&self) -> Result<Vec<StoredAccount>, StoreError> {
-        let (mut from, to) = keys::all_accounts();
+        let (from, to) = keys::all_accounts();
+        let mut pages = Pages::new(&*self.inner.meta, from, to, PAGE);
         let mut accounts = Vec::new();
-        loop {
-            let page = self.inner.meta.scan(&from, &to, PAGE).await?;
-            for entry in &page {
-                let id = keys::parse_account(&entry.key).ok_or(RecordError::BadKey)?;
-                accounts.push(AccountRecord::decode(&entry.value)?.into_account(id));
-            }
-            match page.last() {
-                Some(last) if page.len() == PAGE => from = [&last.key[..], &[0]].concat(),
-                _ => return Ok(accounts),
-            }
+        while let Some(entry) = pages.next().await? {
+            let id = keys::parse_account(&entry.key).ok_or(RecordError::BadKey)?;
+            accounts.push(AccountRecord::decode(&entry.value)?.into_account(id));
         }
+        Ok(accounts)
     }
 
     /// Adds an account. On `Ok` it survives power loss.
@@ -90,7 +104,7 @@ impl Store {
         &self,
         id: AccountId,
         access_key: &str,
-        secret_key: &str,
+        secret: &StoredSecret,
     ) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS {
             let (old, revision) = self.read_account(id).await?;
@@ -100,7 +114,7 @@ impl Store {
             }
             let new = StoredAccount {
                 access_key: access_key.to_owned(),
-                secret_key: secret_key.to_owned(),
+                secret: secret.clone(),
                 ..old.clone()
             };
             let key = keys::account(id);

@@ -13,6 +13,7 @@ use super::{
     AccountId, Store, StoreError,
     commit::Draft,
     keys,
+    pages::Pages,
     record::{AccountRecord, IdentityRecord, RecordError},
 };
 use crate::meta::Revision;
@@ -132,25 +133,20 @@ impl Store {
     /// # Errors
     /// Those of the metadata engine; [`StoreError::Record`] for one that a newer release wrote.
     pub async fn identities(&self) -> Result<Vec<StoredIdentity>, StoreError> {
-        let (mut from, to) = keys::all_identities();
+        let (from, to) = keys::all_identities();
+        let mut pages = Pages::new(&*self.inner.meta, from, to, PAGE);
         let mut all = Vec::new();
-        loop {
-            let page = self.inner.meta.scan(&from, &to, PAGE).await?;
-            for entry in &page {
-                let name = keys::parse_identity(&entry.key).ok_or(RecordError::BadKey)?;
-                let content = IdentityRecord::decode(&entry.value)?.content;
-                let revision = entry.revision;
-                all.push(StoredIdentity {
-                    name,
-                    content,
-                    revision,
-                });
-            }
-            match page.last() {
-                Some(last) if page.len() == PAGE => from = [&last.key[..], &[0]].concat(),
-                _ => return Ok(all),
-            }
+        while let Some(entry) = pages.next().await? {
+            let name = keys::parse_identity(&entry.key).ok_or(RecordError::BadKey)?;
+            let content = IdentityRecord::decode(&entry.value)?.content;
+            let revision = entry.revision;
+            all.push(StoredIdentity {
+                name,
+                content,
+                revision,
+            });
         }
+        Ok(all)
     }
 
     /// One record.

@@ -56,7 +56,7 @@ mod versions;
 use std::{sync::Arc, time::Duration};
 
 pub use crate::meta::tally::Tally;
-pub use accounts::StoredAccount;
+pub use accounts::{StoredAccount, StoredSecret};
 pub use acl::{MAX_ACL_BYTES, SetAcl};
 pub use blobs::PrefixTotal;
 pub use bucket::{Bucket, CreateBucket};

@@ -1,7 +1,10 @@
 //! The record of an account, and of whose an access key is.
 
 use super::fields::{Decoder, Encoder, RecordError, Unknown};
-use crate::objects::{accounts::StoredAccount, names::AccountId};
+use crate::objects::{
+    accounts::{StoredAccount, StoredSecret},
+    names::AccountId,
+};
 
 const NAME: u64 = 1;
 const EMAIL: u64 = 2;
@@ -11,6 +14,8 @@ const SECRET_KEY: u64 = 7;
 const CREATED: u64 = 8;
 /// Of an access key's record.
 const ACCOUNT: u64 = 9;
+/// In the place of [`SECRET_KEY`]; odd, since who does not know it can't check a signature.
+const SEALED_SECRET: u64 = 11;
 
 /// An account.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,7 +50,10 @@ impl AccountRecord {
         out.bytes(EMAIL, account.email.as_bytes());
         out.bytes(CANONICAL_ID, account.canonical_id.as_bytes());
         out.bytes(ACCESS_KEY, account.access_key.as_bytes());
-        out.bytes(SECRET_KEY, account.secret_key.as_bytes());
+        match &account.secret {
+            StoredSecret::Clear(secret) => out.bytes(SECRET_KEY, secret.as_bytes()),
+            StoredSecret::Sealed(sealed) => out.bytes(SEALED_SECRET, sealed),
+        }
         out.number(CREATED, account.created_unix_millis);
         out.unknown(&self.unknown);
         out.finish()
@@ -54,7 +62,7 @@ impl AccountRecord {
     pub(in crate::objects) fn decode(record: &[u8]) -> Result<Self, RecordError> {
         let mut decoder = Decoder::new(record)?;
         let (mut name, mut email, mut created_unix_millis) = (None, String::new(), 0);
-        let (mut canonical_id, mut access_key, mut secret_key) = (None, None, None);
+        let (mut canonical_id, mut access_key, mut secret) = (None, None, None);
         let mut unknown = Unknown::new();
         while let Some(field) = decoder.field()? {
             match field.tag {
@@ -62,7 +70,8 @@ impl AccountRecord {
                 EMAIL => field.text()?.clone_into(&mut email),
                 CANONICAL_ID => canonical_id = Some(field.text()?.to_owned()),
                 ACCESS_KEY => access_key = Some(field.text()?.to_owned()),
-                SECRET_KEY => secret_key = Some(field.text()?.to_owned()),
+                SECRET_KEY => secret = Some(StoredSecret::Clear(field.text()?.to_owned())),
+                SEALED_SECRET => secret = Some(StoredSecret::Sealed(field.bytes.to_vec())),
                 CREATED => created_unix_millis = field.number()?,
                 _ => field.keep_unknown(&mut unknown)?,
             }
@@ -74,7 +83,7 @@ impl AccountRecord {
             email,
             canonical_id: need(CANONICAL_ID, canonical_id)?,
             access_key: need(ACCESS_KEY, access_key)?,
-            secret_key: need(SECRET_KEY, secret_key)?,
+            secret: secret.ok_or(RecordError::Missing { tag: SECRET_KEY })?,
             created_unix_millis,
         };
         Ok(Self { account, unknown })

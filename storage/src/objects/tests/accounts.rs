@@ -9,9 +9,13 @@ fn account(number: u64, access_key: &str) -> StoredAccount {
         email: "tenant@example.com".into(),
         canonical_id: format!("{number:064x}"),
         access_key: access_key.into(),
-        secret_key: format!("secret of {access_key}"),
+        secret: sealed(&format!("secret of {access_key}")),
         created_unix_millis: number,
     }
+}
+
+fn sealed(text: &str) -> StoredSecret {
+    StoredSecret::Sealed(text.as_bytes().to_vec())
 }
 
 async fn create_for(fixture: &Fixture, name: &str, owner: &StoredAccount) {
@@ -34,25 +38,47 @@ async fn accounts_are_kept_and_neither_ids_nor_access_keys_twice() {
         let refused = store.create_account(&taken).await;
         assert!(matches!(refused, Err(StoreError::AccountExists)));
     }
-    let refused = store.rotate_account_key(a.id, "BBB", "stolen").await;
+    let refused = store
+        .rotate_account_key(a.id, "BBB", &sealed("stolen"))
+        .await;
     assert!(matches!(refused, Err(StoreError::AccountExists)));
     let none = store
-        .rotate_account_key(account(9, "").id, "DDD", "x")
+        .rotate_account_key(account(9, "").id, "DDD", &sealed("x"))
         .await;
     assert!(matches!(none, Err(StoreError::NoSuchAccount)));
     store
-        .rotate_account_key(a.id, "AA2", "new secret")
+        .rotate_account_key(a.id, "AA2", &sealed("new secret"))
         .await
         .unwrap();
     let rotated = StoredAccount {
         access_key: "AA2".into(),
-        secret_key: "new secret".into(),
+        secret: sealed("new secret"),
         ..a
     };
     assert_eq!(store.accounts().await.unwrap(), [rotated, b]);
     // The old key is free again.
     store.create_account(&account(4, "AAA")).await.unwrap();
     assert_eq!(store.accounts().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_secret_that_was_kept_in_the_clear_is_read_until_it_is_replaced() {
+    let fixture = Fixture::new();
+    let old = StoredAccount {
+        secret: StoredSecret::Clear("as it is".into()),
+        ..account(1, "AAA")
+    };
+    fixture.store.create_account(&old).await.unwrap();
+    assert_eq!(
+        fixture.store.accounts().await.unwrap(),
+        std::slice::from_ref(&old)
+    );
+    let new = sealed("new");
+    let rotated = fixture.store.rotate_account_key(old.id, "BBB", &new);
+    rotated.await.unwrap();
+    let found = fixture.store.accounts().await.unwrap();
+    assert_eq!(found[0].secret, sealed("new"));
+    assert!(!format!("{old:?} {:?}", old.secret).contains("as it is"));
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn no_access_key_is_given_twice() {
         email: String::new(),
         canonical_id: "c".into(),
         access_key: "AKIAROOT".into(),
-        secret_key: "secret".into(),
+        secret: StoredSecret::Clear("secret".into()),
         created_unix_millis: 1,
     };
     store.create_account(&of_account).await.unwrap();
@@ -190,7 +190,7 @@ async fn an_account_with_identities_is_not_removed_and_what_is_too_long_is_refus
         email: String::new(),
         canonical_id: "c".into(),
         access_key: "AKIA1".into(),
-        secret_key: "secret".into(),
+        secret: StoredSecret::Clear("secret".into()),
         created_unix_millis: 1,
     };
     store.create_account(&of_account).await.unwrap();
