@@ -20,7 +20,7 @@ use crate::{
     error::{S3Code, S3Error, S3Result},
     hash::Md5Lanes,
     http::{RequestIds, TrustedProxies},
-    iam::Directory,
+    iam::{Directory, Issuers},
     keyring::{self, Keyring, Source},
     metrics::Metrics,
     sigv4::{Secret, Verifier},
@@ -83,6 +83,8 @@ pub struct App {
     pub(crate) accounts: Arc<Accounts>,
     /// Users, groups, roles and policies of all accounts.
     pub(crate) directory: Arc<Directory>,
+    /// Keys of those who vouch for others.
+    pub(crate) issuers: Issuers,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) audit: Option<Arc<AuditLog>>,
@@ -123,6 +125,7 @@ impl App {
             md5: parts.md5,
             accounts: parts.accounts,
             directory: Arc::default(),
+            issuers: Issuers::default(),
             trusted_proxies: parts.trusted_proxies,
             tls: parts.tls,
             audit: parts.audit,

@@ -19,24 +19,28 @@ mod form;
 mod groups;
 mod holder;
 mod inline;
+mod issuers;
 mod keys;
 mod member;
 mod names;
 mod paging;
 mod policies;
 mod policy_document;
+mod providers;
 mod records;
 mod roles;
 mod session;
 mod sts;
 mod tags;
 mod users;
+mod web_identity;
 
 use http::{HeaderValue, Method, header, request::Parts};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use directory::Directory;
 pub(crate) use error::{IamError, IamResult, expired, invalid_token};
+pub(crate) use issuers::Issuers;
 pub(crate) use keys::{Key, keep_uses};
 pub(crate) use member::{Member, Principal};
 pub(crate) use records::{Role, User};
@@ -240,12 +244,14 @@ macro_rules! actions {
 }
 
 actions! { IAM_ACTIONS, iam, ask:
+    "AddClientIDToOpenIDConnectProvider" => providers::add_client(ask).await,
     "AddUserToGroup" => groups::add_user(ask).await,
     "AttachGroupPolicy" => policies::attach::<records::Group>(ask).await,
     "AttachRolePolicy" => policies::attach::<Role>(ask).await,
     "AttachUserPolicy" => policies::attach::<User>(ask).await,
     "CreateAccessKey" => access_keys::create(ask).await,
     "CreateGroup" => groups::create(ask).await,
+    "CreateOpenIDConnectProvider" => providers::create(ask).await,
     "CreatePolicy" => policies::create(ask).await,
     "CreatePolicyVersion" => policies::create_version(ask).await,
     "CreateRole" => roles::create(ask).await,
@@ -254,6 +260,7 @@ actions! { IAM_ACTIONS, iam, ask:
     "DeleteGroup" => groups::delete(ask).await,
     "DeleteGroupPolicy" => inline::delete::<records::Group>(ask).await,
     "DeleteLoginProfile" => users::no_login_profile(ask),
+    "DeleteOpenIDConnectProvider" => providers::delete(ask).await,
     "DeletePolicy" => policies::delete(ask).await,
     "DeletePolicyVersion" => policies::delete_version(ask).await,
     "DeleteRole" => roles::delete(ask).await,
@@ -269,6 +276,7 @@ actions! { IAM_ACTIONS, iam, ask:
     "GetGroup" => groups::get(ask),
     "GetGroupPolicy" => inline::get::<records::Group>(ask),
     "GetLoginProfile" => users::no_login_profile(ask),
+    "GetOpenIDConnectProvider" => providers::get(ask),
     "GetPolicy" => policies::get(ask),
     "GetPolicyVersion" => policies::get_version(ask),
     "GetRole" => roles::get(ask),
@@ -285,6 +293,7 @@ actions! { IAM_ACTIONS, iam, ask:
     "ListGroupsForUser" => users::list_groups(ask),
     "ListInstanceProfilesForRole" => users::list_nothing(ask, "InstanceProfiles"),
     "ListMFADevices" => users::list_nothing(ask, "MFADevices"),
+    "ListOpenIDConnectProviders" => providers::list(ask),
     "ListPolicies" => policies::list(ask),
     "ListPolicyTags" => policies::list_tags(ask),
     "ListPolicyVersions" => policies::list_versions(ask),
@@ -303,6 +312,7 @@ actions! { IAM_ACTIONS, iam, ask:
     "PutRolePolicy" => inline::put::<Role>(ask).await,
     "PutUserPermissionsBoundary" => boundaries::put::<User>(ask).await,
     "PutUserPolicy" => inline::put::<User>(ask).await,
+    "RemoveClientIDFromOpenIDConnectProvider" => providers::remove_client(ask).await,
     "RemoveUserFromGroup" => groups::remove_user(ask).await,
     "SetDefaultPolicyVersion" => policies::set_default(ask).await,
     "TagPolicy" => policies::tag(ask).await,
@@ -314,12 +324,14 @@ actions! { IAM_ACTIONS, iam, ask:
     "UpdateAccessKey" => access_keys::update(ask).await,
     "UpdateAssumeRolePolicy" => roles::update_trust(ask).await,
     "UpdateGroup" => groups::update(ask).await,
+    "UpdateOpenIDConnectProviderThumbprint" => providers::update_thumbprints(ask).await,
     "UpdateRole" => roles::update(ask).await,
     "UpdateUser" => users::update(ask).await,
 }
 
 actions! { STS_ACTIONS, sts, ask:
     "AssumeRole" => sts::assume_role(ask),
+    "AssumeRoleWithWebIdentity" => web_identity::assume_role(ask).await,
     "GetCallerIdentity" => sts::caller_identity(ask),
     "GetSessionToken" => sts::session_token(ask),
 }

@@ -41,10 +41,13 @@ codes! {
     ConcurrentModification = 409;
     DeleteConflict = 409;
     ExpiredToken = 403;
+    ExpiredTokenException = 400;
+    IDPCommunicationError = 400;
     EntityAlreadyExists = 409;
     IncompleteSignature = 400;
     InvalidAction = 400;
     InvalidClientTokenId = 403;
+    InvalidIdentityToken = 400;
     InvalidInput = 400;
     LimitExceeded = 409;
     MalformedPolicyDocument = 400;

@@ -158,6 +158,9 @@ pub(crate) struct PolicyVersion {
 pub(crate) struct Provider {
     /// Where it is, without `https://`.
     pub(crate) url: String,
+    /// Whether it is on this machine and reached by `http://`.
+    #[serde(default)]
+    pub(crate) is_plain: bool,
     pub(crate) created: u64,
     /// Audiences.
     #[serde(default)]
