@@ -55,6 +55,8 @@ def test_tricks_with_xml(s3, raw, locked, name):
         '<!DOCTYPE d [<!ENTITY e SYSTEM "file:///etc/passwd">]>' + document.format("&e;"),
         document.format("&unknown;"),
         document.format("&#xFFFFFFFF;"),
+        document.format("x\0y"),
+        document.format("&#0;"),
         plain + plain,
         plain[:-1],
         "<a>" * 5_000 + "</a>" * 5_000,

@@ -23,6 +23,10 @@ impl<'a> Cursor<'a> {
             });
         }
         let text = std::str::from_utf8(body).map_err(|_| malformed("not utf-8"))?;
+        // No XML has it, not even as a reference. Other control characters are let through: clients send them raw in keys.
+        if text.contains('\0') {
+            return Err(malformed("a NUL"));
+        }
         let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
         reader.config_mut().expand_empty_elements = true;
         Ok(Self { reader, depth: 0 })

@@ -178,3 +178,16 @@ proptest! {
         prop_assert_eq!(&request.objects[0].key, &key);
     }
 }
+
+#[test]
+fn a_nul_is_no_xml_wherever_it_is() {
+    let rule = |origin: &str| {
+        format!(
+            "<CORSConfiguration><CORSRule><AllowedOrigin>{origin}</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule></CORSConfiguration>"
+        )
+    };
+    assert!(cors_configuration(rule("http://a").as_bytes()).is_ok());
+    for bad in ["http\0//a", "&#0;", "&#x0;"] {
+        assert!(cors_configuration(rule(bad).as_bytes()).is_err(), "{bad:?}");
+    }
+}
