@@ -281,6 +281,25 @@ async fn a_pass_goes_on_after_a_restart_where_it_was_and_only_the_next_day_begin
 }
 
 #[tokio::test]
+async fn a_pass_that_found_nothing_is_not_made_again_after_a_restart() {
+    let mut fixture = Fixture::with_bucket().await;
+    let expired = LifecycleRule {
+        expiration: Some(Expiration::OnDate(0)),
+        ..rule("at once")
+    };
+    fixture.set_rules(vec![expired]).await;
+    fixture.lifecycles().look_for_work().await.unwrap();
+    fixture.restart();
+    fixture.put("a", b"1").await.unwrap();
+    let second = fixture.lifecycles();
+    second.look_for_work().await.unwrap();
+    assert_eq!((second.status().passes, fixture.count(b'o').await), (0, 1));
+    fixture.clock.advance(DAY);
+    second.look_for_work().await.unwrap();
+    assert_eq!((second.status().passes, fixture.count(b'o').await), (1, 0));
+}
+
+#[tokio::test]
 async fn rules_that_are_set_apply_soon_and_removed_ones_no_more() {
     let fixture = Fixture::with_bucket().await;
     let lifecycles = fixture.lifecycles();

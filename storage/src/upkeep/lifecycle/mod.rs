@@ -97,6 +97,8 @@ struct State {
     memory: Memory,
     /// Whether the memory was read.
     is_recalled: bool,
+    /// Whether a pass since the start has come to a bucket with rules.
+    has_rules: bool,
     /// Changes of rules that the last pass began after.
     changes: u64,
     saved_at: Duration,
@@ -223,6 +225,7 @@ impl Lifecycles {
         if next.is_some() {
             pass.bucket = next;
             pass.place = Place::default();
+            state.has_rules = true;
             return Ok(());
         }
         let tally = pass.tally;
@@ -267,6 +270,7 @@ impl Lifecycles {
         let memory = found.and_then(|found| Memory::decode(&found.value));
         let mut state = self.state.lock();
         state.memory = memory.unwrap_or_default();
+        state.has_rules = state.memory.pass.is_some();
         state.is_recalled = true;
         Ok(())
     }
@@ -288,11 +292,7 @@ impl Lifecycles {
         let value = {
             let mut state = self.state.lock();
             let memory = &state.memory;
-            let is_idle = memory.last == Expired::default()
-                && memory
-                    .pass
-                    .as_ref()
-                    .is_none_or(|pass| pass.bucket.is_none());
+            let is_idle = !state.has_rules && memory.last == Expired::default();
             if !state.is_recalled || is_idle {
                 return Ok(());
             }
