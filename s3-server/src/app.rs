@@ -16,6 +16,7 @@ use crate::{
     access_log::AccessLog,
     accounts::{Account, Accounts},
     audit::AuditLog,
+    config::Oidc,
     credentials::{self, Root},
     error::{S3Code, S3Error, S3Result},
     hash::Md5Lanes,
@@ -61,6 +62,8 @@ pub struct AppParts {
     pub default_ownership: Ownership,
     /// Objects are encrypted whose requests and buckets don't say.
     pub encrypt_all: bool,
+    /// How identity providers are asked.
+    pub oidc: Oidc,
 }
 
 /// Shared by all requests. Serves health checks from the start, S3 once [`App::open`] was called.
@@ -125,7 +128,7 @@ impl App {
             md5: parts.md5,
             accounts: parts.accounts,
             directory: Arc::default(),
-            issuers: Issuers::default(),
+            issuers: Issuers::new(parts.oidc),
             trusted_proxies: parts.trusted_proxies,
             tls: parts.tls,
             audit: parts.audit,

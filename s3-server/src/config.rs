@@ -198,6 +198,19 @@ pub struct Settings {
     pub object_ownership: Ownership,
     /// Whether objects are encrypted whose requests and buckets don't ask for it.
     pub encrypt_all: bool,
+    /// See [`Oidc::ca_file`].
+    pub oidc_ca_file: Option<PathBuf>,
+    /// See [`Oidc::http`].
+    pub oidc_http: bool,
+}
+
+/// How identity providers are asked for their keys. `Default`: over `https`, with an authority that the system trusts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Oidc {
+    /// Authorities that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether plain `http` from this machine itself counts, too. Tenants may then have the server ask its own ports.
+    pub http: bool,
 }
 
 /// Why settings cannot be used.

@@ -30,7 +30,7 @@ use crate::{
     app::{App, AppParts},
     audit::AuditLog,
     banner::Banner,
-    config::{ConfigError, Settings},
+    config::{ConfigError, Oidc, Settings},
     credentials::{self, CredentialsError, FILE_NAME, Origin, Root},
     hash::Md5Lanes,
     http::{Deadlines, Limits, Listener, Service, Socket, stopper},
@@ -157,6 +157,10 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
         audit: audit.clone(),
         default_ownership: settings.object_ownership,
         encrypt_all: settings.encrypt_all,
+        oidc: Oidc {
+            ca_file: settings.oidc_ca_file.clone(),
+            http: settings.oidc_http,
+        },
     }));
     let listener = bind(&settings, tls.clone(), &app).await?;
     let addresses = listener.addresses()?;

@@ -45,6 +45,7 @@ async fn start_with(max_requests: usize, connections: usize, deadlines: Deadline
         audit: None,
         default_ownership: Ownership::default(),
         encrypt_all: false,
+        oidc: larder_server::config::Oidc::default(),
     });
     let limits = Limits {
         connections,

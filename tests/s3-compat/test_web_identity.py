@@ -11,12 +11,13 @@ from larderlib.clients import boto
 from larderlib.expect import refused
 from larderlib.iam import User, policy, query, statement
 from larderlib.oidc import Provider, keys
+from larderlib.server import Larder
 from larderlib.tenants import ALPHA, BETA, tenants
 
 
 @pytest.fixture(scope="module")
 def everybody(tmp_path_factory):
-    with tenants(tmp_path_factory.mktemp("web-identity")) as everybody:
+    with tenants(tmp_path_factory.mktemp("web-identity"), "--oidc-http") as everybody:
         yield everybody
 
 
@@ -161,3 +162,9 @@ def test_users_may_make_providers_only_where_policies_let_them(server, iam, prov
     user = User(server, iam, "provider-maker")
     with refused("AccessDenied", status=403):
         user.client("iam").create_open_id_connect_provider(Url=provider.url)
+
+
+def test_without_tls_providers_are_for_those_who_say_so(tmp_path, provider):
+    with Larder(directory=tmp_path) as server, refused("InvalidInput"):
+        query("iam", server).create_open_id_connect_provider(Url=provider.url, ClientIDList=["larder"], ThumbprintList=[])
+    assert not provider.requests

@@ -129,6 +129,7 @@ async fn serve(dirs: &[TempDir]) -> (Arc<App>, SocketAddr) {
         audit: None,
         default_ownership: crate::access::Ownership::default(),
         encrypt_all: false,
+        oidc: crate::config::Oidc::default(),
     }));
     app.open(
         Arc::new(storage(dirs).await),

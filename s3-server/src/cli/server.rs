@@ -112,6 +112,12 @@ pub(super) struct ServerArgs {
     /// Encrypts all objects, also those whose requests and buckets don't ask for it.
     #[arg(long, env = "LARDER_ENCRYPT_ALL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     encrypt_all: Option<bool>,
+    /// Authorities that identity providers (OIDC) may have their certificates from, beside the system's: those of a Kubernetes cluster, say; PEM.
+    #[arg(long, env = "LARDER_OIDC_CA_FILE", value_name = "FILE")]
+    oidc_ca_file: Option<PathBuf>,
+    /// Believe identity providers without TLS on this machine's loopback, too: for trying things out.
+    #[arg(long, env = "LARDER_OIDC_HTTP", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    oidc_http: Option<bool>,
     /// The server's certificate and those that lead to its root, PEM: --listen speaks TLS then. Read again when it changes.
     #[arg(long, env = "LARDER_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -190,6 +196,8 @@ impl From<ServerArgs> for FileSettings {
             trusted_proxies: args.trusted_proxies,
             object_ownership: args.object_ownership,
             encrypt_all: args.encrypt_all,
+            oidc_ca_file: args.oidc_ca_file,
+            oidc_http: args.oidc_http,
         }
     }
 }

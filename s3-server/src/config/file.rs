@@ -88,6 +88,10 @@ pub struct FileSettings {
     pub object_ownership: Option<Ownership>,
     /// See [`Settings::encrypt_all`].
     pub encrypt_all: Option<bool>,
+    /// See [`Settings::oidc_ca_file`].
+    pub oidc_ca_file: Option<PathBuf>,
+    /// See [`Settings::oidc_http`].
+    pub oidc_http: Option<bool>,
 }
 
 impl FileSettings {
@@ -128,6 +132,8 @@ impl FileSettings {
             trusted_proxies: self.trusted_proxies.or(under.trusted_proxies),
             object_ownership: self.object_ownership.or(under.object_ownership),
             encrypt_all: self.encrypt_all.or(under.encrypt_all),
+            oidc_ca_file: self.oidc_ca_file.or(under.oidc_ca_file),
+            oidc_http: self.oidc_http.or(under.oidc_http),
         }
     }
 
@@ -174,6 +180,8 @@ impl FileSettings {
             trusted_proxies: self.trusted_proxies.unwrap_or_default(),
             object_ownership: self.object_ownership.unwrap_or_default(),
             encrypt_all: self.encrypt_all.unwrap_or_default(),
+            oidc_ca_file: self.oidc_ca_file,
+            oidc_http: self.oidc_http.unwrap_or_default(),
         })
     }
 }

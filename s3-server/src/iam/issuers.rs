@@ -1,7 +1,7 @@
 //! Identity providers that speak `OpenID` Connect: where their keys are, and the keys, which are fetched when they are needed and then kept for a
 //! while.
 //!
-//! Nothing is fetched but over `https`, or from this machine itself; no redirect is followed; what comes is bounded in size and time.
+//! Nothing is fetched but over `https`, or where the settings say so from this machine itself; no redirect is followed; what comes is bounded in size and time.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,7 +15,10 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::error::{IamCode, IamError, IamResult};
-use crate::tls::{HttpsConnector, TlsError, connector};
+use crate::{
+    config::Oidc,
+    tls::{HttpsConnector, TlsError, connector},
+};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_BYTES: usize = 256 << 10;
@@ -28,8 +31,8 @@ const MAX_ISSUERS: usize = 256;
 type Slot = Arc<tokio::sync::Mutex<Option<Fetched>>>;
 
 /// Keys of issuers.
-#[derive(Default)]
 pub(crate) struct Issuers {
+    settings: Oidc,
     slots: Mutex<HashMap<String, Slot>>,
     client: Mutex<Option<HttpClient>>,
 }
@@ -55,6 +58,27 @@ struct Discovery {
 }
 
 impl Issuers {
+    /// Nothing is fetched yet.
+    pub(crate) fn new(settings: Oidc) -> Self {
+        Self {
+            settings,
+            slots: Mutex::default(),
+            client: Mutex::default(),
+        }
+    }
+
+    /// Whether keys may be fetched from there: over `https`, or where the settings say so, over `http` from this machine.
+    pub(super) fn may_ask(&self, uri: &Uri) -> bool {
+        match uri.scheme_str() {
+            Some("https") => uri.host().is_some(),
+            Some("http") => {
+                self.settings.http
+                    && matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"))
+            }
+            _ => false,
+        }
+    }
+
     /// The key of `issuer` that is called `id`, or its only one. Fetched where it is not known, or was known for long.
     ///
     /// # Errors
@@ -118,7 +142,7 @@ impl Issuers {
         let uri: Uri = url
             .parse()
             .map_err(|_| unreachable(&format!("{url} is no address")))?;
-        if !may_be_fetched(&uri) {
+        if !self.may_ask(&uri) {
             return Err(unreachable(&format!("{url} is not https")));
         }
         let client = self.client().await?;
@@ -147,27 +171,12 @@ impl Issuers {
         if let Some(client) = &*self.client.lock() {
             return Ok(client.clone());
         }
-        let made = tokio::task::spawn_blocking(|| {
-            let ca_file = std::env::var_os(CA_FILE).map(std::path::PathBuf::from);
-            connector(ca_file.as_deref())
-        });
+        let ca_file = self.settings.ca_file.clone();
+        let made = tokio::task::spawn_blocking(move || connector(ca_file.as_deref()));
         let connector: Result<_, TlsError> = made.await.map_err(IamError::internal)?;
         let connector = connector.map_err(IamError::internal)?;
         let client = Client::builder(TokioExecutor::new()).build(connector);
         Ok(self.client.lock().insert(client).clone())
-    }
-}
-
-/// Authorities that are trusted beside the system's: of a Kubernetes cluster, say.
-const CA_FILE: &str = "LARDER_OIDC_CA_FILE";
-
-/// Over `https`, or from this machine.
-pub(super) fn may_be_fetched(uri: &Uri) -> bool {
-    let is_here = || matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    match uri.scheme_str() {
-        Some("https") => uri.host().is_some(),
-        Some("http") => is_here(),
-        _ => false,
     }
 }
 
@@ -196,6 +205,12 @@ mod tests {
 
     #[test]
     fn only_what_is_encrypted_or_here_is_fetched() {
+        let issuers = |http| {
+            Issuers::new(Oidc {
+                http,
+                ca_file: None,
+            })
+        };
         for (url, is_good) in [
             ("https://oidc.example/a", true),
             ("http://127.0.0.1:99/a", true),
@@ -205,7 +220,10 @@ mod tests {
             ("ftp://127.0.0.1/", false),
             ("/path", false),
         ] {
-            assert_eq!(may_be_fetched(&url.parse().unwrap()), is_good, "{url}");
+            let url: Uri = url.parse().unwrap();
+            assert_eq!(issuers(true).may_ask(&url), is_good, "{url}");
+            let is_https = url.scheme_str() == Some("https");
+            assert_eq!(issuers(false).may_ask(&url), is_https, "{url}");
         }
     }
 }

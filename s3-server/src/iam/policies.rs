@@ -8,14 +8,17 @@ use super::{
     directory::Known,
     document::{Node, date, group, members, text},
     error::{IamCode, IamError, IamResult, refused},
-    holder::Bounded,
-    holder::Holder,
+    holder::{Bounded, Holder},
     names::{self, check_name, tag_nodes},
     paging::page,
     policy_document,
     records::{Group, ManagedPolicy, PolicyVersion, Role, User},
     tags,
 };
+
+/// What roles and users are shown by, where a policy lists whom it concerns.
+const OF_ROLES: [&str; 2] = ["RoleName", "RoleId"];
+const OF_USERS: [&str; 2] = ["UserName", "UserId"];
 
 const MAX_NAME_CHARS: usize = 128;
 const MAX_VERSIONS: usize = 5;
@@ -299,65 +302,59 @@ fn no_version(arn: &str, version: &str) -> IamError {
     IamError::new(IamCode::NoSuchEntity, message)
 }
 
-/// Whoever has a policy attached: the element it goes to, and what is shown.
-fn entities_with(ask: &Ask<'_>, arn: &str) -> IamResult<Vec<(&'static str, Vec<Node>)>> {
-    fn of<T: Holder>(
-        ask: &Ask<'_>,
-        arn: &str,
-        list: &'static str,
-        [name, id]: [&'static str; 2],
-        all: &mut Vec<(&'static str, Vec<Node>)>,
-    ) -> IamResult<()> {
-        for holder in ask.directory().all::<T>(ask.account_id()?) {
-            if holder
-                .record
-                .attached()
-                .iter()
-                .any(|attached| attached == arn)
-            {
-                let nodes = vec![
-                    text(name, holder.record.name()),
-                    text(id, holder.record.id()),
-                ];
-                all.push((list, nodes));
-            }
+/// The element that holders of a kind go to, and what is shown of each.
+type Shown = Vec<(&'static str, Vec<Node>)>;
+
+/// Adds those holders of a kind that `holds` picks.
+fn show_holders<T: Holder>(
+    ask: &Ask<'_>,
+    list: &'static str,
+    [name, id]: [&'static str; 2],
+    holds: impl Fn(&T) -> bool,
+    all: &mut Shown,
+) -> IamResult<()> {
+    for holder in ask.directory().all::<T>(ask.account_id()?) {
+        let record = &holder.record;
+        if holds(record) {
+            all.push((list, vec![text(name, record.name()), text(id, record.id())]));
         }
-        Ok(())
+    }
+    Ok(())
+}
+
+/// Whoever has a policy attached.
+fn entities_with(ask: &Ask<'_>, arn: &str) -> IamResult<Shown> {
+    fn has<T: Holder>(arn: &str) -> impl Fn(&T) -> bool {
+        move |holder| holder.attached().iter().any(|attached| attached == arn)
     }
     let mut all = Vec::new();
-    of::<Group>(ask, arn, "PolicyGroups", ["GroupName", "GroupId"], &mut all)?;
-    of::<Role>(ask, arn, "PolicyRoles", ["RoleName", "RoleId"], &mut all)?;
-    of::<User>(ask, arn, "PolicyUsers", ["UserName", "UserId"], &mut all)?;
+    let of_groups = ["GroupName", "GroupId"];
+    show_holders(ask, "PolicyGroups", of_groups, has::<Group>(arn), &mut all)?;
+    show_holders(ask, "PolicyRoles", OF_ROLES, has::<Role>(arn), &mut all)?;
+    show_holders(ask, "PolicyUsers", OF_USERS, has::<User>(arn), &mut all)?;
     Ok(all)
 }
 
 /// Whoever has a policy as its boundary.
-fn bounded_by(ask: &Ask<'_>, arn: &str) -> IamResult<Vec<(&'static str, Vec<Node>)>> {
-    fn of<T: Bounded>(
-        ask: &Ask<'_>,
-        arn: &str,
-        list: &'static str,
-        [name, id]: [&'static str; 2],
-        all: &mut Vec<(&'static str, Vec<Node>)>,
-    ) -> IamResult<()> {
-        for holder in ask.directory().all::<T>(ask.account_id()?) {
-            if holder
-                .record
-                .boundary()
-                .is_some_and(|boundary| boundary == arn)
-            {
-                let nodes = vec![
-                    text(name, holder.record.name()),
-                    text(id, holder.record.id()),
-                ];
-                all.push((list, nodes));
-            }
-        }
-        Ok(())
+fn bounded_by(ask: &Ask<'_>, arn: &str) -> IamResult<Shown> {
+    fn is_within<T: Bounded>(arn: &str) -> impl Fn(&T) -> bool {
+        move |holder| holder.boundary().is_some_and(|boundary| boundary == arn)
     }
     let mut all = Vec::new();
-    of::<Role>(ask, arn, "PolicyRoles", ["RoleName", "RoleId"], &mut all)?;
-    of::<User>(ask, arn, "PolicyUsers", ["UserName", "UserId"], &mut all)?;
+    show_holders(
+        ask,
+        "PolicyRoles",
+        OF_ROLES,
+        is_within::<Role>(arn),
+        &mut all,
+    )?;
+    show_holders(
+        ask,
+        "PolicyUsers",
+        OF_USERS,
+        is_within::<User>(arn),
+        &mut all,
+    )?;
     Ok(all)
 }
 

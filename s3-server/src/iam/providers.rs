@@ -9,7 +9,7 @@ use super::{
     directory::Known,
     document::{Node, date, members, text, texts},
     error::{IamCode, IamError, IamResult, refused},
-    issuers,
+    issuers::Issuers,
     names::{self, tag_nodes},
     records::{Entity as _, Provider},
 };
@@ -20,7 +20,7 @@ const MAX_THUMBPRINTS: usize = 5;
 
 pub(super) async fn create(ask: &Ask<'_>) -> IamResult<Vec<Node>> {
     let form = &ask.form;
-    let (url, is_plain) = parse_url(form.need("Url")?)?;
+    let (url, is_plain) = parse_url(&ask.app.issuers, form.need("Url")?)?;
     let account = ask.account_id()?;
     let provider = Provider {
         url: url.clone(),
@@ -55,10 +55,10 @@ pub(super) async fn create(ask: &Ask<'_>) -> IamResult<Vec<Node>> {
 }
 
 /// Without its scheme, and whether that was `http`.
-fn parse_url(url: &str) -> IamResult<(String, bool)> {
+fn parse_url(issuers: &Issuers, url: &str) -> IamResult<(String, bool)> {
     let uri: Option<Uri> = url.parse().ok();
     let is_good = uri.as_ref().is_some_and(|uri| {
-        issuers::may_be_fetched(uri) && uri.query().is_none() && url.len() <= MAX_URL_CHARS
+        issuers.may_ask(uri) && uri.query().is_none() && url.len() <= MAX_URL_CHARS
     });
     let rest = url
         .split_once("://")
@@ -186,10 +186,15 @@ async fn changed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Oidc;
 
     #[test]
     fn urls_of_providers() {
-        let parsed = |url| parse_url(url).ok();
+        let issuers = Issuers::new(Oidc {
+            http: true,
+            ca_file: None,
+        });
+        let parsed = |url| parse_url(&issuers, url).ok();
         assert_eq!(
             parsed("https://oidc.example/id/X/"),
             Some(("oidc.example/id/X".to_owned(), false))
