@@ -4,29 +4,10 @@ import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-from larderlib.clients import boto, unique_bucket
+from larderlib.clients import boto
 from larderlib.expect import refused
 from larderlib.rawhttp import Raw
 from larderlib.server import Larder, larder_binary
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Larder(directory=tmp_path_factory.mktemp("usage")) as server:
-        yield server
-
-
-@pytest.fixture
-def s3(server):
-    return boto(server)
-
-
-@pytest.fixture
-def bucket(s3):
-    name = unique_bucket("usage")
-    s3.create_bucket(Bucket=name)
-    return name
 
 
 def larder(server, *arguments):

@@ -101,7 +101,7 @@ impl Delta {
         }
     }
 
-    fn minus(self, other: Self) -> Self {
+    pub(crate) fn minus(self, other: Self) -> Self {
         self.plus(Self {
             objects: other.objects.wrapping_neg(),
             bytes: other.bytes.wrapping_neg(),

@@ -77,9 +77,7 @@ impl Reservation {
 
 impl Sum {
     fn release(&mut self, held: Delta) {
-        self.reserved.objects -= held.objects;
-        self.reserved.bytes -= held.bytes;
-        self.reserved.delete_markers -= held.delete_markers;
+        self.reserved = self.reserved.minus(held);
     }
 }
 
