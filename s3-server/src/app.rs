@@ -23,6 +23,7 @@ use crate::{
     http::{RequestIds, TrustedProxies},
     iam::{Directory, Issuers},
     keyring::{self, Keyring, Source},
+    kms::Kms,
     metrics::Metrics,
     sigv4::{Secret, Verifier},
     tls::Tls,
@@ -64,6 +65,8 @@ pub struct AppParts {
     pub encrypt_all: bool,
     /// How identity providers are asked.
     pub oidc: Oidc,
+    /// Keys that are called by name.
+    pub kms: Arc<Kms>,
 }
 
 /// Shared by all requests. Serves health checks from the start, S3 once [`App::open`] was called.
@@ -93,6 +96,8 @@ pub struct App {
     pub(crate) audit: Option<Arc<AuditLog>>,
     pub(crate) default_ownership: Ownership,
     pub(crate) encrypt_all: bool,
+    /// Keys that are called by name.
+    pub(crate) kms: Arc<Kms>,
     max_requests: usize,
     started: Duration,
     stop: watch::Sender<bool>,
@@ -134,6 +139,7 @@ impl App {
             audit: parts.audit,
             default_ownership: parts.default_ownership,
             encrypt_all: parts.encrypt_all,
+            kms: parts.kms,
             verifier: Verifier::new(parts.region.clone()),
             region: parts.region,
             domains: parts.domains,

@@ -5,6 +5,7 @@
 
 mod expand;
 mod file;
+mod kms;
 mod span;
 
 use std::{
@@ -61,6 +62,10 @@ pub const DEFAULT_AUDIT_LOG_KEEP: u32 = 10;
 const MIN_AUDIT_LOG_SIZE: ByteSize = ByteSize(64 << 10);
 /// How often access logs are written unless set.
 pub const DEFAULT_ACCESS_LOG_INTERVAL: Span = Span::from_secs(5 * 60);
+/// Where the transit engine is mounted unless set.
+pub const DEFAULT_KMS_VAULT_MOUNT: &str = "transit";
+/// How long an answer of it may take unless set.
+pub const DEFAULT_KMS_VAULT_TIMEOUT: Span = Span::from_secs(5);
 /// How long requests may take to finish after the stop unless set; less than the 30 s after which Kubernetes kills.
 pub const DEFAULT_STOP_GRACE: Span = Span::from_secs(25);
 
@@ -202,6 +207,22 @@ pub struct Settings {
     pub oidc_ca_file: Option<PathBuf>,
     /// See [`Oidc::http`].
     pub oidc_http: bool,
+    /// A file of named keys, lines `name:base64`.
+    pub kms_keys_file: Option<PathBuf>,
+    /// The named key of whoever asks for `aws:kms` and names none; `None`: the master keys.
+    pub kms_default_key: Option<String>,
+    /// A Vault or `OpenBao` whose transit engine holds named keys.
+    pub kms_vault_url: Option<String>,
+    /// A file with its token.
+    pub kms_vault_token_file: Option<PathBuf>,
+    /// Where its transit engine is mounted.
+    pub kms_vault_mount: String,
+    /// The namespace that the engine is in.
+    pub kms_vault_namespace: Option<String>,
+    /// Authorities that its certificate may be from, beside the system's.
+    pub kms_vault_ca_file: Option<PathBuf>,
+    /// How long an answer of it may take.
+    pub kms_vault_timeout: Span,
 }
 
 /// How identity providers are asked for their keys. `Default`: over `https`, with an authority that the system trusts.
@@ -294,6 +315,7 @@ impl Settings {
         check_segment(self.segment_mib)?;
         self.proxies()?;
         self.check_audit()?;
+        self.kms()?;
         self.tls().map(drop)
     }
 

@@ -29,7 +29,7 @@ pub use key::{KeyId, MasterKey};
 pub(crate) use sealed::Sealed;
 use sealed::{SALT_BYTES, TAG_BYTES};
 pub use sources::{Source, SourceError};
-pub(crate) use sources::{from_environment, parse};
+pub(crate) use sources::{from_environment, parse, parse_key};
 
 const KEY_BYTES: usize = 32;
 /// What is sealed to prove that a key is the one of its identifier.

@@ -24,6 +24,7 @@ pub mod http;
 pub mod http_date;
 mod iam;
 pub mod keyring;
+pub mod kms;
 pub mod metrics;
 pub mod op;
 pub mod post;

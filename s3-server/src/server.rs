@@ -36,6 +36,7 @@ use crate::{
     http::{Deadlines, Limits, Listener, Service, Socket, stopper},
     iam,
     keyring::{self, MasterKey, SourceError},
+    kms::{Kms, KmsSetupError},
     sigv4::Secret,
     tls::{Tls, TlsError},
 };
@@ -80,6 +81,9 @@ pub enum ServerError {
     /// The master keys can't be used.
     #[error(transparent)]
     Keys(#[from] SourceError),
+    /// The named keys can't be used.
+    #[error(transparent)]
+    Kms(#[from] KmsSetupError),
     /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -143,6 +147,8 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     let accounts_file = open_accounts(&settings, &accounts)?;
     let tls = open_tls(&settings)?;
     let audit = open_audit(&settings, &clock)?;
+    let kms = Kms::open(settings.kms()?, &settings.region, Arc::clone(&clock))?;
+    let kms = Arc::new(kms);
     let app = Arc::new(App::new(AppParts {
         region: settings.region.clone(),
         domains: settings.domains.clone(),
@@ -161,6 +167,7 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
             ca_file: settings.oidc_ca_file.clone(),
             http: settings.oidc_http,
         },
+        kms: Arc::clone(&kms),
     }));
     let listener = bind(&settings, tls.clone(), &app).await?;
     let addresses = listener.addresses()?;
@@ -178,6 +185,7 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     ));
     let noting = tokio::spawn(note_key_uses(Arc::clone(&app)));
     let watching = [
+        Some(tokio::spawn(kms.watch())),
         accounts_file.map(|file| tokio::spawn(file.watch(accounts, Arc::clone(&clock)))),
         tls.map(|tls| tokio::spawn(tls.watch(clock))),
         audit

@@ -8,6 +8,7 @@ use larder_server::{
     app::{App, AppParts},
     hash::Md5Lanes,
     http::{Deadlines, Limits, Listener, Service, Socket, Stopper, TrustedProxies, stopper},
+    kms::{Kms, KmsSettings},
 };
 use larder_storage::{clock::SystemClock, rng::SeededRng};
 use tokio::{
@@ -31,6 +32,7 @@ async fn start(max_requests: usize, connections: usize) -> Server {
 }
 
 async fn start_with(max_requests: usize, connections: usize, deadlines: Deadlines) -> Server {
+    let kms = Kms::open(KmsSettings::default(), "us-east-1", Arc::new(SystemClock));
     let app = App::new(AppParts {
         region: "us-east-1".to_owned(),
         domains: Vec::new(),
@@ -46,6 +48,7 @@ async fn start_with(max_requests: usize, connections: usize, deadlines: Deadline
         default_ownership: Ownership::default(),
         encrypt_all: false,
         oidc: larder_server::config::Oidc::default(),
+        kms: Arc::new(kms.unwrap()),
     });
     let limits = Limits {
         connections,

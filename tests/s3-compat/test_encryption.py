@@ -159,7 +159,7 @@ def encryption(algorithm, more=""):
 
 def test_what_is_no_default(raw, bucket):
     key = "<KMSMasterKeyID>k</KMSMasterKeyID>"
-    for body, code in [(b"", "MalformedXML"), (b"<a/>", "MalformedXML"), (encryption("ROT13"), "MalformedXML"), (encryption("AES256", key), "MalformedXML"), (encryption("aws:kms", key), "NotImplemented")]:
+    for body, code in [(b"", "MalformedXML"), (b"<a/>", "MalformedXML"), (encryption("ROT13"), "MalformedXML"), (encryption("AES256", key), "MalformedXML"), (encryption("aws:kms:dsse", key), "NotImplemented")]:
         answer = raw.request("PUT", f"/{bucket}", [("encryption", "")], body=body)
         assert answer.code == code, (body, answer)
 
@@ -168,7 +168,6 @@ def test_what_cannot_be_asked_for(raw, s3, bucket):
     kms_key = {SSE + "-aws-kms-key-id": "k"}
     for headers, code in [
         ({SSE: "ROT13"}, "InvalidArgument"),
-        ({SSE: "aws:kms"}, "NotImplemented"),
         ({SSE: "aws:kms:dsse"}, "NotImplemented"),
         (kms_key, "InvalidArgument"),
         ({SSE: "AES256"} | kms_key, "InvalidArgument"),

@@ -29,6 +29,7 @@ use crate::{
     hash::{Md5, Md5Lanes},
     http::{Deadlines, Limits, Listener, Service, Socket, stopper},
     keyring::Keyring,
+    kms::{Kms, KmsSettings},
     sigv4::Secret,
 };
 
@@ -114,6 +115,11 @@ fn start() -> Server {
     }
 }
 
+fn no_named_keys() -> Kms {
+    let settings = KmsSettings::default();
+    Kms::open(settings, DEFAULT_REGION, Arc::new(SystemClock)).unwrap()
+}
+
 async fn serve(dirs: &[TempDir]) -> (Arc<App>, SocketAddr) {
     let app = Arc::new(App::new(AppParts {
         region: DEFAULT_REGION.to_owned(),
@@ -130,6 +136,7 @@ async fn serve(dirs: &[TempDir]) -> (Arc<App>, SocketAddr) {
         default_ownership: crate::access::Ownership::default(),
         encrypt_all: false,
         oidc: crate::config::Oidc::default(),
+        kms: Arc::new(no_named_keys()),
     }));
     app.open(
         Arc::new(storage(dirs).await),

@@ -118,6 +118,30 @@ pub(super) struct ServerArgs {
     /// Believe identity providers without TLS on this machine's loopback, too: for trying things out.
     #[arg(long, env = "LARDER_OIDC_HTTP", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     oidc_http: Option<bool>,
+    /// A file of keys that requests call by name (aws:kms), lines name:base64; read again when it changes.
+    #[arg(long, env = "LARDER_KMS_KEYS_FILE", value_name = "FILE")]
+    kms_keys_file: Option<PathBuf>,
+    /// The named key of requests for aws:kms that name none [default: the master keys].
+    #[arg(long, env = "LARDER_KMS_DEFAULT_KEY", value_name = "NAME")]
+    kms_default_key: Option<String>,
+    /// A Vault or OpenBao whose transit engine holds keys that requests call by name (aws:kms).
+    #[arg(long, env = "LARDER_KMS_VAULT_URL", value_name = "URL")]
+    kms_vault_url: Option<String>,
+    /// A file with the token for --kms-vault-url; read again when it changes.
+    #[arg(long, env = "LARDER_KMS_VAULT_TOKEN_FILE", value_name = "FILE")]
+    kms_vault_token_file: Option<PathBuf>,
+    /// Where the transit engine is mounted [default: transit].
+    #[arg(long, env = "LARDER_KMS_VAULT_MOUNT", value_name = "PATH")]
+    kms_vault_mount: Option<String>,
+    /// The namespace that the transit engine is in.
+    #[arg(long, env = "LARDER_KMS_VAULT_NAMESPACE", value_name = "NAME")]
+    kms_vault_namespace: Option<String>,
+    /// Authorities that the certificate of --kms-vault-url may be from, beside the system's, PEM.
+    #[arg(long, env = "LARDER_KMS_VAULT_CA_FILE", value_name = "FILE")]
+    kms_vault_ca_file: Option<PathBuf>,
+    /// How long an answer of --kms-vault-url may take [default: 5s].
+    #[arg(long, env = "LARDER_KMS_VAULT_TIMEOUT", value_name = "TIME")]
+    kms_vault_timeout: Option<Span>,
     /// The server's certificate and those that lead to its root, PEM: --listen speaks TLS then. Read again when it changes.
     #[arg(long, env = "LARDER_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -198,6 +222,14 @@ impl From<ServerArgs> for FileSettings {
             encrypt_all: args.encrypt_all,
             oidc_ca_file: args.oidc_ca_file,
             oidc_http: args.oidc_http,
+            kms_keys_file: args.kms_keys_file,
+            kms_default_key: args.kms_default_key,
+            kms_vault_url: args.kms_vault_url,
+            kms_vault_token_file: args.kms_vault_token_file,
+            kms_vault_mount: args.kms_vault_mount,
+            kms_vault_namespace: args.kms_vault_namespace,
+            kms_vault_ca_file: args.kms_vault_ca_file,
+            kms_vault_timeout: args.kms_vault_timeout,
         }
     }
 }

@@ -12,10 +12,10 @@ use crate::{
 
 use super::{
     ConfigError, DEFAULT_ACCESS_LOG_INTERVAL, DEFAULT_AUDIT_LOG_KEEP, DEFAULT_AUDIT_LOG_SIZE,
-    DEFAULT_CLIENT_TIMEOUT, DEFAULT_DISK_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_LIFECYCLE_DAY,
-    DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_REQUESTS, DEFAULT_REGION,
-    DEFAULT_SCRUB_DAYS, DEFAULT_SEGMENT_MIB, DEFAULT_STOP_GRACE, LogFormat, MetaEngine,
-    ProfileSetting, Settings, Span, expand,
+    DEFAULT_CLIENT_TIMEOUT, DEFAULT_DISK_TIMEOUT, DEFAULT_IDLE_TIMEOUT, DEFAULT_KMS_VAULT_MOUNT,
+    DEFAULT_KMS_VAULT_TIMEOUT, DEFAULT_LIFECYCLE_DAY, DEFAULT_LISTEN, DEFAULT_MAX_CONNECTIONS,
+    DEFAULT_MAX_REQUESTS, DEFAULT_REGION, DEFAULT_SCRUB_DAYS, DEFAULT_SEGMENT_MIB,
+    DEFAULT_STOP_GRACE, LogFormat, MetaEngine, ProfileSetting, Settings, Span, expand,
 };
 
 /// Settings of one source. Names in TOML are those of the flags, with `_` for `-`.
@@ -92,6 +92,22 @@ pub struct FileSettings {
     pub oidc_ca_file: Option<PathBuf>,
     /// See [`Settings::oidc_http`].
     pub oidc_http: Option<bool>,
+    /// See [`Settings::kms_keys_file`].
+    pub kms_keys_file: Option<PathBuf>,
+    /// See [`Settings::kms_default_key`].
+    pub kms_default_key: Option<String>,
+    /// See [`Settings::kms_vault_url`].
+    pub kms_vault_url: Option<String>,
+    /// See [`Settings::kms_vault_token_file`].
+    pub kms_vault_token_file: Option<PathBuf>,
+    /// See [`Settings::kms_vault_mount`].
+    pub kms_vault_mount: Option<String>,
+    /// See [`Settings::kms_vault_namespace`].
+    pub kms_vault_namespace: Option<String>,
+    /// See [`Settings::kms_vault_ca_file`].
+    pub kms_vault_ca_file: Option<PathBuf>,
+    /// See [`Settings::kms_vault_timeout`].
+    pub kms_vault_timeout: Option<Span>,
 }
 
 impl FileSettings {
@@ -134,6 +150,14 @@ impl FileSettings {
             encrypt_all: self.encrypt_all.or(under.encrypt_all),
             oidc_ca_file: self.oidc_ca_file.or(under.oidc_ca_file),
             oidc_http: self.oidc_http.or(under.oidc_http),
+            kms_keys_file: self.kms_keys_file.or(under.kms_keys_file),
+            kms_default_key: self.kms_default_key.or(under.kms_default_key),
+            kms_vault_url: self.kms_vault_url.or(under.kms_vault_url),
+            kms_vault_token_file: self.kms_vault_token_file.or(under.kms_vault_token_file),
+            kms_vault_mount: self.kms_vault_mount.or(under.kms_vault_mount),
+            kms_vault_namespace: self.kms_vault_namespace.or(under.kms_vault_namespace),
+            kms_vault_ca_file: self.kms_vault_ca_file.or(under.kms_vault_ca_file),
+            kms_vault_timeout: self.kms_vault_timeout.or(under.kms_vault_timeout),
         }
     }
 
@@ -182,6 +206,16 @@ impl FileSettings {
             encrypt_all: self.encrypt_all.unwrap_or_default(),
             oidc_ca_file: self.oidc_ca_file,
             oidc_http: self.oidc_http.unwrap_or_default(),
+            kms_keys_file: self.kms_keys_file,
+            kms_default_key: self.kms_default_key,
+            kms_vault_url: self.kms_vault_url,
+            kms_vault_token_file: self.kms_vault_token_file,
+            kms_vault_mount: self
+                .kms_vault_mount
+                .unwrap_or_else(|| DEFAULT_KMS_VAULT_MOUNT.to_owned()),
+            kms_vault_namespace: self.kms_vault_namespace,
+            kms_vault_ca_file: self.kms_vault_ca_file,
+            kms_vault_timeout: self.kms_vault_timeout.unwrap_or(DEFAULT_KMS_VAULT_TIMEOUT),
         })
     }
 }

@@ -147,6 +147,14 @@ fn parse_line(line: &str) -> Result<MasterKey, &'static str> {
     };
     let id = id.map(str::parse).transpose();
     let id = id.map_err(|()| "an identifier has 1 to 64 letters, digits, `.`, `_` and `-`")?;
+    MasterKey::new(id, parse_key(key)?).map_err(|_| "the key can't be used")
+}
+
+/// The bytes of a key as a line has them.
+///
+/// # Errors
+/// What is wrong.
+pub(crate) fn parse_key(key: &str) -> Result<Zeroizing<[u8; KEY_BYTES]>, &'static str> {
     let wrong = "a key is 32 bytes in base64 (44 characters): openssl rand -base64 32 makes one";
     let decoded = Zeroizing::new(STANDARD.decode(key).map_err(|_| wrong)?);
     let mut bytes = Zeroizing::new([0; KEY_BYTES]);
@@ -157,5 +165,5 @@ fn parse_line(line: &str) -> Result<MasterKey, &'static str> {
     if bytes.iter().all(|byte| *byte == bytes[0]) {
         return Err("a key must be random bytes");
     }
-    MasterKey::new(id, bytes).map_err(|_| "the key can't be used")
+    Ok(bytes)
 }

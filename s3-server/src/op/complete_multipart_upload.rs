@@ -39,7 +39,7 @@ pub(super) async fn run(
         Err(error) => return Err(error.into()),
     };
     if let Some(info) = &info {
-        encryption::check_completion(bucket, key, info, &call)?;
+        encryption::check_completion(bucket, key, info, &call).await?;
     }
     check_type(call.headers(), info.as_ref())?;
     let checksum = expected_checksum(call.headers(), info.as_ref())?;

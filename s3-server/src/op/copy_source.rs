@@ -68,7 +68,7 @@ impl Source {
             let error = missing(error, &key, value);
             checked.missing.hide(error)
         })?;
-        encryption::unlock_source(&bucket, &mut handle, call)?;
+        encryption::unlock_source(&bucket, &mut handle, call).await?;
         conditions::check_copy(call.headers(), handle.info())?;
         Ok(Self {
             bucket,

@@ -1,12 +1,13 @@
 //! Encryption at rest: what a request asks for, the data keys of objects, and what answers say.
 //!
-//! A new object (or upload) gets a random data key. What wraps it is the *mode*: the server's master keys (`AES256`, SSE-S3), or a key that
-//! the client sends along and that is kept nowhere (SSE-C). The wrapped key stands in the object's record, in an [`envelope`].
+//! A new object (or upload) gets a random data key. What wraps it is the *mode*: the server's master keys (`AES256`, SSE-S3), a key that is called by name
+//! (`aws:kms`, see [`crate::kms`]), or one that the client sends along and that is kept nowhere (SSE-C). The wrapped key stands in the object's record, in an [`envelope`].
 //!
 //! Invariant: keys are in no log line, error, `Debug` text or answer.
 
 mod customer;
 mod envelope;
+mod kms;
 
 use aws_lc_rs::rand;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -16,20 +17,17 @@ use larder_storage::objects::{
 };
 use zeroize::Zeroizing;
 
-use super::{
-    Call, bucket_encryption,
-    call::{invalid_argument, text},
-};
+use super::{Call, bucket_encryption, call::invalid_argument};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     keyring::{Keyring, KeyringError},
     reply,
 };
 use customer::CustomerKey;
-use envelope::{Envelope, Mode};
+use envelope::{Envelope, Mode, Named};
+pub(super) use kms::key_of_policies;
 
 const SSE: &str = "x-amz-server-side-encryption";
-const KMS_KEY_ID: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 /// Headers of SSE-C begin so; those of a copy's source have another beginning.
 const CUSTOMER: &str = "x-amz-server-side-encryption-customer-";
 const SOURCE_CUSTOMER: &str = "x-amz-copy-source-server-side-encryption-customer-";
@@ -49,7 +47,25 @@ const OTHER_FOR_PART: &str =
 enum Wanted {
     Plain,
     Master,
+    Kms(kms::Shown),
     Customer(CustomerKey),
+}
+
+/// What is asked for.
+#[derive(Debug)]
+enum Asked {
+    Master,
+    Kms(kms::Asked),
+    Customer(CustomerKey),
+}
+
+/// What an object is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Its bytes.
+    Bytes,
+    /// What is known of it: no named key is asked to unwrap anything.
+    Facts,
 }
 
 /// How something that is written is encrypted.
@@ -69,40 +85,45 @@ impl Encryption {
     /// That of a new object or upload: as the request asks, or else as its bucket has it, or else the server.
     ///
     /// # Errors
-    /// [`S3Code::InvalidArgument`] and its like for headers that can't be; [`S3Code::NotImplemented`].
+    /// [`S3Code::InvalidArgument`] and its like for headers that can't be; [`S3Code::NotImplemented`]; those of named keys.
     pub(super) async fn of_new(
         bucket: &BucketName,
         key: &ObjectKey,
         call: &Call<'_>,
     ) -> S3Result<Self> {
-        let wanted = match asked(call)? {
-            Some(wanted) => wanted,
-            None if bucket_encryption::is_default(bucket, call).await? => Wanted::Master,
-            None => Wanted::Plain,
+        let Some(asked) = asked_or_default(bucket, call).await? else {
+            return Ok(Self::plain());
         };
         let context = envelope::context(bucket, key);
-        let (mode, sealed) = match &wanted {
-            Wanted::Plain => return Ok(Self::plain()),
-            Wanted::Master => (Mode::Master, sealed(call.app.keyring()?, &context)?),
-            Wanted::Customer(customer) => (Mode::Customer, sealed(customer.ring(), &context)?),
-        };
-        let (data_key, sealed) = sealed;
-        let envelope = Envelope {
-            mode,
-            sealed: &sealed,
+        let (wanted, data_key, envelope) = match asked {
+            Asked::Master => {
+                let (data_key, sealed) = sealed(call.app.keyring()?, &context)?;
+                (Wanted::Master, data_key, encoded(Mode::Master, &sealed))
+            }
+            Asked::Customer(customer) => {
+                let (data_key, sealed) = sealed(customer.ring(), &context)?;
+                let envelope = encoded(Mode::Customer, &sealed);
+                (Wanted::Customer(customer), data_key, envelope)
+            }
+            Asked::Kms(asked) => {
+                // On the heap: seldom needed, and large.
+                let sealed = Box::pin(kms::seal((bucket, key), asked, call)).await?;
+                let (data_key, envelope, shown) = sealed;
+                (Wanted::Kms(shown), data_key, envelope)
+            }
         };
         Ok(Self {
             wanted,
             key: Some(data_key),
-            envelope: Some(envelope.encode()),
+            envelope: Some(envelope),
         })
     }
 
     /// That of a part: its upload's, which a key of the client's must open again.
     ///
     /// # Errors
-    /// [`S3Code::InvalidRequest`].
-    pub(super) fn of_part(
+    /// [`S3Code::InvalidRequest`]; those of named keys.
+    pub(super) async fn of_part(
         bucket: &BucketName,
         key: &ObjectKey,
         info: &UploadInfo,
@@ -115,10 +136,10 @@ impl Encryption {
             other: Some(OTHER_FOR_PART),
         };
         let envelope = info.encryption.as_deref();
-        let opened = open((bucket, key), envelope, sent.as_ref(), &texts, call)?;
+        let opened = open((bucket, key), envelope, sent.as_ref(), &texts, call).await?;
         let wanted = match (envelope, sent) {
             (_, Some(sent)) => Wanted::Customer(sent),
-            (Some(_), None) => Wanted::Master,
+            (Some(envelope), None) => Wanted::of_own(&Envelope::parse(envelope)?, call)?,
             (None, None) => Wanted::Plain,
         };
         Ok(Self {
@@ -182,11 +203,11 @@ impl Encryption {
         self.envelope
     }
 
-    /// The entity tag of bytes with this MD5: under a key of the client's it says nothing about them, as on AWS.
+    /// The entity tag of bytes with this MD5: under a named key or one of the client's it says nothing about them, as on AWS.
     pub(super) fn tag(&self, md5: [u8; 16], call: &Call<'_>) -> [u8; 16] {
         match self.wanted {
             Wanted::Plain | Wanted::Master => md5,
-            Wanted::Customer(_) => {
+            Wanted::Kms(_) | Wanted::Customer(_) => {
                 let (a, b) = (call.app.rng.next_u64(), call.app.rng.next_u64());
                 (u128::from(a) << 64 | u128::from(b)).to_le_bytes()
             }
@@ -198,9 +219,58 @@ impl Encryption {
         match &self.wanted {
             Wanted::Plain => {}
             Wanted::Master => set(headers, SSE, AES256),
+            Wanted::Kms(shown) => shown.set(headers),
             Wanted::Customer(customer) => show_customer(customer, headers),
         }
     }
+}
+
+impl Wanted {
+    /// That of an envelope under a key of the server's.
+    fn of_own(envelope: &Envelope<'_>, call: &Call<'_>) -> S3Result<Self> {
+        Ok(match envelope.mode {
+            Mode::Kms => Self::Kms(kms::Shown::of(&Named::parse(envelope.sealed)?, call)),
+            Mode::Master | Mode::Customer => Self::Master,
+        })
+    }
+}
+
+/// What the request asks for, or else what its bucket has, or else the server.
+async fn asked_or_default(bucket: &BucketName, call: &Call<'_>) -> S3Result<Option<Asked>> {
+    let asked = asked(call)?;
+    if let Some(Asked::Kms(kms::Asked {
+        bucket_key: Some(_),
+        ..
+    })) = &asked
+    {
+        return Ok(asked);
+    }
+    if let Some(Asked::Master | Asked::Customer(_)) = &asked {
+        return Ok(asked);
+    }
+    let default = bucket_encryption::default_of(bucket, call).await?;
+    Ok(match (asked, default) {
+        (Some(Asked::Kms(asked)), default) => {
+            let bucket_key = default.map(|default| default.bucket_key);
+            Some(Asked::Kms(kms::Asked {
+                bucket_key,
+                ..asked
+            }))
+        }
+        (asked, None) => asked,
+        (_, Some(default)) => Some(match default.kms {
+            None => Asked::Master,
+            Some(key) => Asked::Kms(kms::Asked {
+                key,
+                context: None,
+                bucket_key: Some(default.bucket_key),
+            }),
+        }),
+    })
+}
+
+fn encoded(mode: Mode, sealed: &[u8]) -> Vec<u8> {
+    Envelope { mode, sealed }.encode()
 }
 
 /// Says on an answer how an object is kept; of SSE-C only with what the request sent.
@@ -209,6 +279,12 @@ pub(super) fn describe(envelope: Option<&[u8]>, call: &Call<'_>, headers: &mut H
     match envelope.map(|envelope| envelope.mode) {
         None => {}
         Some(Mode::Master) => set(headers, SSE, AES256),
+        Some(Mode::Kms) => {
+            let named = envelope.and_then(|envelope| Named::parse(envelope.sealed).ok());
+            if let Some(named) = named {
+                kms::Shown::of(&named, call).set(headers);
+            }
+        }
         Some(Mode::Customer) => {
             if let Ok(Some(sent)) = CustomerKey::sent(call, CUSTOMER) {
                 show_customer(&sent, headers);
@@ -236,20 +312,17 @@ pub(crate) fn seal_object(
     key: &ObjectKey,
 ) -> Result<Sealing, KeyringError> {
     let (data_key, sealed) = sealed(ring, &envelope::context(bucket, key))?;
-    let envelope = Envelope {
-        mode: Mode::Master,
-        sealed: &sealed,
-    };
-    Ok(Sealing::of_object(data_key, envelope.encode()))
+    Ok(Sealing::of_object(data_key, encoded(Mode::Master, &sealed)))
 }
 
 /// Gives an object that is read its data key, if it is encrypted.
 ///
 /// # Errors
-/// [`S3Code::InvalidRequest`] where a key must be sent, or must not; [`S3Code::AccessDenied`] for another than it was written with.
-pub(super) fn unlock(
+/// [`S3Code::InvalidRequest`] where a key must be sent, or must not; [`S3Code::AccessDenied`] for another than it was written with; those of named keys.
+pub(super) async fn unlock(
     bucket: &BucketName,
     handle: &mut ObjectHandle,
+    reading: Reading,
     call: &Call<'_>,
 ) -> S3Result<()> {
     if call.headers().contains_key(SSE) {
@@ -257,22 +330,30 @@ pub(super) fn unlock(
         let sent = call.header(SSE).unwrap_or_default();
         return Err(invalid_argument(SSE, sent, message));
     }
-    unlock_with(bucket, handle, CUSTOMER, call)
+    if reading == Reading::Facts && is_kms(handle.info().encryption.as_deref()) {
+        return kms::check_signature(call);
+    }
+    unlock_with(bucket, handle, CUSTOMER, call).await
+}
+
+fn is_kms(envelope: Option<&[u8]>) -> bool {
+    let envelope = envelope.and_then(|bytes| Envelope::parse(bytes).ok());
+    envelope.is_some_and(|envelope| envelope.mode == Mode::Kms)
 }
 
 /// The same of the source of a copy, whose key is in headers of their own.
 ///
 /// # Errors
 /// As [`unlock`].
-pub(super) fn unlock_source(
+pub(super) async fn unlock_source(
     bucket: &BucketName,
     handle: &mut ObjectHandle,
     call: &Call<'_>,
 ) -> S3Result<()> {
-    unlock_with(bucket, handle, SOURCE_CUSTOMER, call)
+    unlock_with(bucket, handle, SOURCE_CUSTOMER, call).await
 }
 
-fn unlock_with(
+async fn unlock_with(
     bucket: &BucketName,
     handle: &mut ObjectHandle,
     prefix: &'static str,
@@ -286,7 +367,8 @@ fn unlock_with(
     };
     let info = handle.info();
     let envelope = info.encryption.as_deref();
-    if let Some(key) = open((bucket, &info.key), envelope, sent.as_ref(), &texts, call)? {
+    let key = open((bucket, &info.key), envelope, sent.as_ref(), &texts, call).await?;
+    if let Some(key) = key {
         handle.unlock(key);
     }
     Ok(())
@@ -296,7 +378,7 @@ fn unlock_with(
 ///
 /// # Errors
 /// [`S3Code::InvalidRequest`].
-pub(super) fn check_completion(
+pub(super) async fn check_completion(
     bucket: &BucketName,
     key: &ObjectKey,
     info: &UploadInfo,
@@ -305,7 +387,8 @@ pub(super) fn check_completion(
     if !customer::is_sent(call.headers(), CUSTOMER) {
         return Ok(());
     }
-    Encryption::of_part(bucket, key, info, call).map(drop)
+    let part = Encryption::of_part(bucket, key, info, call).await;
+    part.map(drop)
 }
 
 /// What is said to whom sends the wrong thing.
@@ -316,7 +399,7 @@ struct Texts {
     other: Option<&'static str>,
 }
 
-fn open(
+async fn open(
     (bucket, key): (&BucketName, &ObjectKey),
     envelope: Option<&[u8]>,
     sent: Option<&CustomerKey>,
@@ -324,43 +407,35 @@ fn open(
     call: &Call<'_>,
 ) -> S3Result<Option<DataKey>> {
     let envelope = envelope.map(Envelope::parse).transpose()?;
-    let ring = match (&envelope, sent) {
-        (None, None) => return Ok(None),
-        (
-            Some(Envelope {
-                mode: Mode::Customer,
-                ..
-            }),
-            Some(sent),
-        ) => sent.ring(),
-        (
-            Some(Envelope {
-                mode: Mode::Customer,
-                ..
-            }),
-            None,
-        ) => return Err(refused(texts.needed)),
-        (_, Some(_)) => return Err(refused(texts.not_applicable)),
-        (
-            Some(Envelope {
-                mode: Mode::Master, ..
-            }),
-            None,
-        ) => call.app.keyring()?,
-    };
     let sealed = envelope
         .as_ref()
         .map_or(&[][..], |envelope| envelope.sealed);
+    let ring = match (envelope.as_ref().map(|envelope| envelope.mode), sent) {
+        (None, None) => return Ok(None),
+        (Some(Mode::Customer), Some(sent)) => sent.ring(),
+        (Some(Mode::Customer), None) => return Err(refused(texts.needed)),
+        (_, Some(_)) => return Err(refused(texts.not_applicable)),
+        (Some(Mode::Master), None) => call.app.keyring()?,
+        (Some(Mode::Kms), None) => {
+            // On the heap: seldom needed, and large.
+            let opened = Box::pin(kms::open((bucket, key), sealed, call));
+            return opened.await.map(Some);
+        }
+    };
     let opened = ring.open(&envelope::context(bucket, key), sealed);
     let opened = opened.map_err(|error| match (error, sent, texts.other) {
         (KeyringError::Refused { .. }, Some(_), Some(other)) => refused(other),
         (KeyringError::Refused { .. }, Some(_), None) => S3Error::new(S3Code::AccessDenied),
         (error, ..) => error.into(),
     })?;
-    let bytes: &[u8; DATA_KEY_BYTES] = opened[..]
+    data_key(&opened).map(Some)
+}
+
+fn data_key(opened: &[u8]) -> S3Result<DataKey> {
+    let bytes: &[u8; DATA_KEY_BYTES] = opened
         .try_into()
         .map_err(|_| S3Error::internal("a data key of another length"))?;
-    Ok(Some(DataKey::new(bytes)))
+    Ok(DataKey::new(bytes))
 }
 
 fn refused(message: &'static str) -> S3Error {
@@ -387,12 +462,12 @@ async fn writer(
 }
 
 /// What the headers ask for.
-fn asked(call: &Call<'_>) -> S3Result<Option<Wanted>> {
+fn asked(call: &Call<'_>) -> S3Result<Option<Asked>> {
     let headers = call.headers();
-    check_kms_headers(headers)?;
+    kms::check_headers(headers)?;
     let customer = CustomerKey::sent(call, CUSTOMER)?;
     let Some(method) = headers.get(SSE).map(HeaderValue::to_str) else {
-        return Ok(customer.map(Wanted::Customer));
+        return Ok(customer.map(Asked::Customer));
     };
     let method = method.unwrap_or_default().trim();
     if customer.is_some() {
@@ -400,8 +475,9 @@ fn asked(call: &Call<'_>) -> S3Result<Option<Wanted>> {
         return Err(invalid_argument(SSE, method, message));
     }
     match method {
-        AES256 => Ok(Some(Wanted::Master)),
-        "aws:kms" | "aws:kms:dsse" | "aws:fsx" => {
+        AES256 => Ok(Some(Asked::Master)),
+        kms::KMS => kms::Asked::sent(headers).map(|asked| Some(Asked::Kms(asked))),
+        "aws:kms:dsse" | "aws:fsx" => {
             Err(S3Error::new(S3Code::NotImplemented).element("Header", SSE))
         }
         other => {
@@ -409,14 +485,4 @@ fn asked(call: &Call<'_>) -> S3Result<Option<Wanted>> {
             Err(invalid_argument(SSE, other, message))
         }
     }
-}
-
-/// Headers that go with `aws:kms` alone.
-fn check_kms_headers(headers: &HeaderMap) -> S3Result<()> {
-    let is_kms = text(headers, SSE).is_some_and(|method| method.starts_with("aws:kms"));
-    let Some(id) = text(headers, KMS_KEY_ID).filter(|_| !is_kms) else {
-        return Ok(());
-    };
-    let message = "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms";
-    Err(invalid_argument(KMS_KEY_ID, id, message))
 }

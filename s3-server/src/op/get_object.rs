@@ -6,7 +6,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use larder_storage::objects::{BucketName, ObjectHandle, ObjectInfo, ObjectKey, StoreError};
 
-use super::{Call, bucket_lifecycle, checksums, conditions, encryption, metadata, range};
+use super::{
+    Call, bucket_lifecycle, checksums, conditions,
+    encryption::{self, Reading},
+    metadata, range,
+};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     http::{Body, Response},
@@ -59,7 +63,7 @@ async fn attempt(
     key: &ObjectKey,
     call: &Call<'_>,
 ) -> S3Result<Option<Response>> {
-    let (handle, selection) = select(bucket, key, call).await?;
+    let (handle, selection) = select(bucket, key, Reading::Bytes, call).await?;
     let mut response = head(call, handle.info(), &selection);
     describe_part(call, &handle, &selection, response.headers_mut()).await?;
     describe_expiry(bucket, key, call, handle.info(), response.headers_mut()).await;
@@ -75,10 +79,11 @@ async fn attempt(
 pub(super) async fn select(
     bucket: &BucketName,
     key: &ObjectKey,
+    reading: Reading,
     call: &Call<'_>,
 ) -> S3Result<(ObjectHandle, Selection)> {
     let mut handle = call.object(bucket, key).await?;
-    encryption::unlock(bucket, &mut handle, call)?;
+    encryption::unlock(bucket, &mut handle, reading, call).await?;
     conditions::check_read(call.headers(), handle.info())?;
     let selection = Selection::of(call, handle.info())?;
     Ok((handle, selection))

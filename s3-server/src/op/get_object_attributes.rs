@@ -6,7 +6,9 @@ use larder_storage::objects::{BucketName, ObjectHandle, ObjectKey};
 use super::{
     Call,
     call::{invalid_argument, text},
-    checksums, conditions, encryption, list_parts, listing,
+    checksums, conditions,
+    encryption::{self, Reading},
+    list_parts, listing,
     metadata::STANDARD,
 };
 use crate::{
@@ -32,7 +34,7 @@ pub(super) async fn run(
 ) -> S3Result<Response> {
     let wanted = wanted(call.headers())?;
     let mut handle = call.object(bucket, key).await?;
-    encryption::unlock(bucket, &mut handle, &call)?;
+    encryption::unlock(bucket, &mut handle, Reading::Facts, &call).await?;
     let info = handle.info();
     conditions::check_read(call.headers(), info)?;
     let asked = |name: &str| wanted.iter().any(|wanted| wanted == name);

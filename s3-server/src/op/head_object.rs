@@ -3,7 +3,7 @@
 use http::header;
 use larder_storage::objects::{BucketName, ObjectKey};
 
-use super::{Call, get_object};
+use super::{Call, encryption::Reading, get_object};
 use crate::{error::S3Result, http::Response, reply};
 
 pub(super) async fn run(
@@ -11,7 +11,7 @@ pub(super) async fn run(
     key: &ObjectKey,
     call: Call<'_>,
 ) -> S3Result<Response> {
-    let (handle, selection) = get_object::select(bucket, key, &call).await?;
+    let (handle, selection) = get_object::select(bucket, key, Reading::Facts, &call).await?;
     let mut response = get_object::head(&call, handle.info(), &selection);
     let headers = response.headers_mut();
     get_object::describe_part(&call, &handle, &selection, headers).await?;

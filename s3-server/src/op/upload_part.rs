@@ -30,7 +30,7 @@ pub(super) async fn run(
     let chosen = algorithm_of(&info, plan.algorithm())?;
     let plan = plan.computing(chosen.unwrap_or(Algorithm::DEFAULT));
     call.store.check_quota(bucket, None, plan.size).await?;
-    let encryption = Encryption::of_part(bucket, key, &info, &call)?;
+    let encryption = Encryption::of_part(bucket, key, &info, &call).await?;
     let part = (number, plan.size);
     let writer = encryption.part_writer(bucket, part, &call).await?;
     let received = ingest::receive(&mut call, plan, writer).await?;

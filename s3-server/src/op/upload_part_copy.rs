@@ -21,7 +21,7 @@ pub(super) async fn run(
     let (upload, number) = named(&call)?;
     let info = find(bucket, key, upload, &call).await?;
     let chosen = algorithm_of(&info, None)?;
-    let encryption = Encryption::of_part(bucket, key, &info, &call)?;
+    let encryption = Encryption::of_part(bucket, key, &info, &call).await?;
     let algorithm = chosen.unwrap_or(Algorithm::DEFAULT);
     let (copied, source) =
         retry(|| attempt(bucket, (number, &encryption), algorithm, &call)).await?;

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use super::Subject;
 use crate::{
     iam::Principal,
-    op::Call,
+    op::{Call, encryption::key_of_policies},
     sigv2,
     sigv4::{self, CONTENT_SHA256, Carrier},
     xml::TagSet,
@@ -39,6 +39,7 @@ const LOCK_HEADERS: [(&str, &str); 3] = [
     ("x-amz-object-lock-legal-hold", "s3:object-lock-legal-hold"),
     ("x-amz-object-lock-retain-until-date", RETAIN_UNTIL),
 ];
+const KMS_KEY: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
 const RETAIN_UNTIL: &str = "s3:object-lock-retain-until-date";
 const REMAINING_DAYS: &str = "s3:object-lock-remaining-retention-days";
 const MILLIS_PER_DAY: i64 = 86_400_000;
@@ -149,6 +150,7 @@ impl<'a> Facts<'a> {
                 context.set(format!("s3:{name}"), value);
             }
         }
+        context.set_some(KMS_KEY, key_of_policies(call).map(Value::from));
         context.set_some(
             "s3:x-amz-copy-source",
             call.header("x-amz-copy-source").map(source),

@@ -2,31 +2,31 @@
 
 use super::{MAX_SMALL_BYTES, XmlError, cursor::Cursor, malformed};
 
-/// How a bucket is to keep objects whose requests don't say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DefaultEncryption {
-    /// Under the server's keys.
-    Aes256 {
-        /// Kept and shown; it means nothing without a KMS.
-        bucket_key: bool,
-    },
-    /// In a way that AWS knows and Larder does not.
-    Unbuilt,
+/// How a bucket is to keep objects whose requests don't say. `Default`: under the server's keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DefaultEncryption {
+    /// Under a key that is called by name: which, or the one of whoever names none.
+    pub kms: Option<Option<String>>,
+    /// Whether one wrapping key is for many objects; kept and shown, and without meaning where no key is called by name.
+    pub bucket_key: bool,
 }
+
+/// The longest name of a key.
+const MAX_KEY_ID_CHARS: usize = 2048;
 
 #[derive(Default)]
 struct Rule {
     algorithm: Option<String>,
-    has_key_id: bool,
+    key_id: Option<String>,
     bucket_key: bool,
     blocks: bool,
 }
 
-/// Parses `ServerSideEncryptionConfiguration`, which has one rule.
+/// Parses `ServerSideEncryptionConfiguration`, which has one rule; `None` for one that AWS knows and Larder does not.
 ///
 /// # Errors
 /// [`XmlError::Malformed`] and [`XmlError::TooLarge`].
-pub fn bucket_encryption(body: &[u8]) -> Result<DefaultEncryption, XmlError> {
+pub fn bucket_encryption(body: &[u8]) -> Result<Option<DefaultEncryption>, XmlError> {
     let mut cursor = Cursor::new(body, MAX_SMALL_BYTES)?;
     cursor.root("ServerSideEncryptionConfiguration")?;
     let mut found = None;
@@ -38,18 +38,32 @@ pub fn bucket_encryption(body: &[u8]) -> Result<DefaultEncryption, XmlError> {
         }
     }
     cursor.end()?;
-    decide(&found.ok_or(malformed("no rule"))?)
+    decide(found.ok_or(malformed("no rule"))?)
 }
 
-fn decide(rule: &Rule) -> Result<DefaultEncryption, XmlError> {
-    match rule.algorithm.as_deref() {
-        _ if rule.blocks => Ok(DefaultEncryption::Unbuilt),
-        Some("AES256") if rule.has_key_id => Err(malformed("a key id without aws:kms")),
-        Some("AES256") => Ok(DefaultEncryption::Aes256 {
-            bucket_key: rule.bucket_key,
-        }),
-        Some("aws:kms" | "aws:kms:dsse") => Ok(DefaultEncryption::Unbuilt),
-        _ => Err(malformed("unknown algorithm")),
+fn decide(rule: Rule) -> Result<Option<DefaultEncryption>, XmlError> {
+    let kms = match rule.algorithm.as_deref() {
+        _ if rule.blocks => return Ok(None),
+        Some("AES256") if rule.key_id.is_some() => {
+            return Err(malformed("a key id without aws:kms"));
+        }
+        Some("AES256") => None,
+        Some("aws:kms") => Some(rule.key_id),
+        Some("aws:kms:dsse") => return Ok(None),
+        _ => return Err(malformed("unknown algorithm")),
+    };
+    Ok(Some(DefaultEncryption {
+        kms,
+        bucket_key: rule.bucket_key,
+    }))
+}
+
+fn key_id(text: &str) -> Result<Option<String>, XmlError> {
+    let is_one = |text: &str| text.chars().count() <= MAX_KEY_ID_CHARS && !text.contains(' ');
+    match text.trim() {
+        "" => Ok(None),
+        id if is_one(id) => Ok(Some(id.to_owned())),
+        _ => Err(malformed("a key id that no key can have")),
     }
 }
 
@@ -76,7 +90,7 @@ fn default(cursor: &mut Cursor<'_>, rule: &mut Rule) -> Result<(), XmlError> {
     while let Some(name) = cursor.next_child()? {
         match name {
             "SSEAlgorithm" => rule.algorithm = Some(cursor.text()?.trim().to_owned()),
-            "KMSMasterKeyID" => rule.has_key_id = !cursor.text()?.trim().is_empty(),
+            "KMSMasterKeyID" => rule.key_id = key_id(&cursor.text()?)?,
             _ => cursor.skip()?,
         }
     }
@@ -99,7 +113,7 @@ fn blocks(cursor: &mut Cursor<'_>) -> Result<bool, XmlError> {
 mod tests {
     use super::*;
 
-    fn of(rule: &str) -> Result<DefaultEncryption, XmlError> {
+    fn of(rule: &str) -> Result<Option<DefaultEncryption>, XmlError> {
         let body = format!(
             "<ServerSideEncryptionConfiguration xmlns=\"x\">{rule}</ServerSideEncryptionConfiguration>"
         );
@@ -115,18 +129,23 @@ mod tests {
         };
         let aes = "<SSEAlgorithm>AES256</SSEAlgorithm>";
         let key = "<BucketKeyEnabled>true</BucketKeyEnabled>";
+        let default = |kms, bucket_key| Ok(Some(DefaultEncryption { kms, bucket_key }));
+        assert_eq!(apply(aes, ""), default(None, false));
+        assert_eq!(apply(aes, key), default(None, true));
+        let kms = "<SSEAlgorithm>aws:kms</SSEAlgorithm>";
+        let named = format!("{kms}<KMSMasterKeyID> k </KMSMasterKeyID>");
+        assert_eq!(apply(kms, key), default(Some(None), true));
         assert_eq!(
-            apply(aes, ""),
-            Ok(DefaultEncryption::Aes256 { bucket_key: false })
+            apply(&named, ""),
+            default(Some(Some("k".to_owned())), false)
         );
+        assert!(apply(&named.replace(" k ", "a b"), "").is_err());
         assert_eq!(
-            apply(aes, key),
-            Ok(DefaultEncryption::Aes256 { bucket_key: true })
+            apply("<SSEAlgorithm>aws:kms:dsse</SSEAlgorithm>", ""),
+            Ok(None)
         );
-        let kms = "<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>k</KMSMasterKeyID>";
-        assert_eq!(apply(kms, ""), Ok(DefaultEncryption::Unbuilt));
         let blocked = "<BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>";
-        assert_eq!(apply(aes, blocked), Ok(DefaultEncryption::Unbuilt));
+        assert_eq!(apply(aes, blocked), Ok(None));
         assert!(
             apply(
                 "<SSEAlgorithm>AES256</SSEAlgorithm><KMSMasterKeyID>k</KMSMasterKeyID>",
