@@ -5,10 +5,16 @@
 
 mod account;
 pub(crate) mod admin_client;
+mod api_error;
 mod bucket;
+mod completion;
+mod connection;
 mod disk;
+mod element;
 mod heal;
+mod iam;
 mod rebuild;
+mod s3_client;
 mod scrub;
 mod server;
 mod status;
@@ -17,7 +23,7 @@ mod verify;
 
 use std::{error::Error, io::Write as _, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use serde::de::DeserializeOwned;
 
 /// An S3 server that keeps its objects erasure-coded on local directories.
@@ -50,8 +56,22 @@ enum Command {
     Disk(disk::DiskArgs),
     /// List, add and remove the accounts (tenants) of a running server.
     Account(account::AccountArgs),
-    /// Show how much is in the buckets of a running server, and set how much may be.
+    /// Make and remove buckets, show how much is in them, set quotas, locks, versioning and encryption.
     Bucket(bucket::BucketArgs),
+    /// List, add, show, tag and remove the users of an account.
+    User(iam::user::UserArgs),
+    /// List, add, rotate, disable and remove access keys of users.
+    Key(iam::key::KeyArgs),
+    /// List, add, show and remove groups of users, and say who belongs to them.
+    Group(iam::group::GroupArgs),
+    /// List, show, set, attach and remove policies of users, groups and roles.
+    Policy(iam::policy::PolicyArgs),
+    /// List, add, show and remove roles, which somebody takes on for a while.
+    Role(iam::role::RoleArgs),
+    /// List, add and remove identity providers, such as Kubernetes clusters.
+    Provider(iam::provider::ProviderArgs),
+    /// Show who asks, and get temporary credentials.
+    Sts(iam::sts::StsArgs),
     /// Show and steer what gives objects back the redundancy that they lost.
     Heal(heal::HealArgs),
     /// Make the metadata view anew from the disks, while the server is stopped.
@@ -62,6 +82,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Measure an S3 endpoint: throughput, latency, and what the machine can do at best.
     Bench(Box<crate::bench::BenchArgs>),
+    /// Print what lets a shell complete commands, flags and their values.
+    Completion(completion::CompletionArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -72,16 +94,27 @@ pub fn main() -> ExitCode {
         Command::Disk(args) => disk::run(&args).map(succeeded),
         Command::Account(args) => account::run(&args).map(succeeded),
         Command::Bucket(args) => bucket::run(&args).map(succeeded),
+        Command::User(args) => iam::user::run(&args).map(succeeded),
+        Command::Key(args) => iam::key::run(&args).map(succeeded),
+        Command::Group(args) => iam::group::run(&args).map(succeeded),
+        Command::Policy(args) => iam::policy::run(&args).map(succeeded),
+        Command::Role(args) => iam::role::run(&args).map(succeeded),
+        Command::Provider(args) => iam::provider::run(&args).map(succeeded),
+        Command::Sts(args) => iam::sts::run(&args).map(succeeded),
         Command::Heal(args) => heal::run(&args).map(succeeded),
         Command::Rebuild(args) => rebuild::run(*args).map(succeeded),
         Command::Scrub(args) => scrub::run(&args).map(succeeded),
         Command::Verify(args) => verify::run(&args),
         Command::Bench(args) => run_bench(*args).map(succeeded),
+        Command::Completion(args) => completion::run(&args, Cli::command()).map(succeeded),
     };
     match ran {
         Ok(code) => code,
         Err(error) => {
             complain(&*error);
+            if error.is::<Usage>() {
+                return ExitCode::from(EXIT_USAGE);
+            }
             ExitCode::FAILURE
         }
     }
@@ -97,6 +130,14 @@ fn run_bench(args: crate::bench::BenchArgs) -> Outcome {
 /// Everything that may go wrong ends up here as one line.
 type Failure = Box<dyn Error + Send + Sync>;
 type Outcome = Result<(), Failure>;
+
+/// Exit status of a command line that makes no sense, as clap has it.
+const EXIT_USAGE: u8 = 2;
+
+/// What is wrong with the command line where clap can't know.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
 
 fn succeeded((): ()) -> ExitCode {
     ExitCode::SUCCESS
@@ -119,6 +160,11 @@ fn show<T: DeserializeOwned>(
     Ok(print(&text(&admin_client::decode(answer)?))?)
 }
 
+/// Prints a value as one line of JSON.
+fn print_json(value: &serde_json::Value) -> Outcome {
+    Ok(print(&format!("{value}\n"))?)
+}
+
 fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
@@ -127,8 +173,6 @@ fn print(text: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -1,11 +1,11 @@
 """What is no S3: metrics, and what the command line asks."""
 
 import json
-import subprocess
 
 import pytest
+from larderlib.cli import Shell, larder, started
 from larderlib.rawhttp import Raw
-from larderlib.server import Larder, larder_binary
+from larderlib.server import Larder
 
 TOKEN = "t0ken-of-prometheus"
 METRICS = "/_larder/metrics"
@@ -37,12 +37,6 @@ def metrics(server):
     answer = Raw(server).send("GET", METRICS, headers={"Authorization": f"Bearer {TOKEN}"})
     assert answer.status == 200 and answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     return samples(answer.body.decode())
-
-
-def larder(server, *arguments):
-    environment = {"LARDER_ROOT_ACCESS_KEY": server.access_key, "LARDER_ROOT_SECRET_KEY": server.secret_key}
-    command = [larder_binary(), *arguments, "--endpoint", server.endpoint]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def test_metrics_count_what_is_served(watched):
@@ -93,15 +87,15 @@ def test_errors_of_endpoints_are_json_that_says_what_to_do(raw):
 
 
 def test_larder_status_shows_a_table_or_json(server):
-    out, _ = larder(server, "status").communicate(timeout=30)
+    out = larder(server, "status").stdout
     assert "profile   2+2" in out and out.count(" ok ") == 4
-    out, _ = larder(server, "status", "--json").communicate(timeout=30)
+    out = larder(server, "status", "--json").stdout
     assert [disk["state"] for disk in json.loads(out)["storage"]["disks"]] == ["ok"] * 4
 
 
 def test_larder_status_watch_ends_when_the_server_stops(tmp_path):
     server = Larder(directory=tmp_path / "server", extra_args=("--stop-grace", "600s")).start()
-    watch = larder(server, "status", "--watch", "--json")
+    watch = started(server, "status", "--watch", "--json")
     assert json.loads(watch.stdout.readline())["storage"]["profile"] == "2+2"
     assert server.stop() == 0
     _, err = watch.communicate(timeout=30)
@@ -110,7 +104,5 @@ def test_larder_status_watch_ends_when_the_server_stops(tmp_path):
 
 
 def test_a_wrong_secret_is_told_in_one_line(server):
-    environment = {"LARDER_ROOT_ACCESS_KEY": server.access_key, "LARDER_ROOT_SECRET_KEY": "wrong-secret"}
-    command = [larder_binary(), "status", "--endpoint", server.endpoint]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
-    assert done.returncode != 0 and done.stderr.startswith("larder: ") and len(done.stderr.splitlines()) == 1
+    wrong = Shell(server, access_key=server.access_key, secret_key="wrong-secret")
+    assert "look at the secret that belongs to" in wrong.fails("status")

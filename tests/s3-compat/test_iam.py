@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from larderlib.account_fixtures import beta, everybody, iam, server  # noqa: F401
 from larderlib.clients import boto, client_environment
 from larderlib.expect import refused
 from larderlib.iam import User, get, policy, post, query, statement
@@ -14,27 +15,6 @@ from larderlib.need import tool
 from larderlib.rawhttp import Raw
 from larderlib.server import Larder, larder_binary
 from larderlib.tenants import ALPHA, BETA, tenants
-
-
-@pytest.fixture(scope="module")
-def everybody(tmp_path_factory):
-    with tenants(tmp_path_factory.mktemp("iam")) as everybody:
-        yield everybody
-
-
-@pytest.fixture(scope="module")
-def server(everybody):
-    return everybody.server
-
-
-@pytest.fixture(scope="module")
-def iam(server):
-    return query("iam", server, **ALPHA.pair)
-
-
-@pytest.fixture(scope="module")
-def beta(server):
-    return query("iam", server, **BETA.pair)
 
 
 def test_a_user_from_its_creation_to_its_end(iam):

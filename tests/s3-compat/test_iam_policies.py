@@ -5,33 +5,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from larderlib.account_fixtures import bucket, everybody, iam, server  # noqa: F401
 from larderlib.clients import boto, unique_bucket
 from larderlib.expect import refused, status
 from larderlib.iam import User, get, policy, post_form, query, statement
 from larderlib.tenants import ALPHA, BETA, set_policy, tenants
 
 AWS = "arn:aws:iam::aws:policy/"
-
-
-@pytest.fixture(scope="module")
-def everybody(tmp_path_factory):
-    with tenants(tmp_path_factory.mktemp("iam-policies")) as everybody:
-        yield everybody
-
-
-@pytest.fixture(scope="module")
-def server(everybody):
-    return everybody.server
-
-
-@pytest.fixture(scope="module")
-def iam(server):
-    return query("iam", server, **ALPHA.pair)
-
-
-@pytest.fixture
-def bucket(everybody):
-    return everybody.bucket()
 
 
 def arns(bucket, key="*"):

@@ -6,33 +6,13 @@ import subprocess
 import time
 
 import pytest
+from larderlib.account_fixtures import bucket, everybody, iam, server  # noqa: F401
 from larderlib.clients import boto, client_environment
 from larderlib.expect import refused
 from larderlib.iam import User, get, policy, post_form, query, statement
 from larderlib.need import tool
 from larderlib.server import Larder
 from larderlib.tenants import ALPHA, BETA, set_policy, tenants
-
-
-@pytest.fixture(scope="module")
-def everybody(tmp_path_factory):
-    with tenants(tmp_path_factory.mktemp("sts")) as everybody:
-        yield everybody
-
-
-@pytest.fixture(scope="module")
-def server(everybody):
-    return everybody.server
-
-
-@pytest.fixture(scope="module")
-def iam(server):
-    return query("iam", server, **ALPHA.pair)
-
-
-@pytest.fixture
-def bucket(everybody):
-    return everybody.bucket()
 
 
 class Session:

@@ -4,16 +4,11 @@ import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
+from larderlib.cli import Shell, larder
 from larderlib.clients import boto
 from larderlib.expect import refused
 from larderlib.rawhttp import Raw
 from larderlib.server import Larder, larder_binary
-
-
-def larder(server, *arguments):
-    environment = {"LARDER_ROOT_ACCESS_KEY": server.access_key, "LARDER_ROOT_SECRET_KEY": server.secret_key}
-    command = [larder_binary(), *arguments, "--endpoint", server.endpoint]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
 
 
 def usage(server, bucket):
@@ -178,7 +173,5 @@ def test_tenants_may_not_ask(tmp_path):
         '[[account]]\nid = "111111111111"\nname = "a"\nemail = "a@example.com"\naccess_key = "TENANT"\nsecret_key = "secret/of+tenant"\n'
     )
     with Larder(directory=tmp_path / "server", extra_args=["--accounts", str(tmp_path / "accounts.toml")]) as server:
-        environment = {"LARDER_ROOT_ACCESS_KEY": "TENANT", "LARDER_ROOT_SECRET_KEY": "secret/of+tenant"}
-        command = [larder_binary(), "bucket", "list", "--endpoint", server.endpoint]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
-        assert done.returncode != 0 and "root credentials" in done.stderr
+        tenant = Shell(server, access_key="TENANT", secret_key="secret/of+tenant")
+        assert "root credentials" in tenant.fails("bucket", "list")

@@ -7,6 +7,7 @@ import json
 
 import pytest
 from botocore import UNSIGNED
+from larderlib.account_fixtures import everybody, iam, server  # noqa: F401
 from larderlib.clients import boto
 from larderlib.expect import refused
 from larderlib.iam import User, policy, query, statement
@@ -14,21 +15,7 @@ from larderlib.oidc import Provider, keys
 from larderlib.server import Larder
 from larderlib.tenants import ALPHA, BETA, tenants
 
-
-@pytest.fixture(scope="module")
-def everybody(tmp_path_factory):
-    with tenants(tmp_path_factory.mktemp("web-identity"), "--oidc-http") as everybody:
-        yield everybody
-
-
-@pytest.fixture(scope="module")
-def server(everybody):
-    return everybody.server
-
-
-@pytest.fixture(scope="module")
-def iam(server):
-    return query("iam", server, **ALPHA.pair)
+SERVER_ARGUMENTS = ["--oidc-http"]
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::{
     Outcome,
-    admin_client::{AdminArgs, AdminClient},
+    admin_client::AdminClient,
+    connection::AskArgs,
     print, show,
     table::{Lean, Table},
 };
@@ -26,22 +27,13 @@ pub(super) struct AccountArgs {
 #[derive(Debug, Subcommand)]
 enum AccountCommand {
     /// Show all accounts, without their secrets.
-    List(ListArgs),
+    List(AskArgs),
     /// Add an account and show its key pair, this once.
     Add(AddArgs),
     /// Give an account a new key pair and show it, this once. The old one is void at once.
     RotateKey(WhichArgs),
     /// Remove an account that owns no buckets.
     Remove(WhichArgs),
-}
-
-#[derive(Debug, Args)]
-struct ListArgs {
-    #[command(flatten)]
-    server: AdminArgs,
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -55,10 +47,7 @@ struct AddArgs {
     #[arg(long)]
     id: Option<String>,
     #[command(flatten)]
-    server: AdminArgs,
-    /// Print JSON instead of text.
-    #[arg(long)]
-    json: bool,
+    ask: AskArgs,
 }
 
 #[derive(Debug, Args)]
@@ -66,10 +55,7 @@ struct WhichArgs {
     /// Its twelve digits, as `larder account list` shows them.
     id: String,
     #[command(flatten)]
-    server: AdminArgs,
-    /// Print JSON instead of text.
-    #[arg(long)]
-    json: bool,
+    ask: AskArgs,
 }
 
 pub(super) fn run(args: &AccountArgs) -> Outcome {
@@ -77,18 +63,15 @@ pub(super) fn run(args: &AccountArgs) -> Outcome {
         AccountCommand::List(args) => list(args),
         AccountCommand::Add(args) => {
             let body = json!({ "name": args.name, "email": args.email, "id": args.id });
-            show_key(&args.server, ADD_PATH, &body, args.json)
+            show_key(&args.ask, ADD_PATH, &body)
         }
-        AccountCommand::RotateKey(args) => show_key(
-            &args.server,
-            ROTATE_PATH,
-            &json!({ "id": args.id }),
-            args.json,
-        ),
+        AccountCommand::RotateKey(args) => {
+            show_key(&args.ask, ROTATE_PATH, &json!({ "id": args.id }))
+        }
         AccountCommand::Remove(args) => {
-            let client = AdminClient::new(&args.server)?;
+            let client = AdminClient::new(&args.ask.connection)?;
             let gone: AccountEntry = client.post(REMOVE_PATH, &json!({ "id": args.id }))?;
-            if args.json {
+            if args.ask.json {
                 return Ok(print(&(serde_json::to_string(&gone)? + "\n"))?);
             }
             let AccountEntry { id, name, .. } = gone;
@@ -97,9 +80,9 @@ pub(super) fn run(args: &AccountArgs) -> Outcome {
     }
 }
 
-fn show_key(server: &AdminArgs, path: &str, body: &serde_json::Value, as_json: bool) -> Outcome {
-    let key: NewKey = AdminClient::new(server)?.post(path, body)?;
-    if as_json {
+fn show_key(ask: &AskArgs, path: &str, body: &serde_json::Value) -> Outcome {
+    let key: NewKey = AdminClient::new(&ask.connection)?.post(path, body)?;
+    if ask.json {
         return Ok(print(&(serde_json::to_string(&key)? + "\n"))?);
     }
     let AccountEntry {
@@ -117,8 +100,8 @@ fn show_key(server: &AdminArgs, path: &str, body: &serde_json::Value, as_json: b
     ))?)
 }
 
-fn list(args: &ListArgs) -> Outcome {
-    let answer = AdminClient::new(&args.server)?.get_bytes(PATH)?;
+fn list(args: &AskArgs) -> Outcome {
+    let answer = AdminClient::new(&args.connection)?.get_bytes(PATH)?;
     show(&answer, args.json, text)
 }
 

@@ -1,100 +1,31 @@
-//! What the subcommands ask a running server with: signed with the root credentials, JSON in and out.
-//!
-//! A subcommand flattens [`AdminArgs`] into its own arguments, makes an [`AdminClient`] of it, and asks.
+//! What the subcommands ask a running server with that S3 and IAM have no word for: signed with the root credentials, JSON in and out.
 
-use std::{
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{ops::ControlFlow, path::Path};
 
-use aws_credential_types::Credentials;
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
-    sign::v4,
-};
 use bytes::{Bytes, BytesMut};
-use clap::Args;
-use http::{Method, Request, Response, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http::{Method, Response, Uri};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
-};
-use larder_storage::clock::{Clock, SystemClock};
 use serde::{Serialize, de::DeserializeOwned};
-use sha2::{Digest as _, Sha256};
-use tokio::runtime::Runtime;
 
+pub(crate) use super::connection::ConnectionArgs as AdminArgs;
+use super::connection::{Connection, ConnectionError, MAX_ANSWER_BYTES, Outgoing};
 use crate::{
     admin::{ErrorDocument, V1},
-    config::{DEFAULT_REGION, expand},
-    credentials::{self, CredentialsError, Root},
-    tls::{HttpsConnector, TlsError, connector},
+    credentials::Root,
 };
-
-/// The largest answer, or line of one, that is read.
-const MAX_ANSWER_BYTES: usize = 16 << 20;
-/// How long an answer may take to begin, and to end where it has one.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Which server, and who asks.
-#[derive(Debug, Args)]
-#[expect(
-    clippy::doc_markdown,
-    reason = "the help of the command line is plain text"
-)]
-pub(crate) struct AdminArgs {
-    /// Where the server is.
-    #[arg(
-        long,
-        env = "LARDER_ENDPOINT",
-        default_value = "http://127.0.0.1:9000",
-        value_name = "URL"
-    )]
-    endpoint: Uri,
-    /// Authorities besides the system's that may have signed the server's certificate, PEM.
-    #[arg(long, env = "LARDER_CA_FILE", value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    /// The server's region.
-    #[arg(long, env = "LARDER_REGION", default_value = DEFAULT_REGION)]
-    region: String,
-    /// The server's data directories, where its root credentials are looked for unless
-    /// LARDER_ROOT_ACCESS_KEY and LARDER_ROOT_SECRET_KEY (or _FILE) are set.
-    #[arg(long, env = "LARDER_DATA", value_name = "DIR", num_args = 1.., value_delimiter = ',')]
-    data: Vec<String>,
-}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminClientError {
-    #[error(
-        "no root credentials: set LARDER_ROOT_ACCESS_KEY and LARDER_ROOT_SECRET_KEY, or give the server's --data directories"
-    )]
-    NoCredentials,
     #[error(transparent)]
-    Credentials(#[from] CredentialsError),
-    #[error(transparent)]
-    Ca(#[from] TlsError),
-    #[error(transparent)]
-    Data(#[from] crate::config::ExpandError),
-    #[error("the endpoint `{0}` is no http:// or https:// address")]
-    Endpoint(Uri),
-    #[error("cannot start: {0}")]
-    Runtime(#[from] std::io::Error),
+    Connection(#[from] ConnectionError),
     #[error("cannot write the request: {0}")]
     Encode(serde_json::Error),
-    #[error("cannot sign: {0}")]
-    Sign(String),
-    #[error("cannot reach {endpoint}: {reason}")]
-    Unreachable { endpoint: Uri, reason: String },
-    #[error("{endpoint} does not answer within {} s", TIMEOUT.as_secs())]
-    TimedOut { endpoint: Uri },
     /// What the server says; the message tells what to do.
     #[error("{0}")]
     Refused(String),
-    #[error("the answer is not that of a Larder server: {0}")]
+    #[error("the answer is not that of a Larder server: {0}; look at --endpoint")]
     Malformed(serde_json::Error),
     #[error("the answer ended within a line: the server stopped or the connection broke")]
     CutOff,
@@ -104,46 +35,24 @@ type ClientResult<T> = Result<T, AdminClientError>;
 
 /// Asks one server.
 #[derive(Debug)]
-pub(crate) struct AdminClient {
-    endpoint: Uri,
-    region: String,
-    root: Root,
-    http: Client<HttpsConnector, Full<Bytes>>,
-    runtime: Runtime,
-}
+pub(crate) struct AdminClient(Connection);
 
 impl AdminClient {
     /// A client for the server of `args`; nothing is asked yet.
     pub(crate) fn new(args: &AdminArgs) -> ClientResult<Self> {
-        let ca_file = args.ca_file.as_deref();
-        Self::with(
-            args.endpoint.clone(),
-            args.region.clone(),
-            root(args)?,
-            ca_file,
-        )
+        Ok(Self(Connection::new(args)?))
     }
 
     /// A client of `root` for the server at `endpoint`, which may show a certificate of an authority in `ca_file`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests of endpoints"))]
     pub(crate) fn with(
         endpoint: Uri,
         region: String,
         root: Root,
         ca_file: Option<&Path>,
     ) -> ClientResult<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let http = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .build(connector(ca_file)?);
-        Ok(Self {
-            endpoint,
-            region,
-            root,
-            http,
-            runtime,
-        })
+        let identity = Some(root.into());
+        Ok(Self(Connection::with(endpoint, region, identity, ca_file)?))
     }
 
     /// `GET` of an endpoint, with its query if any: the JSON as it came.
@@ -177,7 +86,7 @@ impl AdminClient {
         path: &str,
         take: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> ClientResult<()> {
-        self.runtime
+        self.0
             .block_on(self.lines(Method::GET, path, Bytes::new(), take))
     }
 
@@ -189,16 +98,15 @@ impl AdminClient {
         take: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> ClientResult<()> {
         let body = encode(body)?;
-        self.runtime
-            .block_on(self.lines(Method::POST, path, body, take))
+        self.0.block_on(self.lines(Method::POST, path, body, take))
     }
 
     fn ask(&self, method: Method, path: &str, body: Bytes) -> ClientResult<Bytes> {
         let asked = async {
             let response = self.send(method, path, body).await?;
-            self.collected(response.into_body()).await
+            Ok(self.0.collected(response.into_body()).await?)
         };
-        self.runtime.block_on(self.in_time(asked))
+        self.0.block_on(self.0.in_time(asked))
     }
 
     async fn lines(
@@ -208,15 +116,15 @@ impl AdminClient {
         body: Bytes,
         mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> ClientResult<()> {
-        let response = self.in_time(self.send(method, path, body)).await?;
+        let response = self.0.in_time(self.send(method, path, body)).await?;
         let mut body = response.into_body();
         let mut buffer = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| self.unreachable(&error))?;
+            let frame = frame.map_err(|error| self.0.unreachable(&error))?;
             buffer.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
             while let Some(end) = buffer.iter().position(|&b| b == b'\n') {
                 let line = buffer.split_to(end + 1);
-                refused(&line).map_or(Ok(()), Err)?;
+                self.refused(&line).map_or(Ok(()), Err)?;
                 if take(&line).is_break() {
                     return Ok(());
                 }
@@ -239,111 +147,49 @@ impl AdminClient {
         path: &str,
         body: Bytes,
     ) -> ClientResult<Response<Incoming>> {
-        let now = SystemClock.unix_millis();
-        let request = self.signed(&method, path, body, now)?;
-        let response = self.http.request(request).await;
-        let response = response.map_err(|error| self.unreachable(&error))?;
+        let request = Outgoing {
+            service: "s3",
+            method,
+            path: &format!("{V1}{path}"),
+            headers: &[],
+            body,
+        };
+        let response = self.0.send(&request).await?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status().as_u16();
-        let body = self.collected(response.into_body()).await?;
+        let body = self.0.collected(response.into_body()).await?;
         let text = || {
-            format!(
-                "the server refuses with {status}: {}",
-                String::from_utf8_lossy(&body)
-            )
+            let body = String::from_utf8_lossy(&body);
+            let start: String = body.chars().take(200).collect();
+            format!("the server refuses with {status}: {start}; look at --endpoint")
         };
-        Err(refused(&body).unwrap_or_else(|| AdminClientError::Refused(text())))
+        Err(self
+            .refused(&body)
+            .unwrap_or_else(|| AdminClientError::Refused(text())))
     }
 
-    async fn collected(&self, body: Incoming) -> ClientResult<Bytes> {
-        let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
-        body.map(http_body_util::Collected::to_bytes)
-            .map_err(|error| self.unreachable(&*error))
+    /// The error that an answer, or a line of one, is.
+    fn refused(&self, json: &[u8]) -> Option<AdminClientError> {
+        let ErrorDocument { error } = serde_json::from_slice(json).ok()?;
+        let hint = match error.code.as_str() {
+            // The message says already who may.
+            "AccessDenied" => self.signed_with(),
+            code => self.0.hint(code, &error.message),
+        };
+        Some(AdminClientError::Refused(error.message + &hint))
     }
 
-    async fn in_time<T>(&self, asked: impl Future<Output = ClientResult<T>>) -> ClientResult<T> {
-        let endpoint = self.endpoint.clone();
-        tokio::select! {
-            answered = asked => answered,
-            () = SystemClock.sleep(TIMEOUT) => Err(AdminClientError::TimedOut { endpoint }),
-        }
+    fn signed_with(&self) -> String {
+        let identity = self.0.identity.as_ref();
+        identity.map_or(String::new(), |identity| {
+            format!(
+                "; it was signed with {} of {}",
+                identity.access_key, identity.origin
+            )
+        })
     }
-
-    fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> AdminClientError {
-        AdminClientError::Unreachable {
-            endpoint: self.endpoint.clone(),
-            reason: last_cause(error),
-        }
-    }
-
-    fn signed(
-        &self,
-        method: &Method,
-        path: &str,
-        body: Bytes,
-        now_unix_millis: u64,
-    ) -> ClientResult<Request<Full<Bytes>>> {
-        let endpoint = || AdminClientError::Endpoint(self.endpoint.clone());
-        let authority = self.endpoint.authority().ok_or_else(endpoint)?;
-        let scheme = self.endpoint.scheme_str();
-        let scheme = scheme.filter(|scheme| ["http", "https"].contains(scheme));
-        let scheme = scheme.ok_or_else(endpoint)?;
-        let url = format!("{scheme}://{authority}{V1}{path}");
-        let hash = hex::encode(Sha256::digest(&body));
-        let headers = [
-            ("host", authority.as_str()),
-            ("x-amz-content-sha256", hash.as_str()),
-        ];
-        let signing = |error: &dyn std::fmt::Display| AdminClientError::Sign(error.to_string());
-        let signable = SignableRequest::new(
-            method.as_str(),
-            &url,
-            headers.into_iter(),
-            SignableBody::Bytes(&body),
-        );
-        let signable = signable.map_err(|error| signing(&error))?;
-        let identity = Credentials::new(
-            &self.root.access_key,
-            &self.root.secret_key,
-            None,
-            None,
-            "larder",
-        );
-        let identity = identity.into();
-        let parameters = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name("s3")
-            .time(UNIX_EPOCH + Duration::from_millis(now_unix_millis))
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|error| signing(&error))?;
-        let signature = sign(signable, &parameters.into()).map_err(|error| signing(&error))?;
-        let mut request = Request::builder().method(method).uri(&url);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        let mut request = request.body(Full::new(body)).map_err(|_| endpoint())?;
-        signature
-            .into_parts()
-            .0
-            .apply_to_request_http1x(&mut request);
-        Ok(request)
-    }
-}
-
-fn root(args: &AdminArgs) -> ClientResult<Root> {
-    if let Some(root) = credentials::from_environment(|name| std::env::var(name).ok())? {
-        return Ok(root);
-    }
-    let mut directories = Vec::new();
-    for pattern in &args.data {
-        directories.extend(expand(pattern)?.into_iter().map(PathBuf::from));
-    }
-    let kept = credentials::kept(&directories, TIMEOUT)?;
-    Ok(kept.ok_or(AdminClientError::NoCredentials)?.0)
 }
 
 fn encode(value: &impl Serialize) -> ClientResult<Bytes> {
@@ -354,14 +200,4 @@ fn encode(value: &impl Serialize) -> ClientResult<Bytes> {
 /// The value in an answer.
 pub(crate) fn decode<T: DeserializeOwned>(json: &[u8]) -> ClientResult<T> {
     serde_json::from_slice(json).map_err(AdminClientError::Malformed)
-}
-
-/// The error that an answer, or a line of one, is.
-fn refused(json: &[u8]) -> Option<AdminClientError> {
-    let document: ErrorDocument = serde_json::from_slice(json).ok()?;
-    Some(AdminClientError::Refused(document.error.message))
-}
-
-fn last_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    error.source().map_or_else(|| error.to_string(), last_cause)
 }

@@ -1,10 +1,16 @@
 //! `larder bucket`.
 
+mod encryption;
+mod lock;
+mod make;
+mod versioning;
+
 use clap::{ArgGroup, Args, Subcommand};
 
 use super::{
     Outcome,
-    admin_client::{AdminArgs, AdminClient},
+    admin_client::AdminClient,
+    connection::AskArgs,
     print, show,
     table::{Lean, Table, bytes},
 };
@@ -13,9 +19,9 @@ use crate::{
     units::ByteSize,
 };
 
-/// Show how much is in the buckets of a running server, and set how much may be.
+/// Buckets: make and remove them, show how much is in them, set how much may be and how objects are kept.
 ///
-/// Usage is exact: it has every write and deletion that was answered before. All versions of objects count; uploads in progress don't.
+/// list, usage and quota are the operator's; the rest is asked through S3, by whoever may.
 #[derive(Debug, Args)]
 pub(super) struct BucketArgs {
     #[command(subcommand)]
@@ -25,20 +31,25 @@ pub(super) struct BucketArgs {
 #[derive(Debug, Subcommand)]
 enum BucketCommand {
     /// Show all buckets with usage and quota.
-    List(ListArgs),
+    ///
+    /// Usage is exact: it has every write and deletion that was answered before. All versions of objects count; uploads in progress don't.
+    List(AskArgs),
     /// Show usage and quota of one bucket.
     Usage(WhichArgs),
     /// Set how much may be in a bucket. What is there stays; writes that would pass the quota get 403 `QuotaExceeded`.
     Quota(QuotaArgs),
-}
-
-#[derive(Debug, Args)]
-struct ListArgs {
-    #[command(flatten)]
-    server: AdminArgs,
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    json: bool,
+    /// Make a bucket.
+    #[command(after_help = make::EXAMPLES)]
+    Add(make::AddArgs),
+    /// Remove a bucket that is empty.
+    Remove(WhichArgs),
+    /// Show or set for how long new objects can't be deleted or overwritten.
+    #[command(after_help = lock::EXAMPLES)]
+    Lock(lock::LockArgs),
+    /// Show or set whether what is overwritten or deleted is kept as a version.
+    Versioning(versioning::VersioningArgs),
+    /// Show or set how objects are encrypted whose requests don't say.
+    Encryption(encryption::EncryptionArgs),
 }
 
 #[derive(Debug, Args)]
@@ -46,10 +57,7 @@ struct WhichArgs {
     /// Its name.
     bucket: String,
     #[command(flatten)]
-    server: AdminArgs,
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    json: bool,
+    ask: AskArgs,
 }
 
 #[derive(Debug, Args)]
@@ -67,24 +75,26 @@ struct QuotaArgs {
     #[arg(long, conflicts_with_all = ["bytes", "objects"])]
     none: bool,
     #[command(flatten)]
-    server: AdminArgs,
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    json: bool,
+    ask: AskArgs,
 }
 
 pub(super) fn run(args: &BucketArgs) -> Outcome {
     match &args.command {
         BucketCommand::List(args) => {
-            let answer = AdminClient::new(&args.server)?.get_bytes(PATH)?;
+            let answer = AdminClient::new(&args.connection)?.get_bytes(PATH)?;
             show(&answer, args.json, text)
         }
         BucketCommand::Usage(args) => {
             let path = format!("{PATH}?bucket={}", args.bucket);
-            let answer = AdminClient::new(&args.server)?.get_bytes(&path)?;
-            show(&answer, args.json, text)
+            let answer = AdminClient::new(&args.ask.connection)?.get_bytes(&path)?;
+            show(&answer, args.ask.json, text)
         }
         BucketCommand::Quota(args) => quota(args),
+        BucketCommand::Add(args) => make::add(args),
+        BucketCommand::Remove(args) => make::remove(args),
+        BucketCommand::Lock(args) => lock::run(args),
+        BucketCommand::Versioning(args) => versioning::run(args),
+        BucketCommand::Encryption(args) => encryption::run(args),
     }
 }
 
@@ -94,8 +104,8 @@ fn quota(args: &QuotaArgs) -> Outcome {
         max_bytes: args.bytes.map(|size| size.0),
         max_objects: args.objects,
     };
-    let answer: BucketEntry = AdminClient::new(&args.server)?.post(QUOTA_PATH, &change)?;
-    if args.json {
+    let answer: BucketEntry = AdminClient::new(&args.ask.connection)?.post(QUOTA_PATH, &change)?;
+    if args.ask.json {
         return Ok(print(&(serde_json::to_string(&answer)? + "\n"))?);
     }
     Ok(print(&text(&BucketList {

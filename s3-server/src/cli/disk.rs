@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{
     Outcome,
     admin_client::{AdminArgs, AdminClient},
+    connection::AskArgs,
     print, show,
     table::{Lean, Table, bytes},
 };
@@ -24,7 +25,7 @@ pub(super) struct DiskArgs {
 #[derive(Debug, Subcommand)]
 enum DiskCommand {
     /// Show each disk: number, directory, state, space, and what has to leave it before it can be removed.
-    List(ListArgs),
+    List(AskArgs),
     /// Make an empty directory a further disk, used for new objects at once.
     Add(AddArgs),
     /// Move all that a disk holds to the others, so that it can be removed. Also for a dead one.
@@ -33,15 +34,6 @@ enum DiskCommand {
     Remove(RemoveArgs),
     /// Put an empty directory in the place of a disk that failed.
     Replace(ReplaceArgs),
-}
-
-#[derive(Debug, Args)]
-struct ListArgs {
-    #[command(flatten)]
-    server: AdminArgs,
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -115,8 +107,8 @@ fn change(server: &AdminArgs, path: &str, body: &serde_json::Value) -> Outcome {
     Ok(print(&(changed.message + "\n"))?)
 }
 
-fn list(args: &ListArgs) -> Outcome {
-    let answer = AdminClient::new(&args.server)?.get_bytes(PATH)?;
+fn list(args: &AskArgs) -> Outcome {
+    let answer = AdminClient::new(&args.connection)?.get_bytes(PATH)?;
     show(&answer, args.json, text)
 }
 

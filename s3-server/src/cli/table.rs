@@ -51,6 +51,17 @@ impl<const N: usize> Table<N> {
     }
 }
 
+/// What is known of one thing, a line for each fact. Facts that are empty are left out.
+pub(super) fn facts<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let mut table = Table::new([("", Lean::Left), ("", Lean::Left)]);
+    for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
+        table.row([name.to_owned(), value]);
+    }
+    let text = table.text();
+    text.split_once('\n')
+        .map_or(String::new(), |(_, rows)| rows.to_owned())
+}
+
 /// A number of bytes.
 pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -77,6 +88,13 @@ mod tests {
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(3 << 40), "3.0 TiB");
         assert_eq!(bytes(u64::MAX), "16383.9 PiB");
+    }
+
+    #[test]
+    fn facts_have_a_line_each() {
+        let row = |name, value: &str| (name, value.to_owned());
+        let rows = [row("user", "a"), row("path", ""), row("access key", "b")];
+        assert_eq!(facts(rows), "user        a\naccess key  b\n");
     }
 
     #[test]
