@@ -5,7 +5,7 @@
 //! - `/_larder/v1/…` is the table of `endpoint.rs`: JSON in and out, signed by root, `POST` for whatever changes something. No bucket
 //!   can be called `_larder`.
 //!
-//! A new endpoint is a file with a handler and a line in the table. Its handler gets a [`AdminCall`] and answers with [`json`],
+//! A new endpoint is a file with a handler and a line in the table, and one in `openapi.rs`, which describes it in `docs/admin-api.json`. Its handler gets a [`AdminCall`] and answers with [`json`],
 //! with [`lines()`] where the answer takes long or has no end, or with an [`AdminError`] whose message says what to do.
 
 pub mod accounts;
@@ -18,6 +18,8 @@ pub mod heal;
 mod health;
 mod lines;
 mod metrics;
+#[cfg(test)]
+mod openapi;
 pub mod scrub;
 pub mod status;
 #[cfg(test)]

@@ -56,21 +56,13 @@ enum Command {
     Disk(disk::DiskArgs),
     /// List, add and remove the accounts (tenants) of a running server.
     Account(account::AccountArgs),
-    /// Make and remove buckets, show how much is in them, set quotas, locks, versioning and encryption.
     Bucket(bucket::BucketArgs),
-    /// List, add, show, tag and remove the users of an account.
     User(iam::user::UserArgs),
-    /// List, add, rotate, disable and remove access keys of users.
     Key(iam::key::KeyArgs),
-    /// List, add, show and remove groups of users, and say who belongs to them.
     Group(iam::group::GroupArgs),
-    /// List, show, set, attach and remove policies of users, groups and roles.
     Policy(iam::policy::PolicyArgs),
-    /// List, add, show and remove roles, which somebody takes on for a while.
     Role(iam::role::RoleArgs),
-    /// List, add and remove identity providers, such as Kubernetes clusters.
     Provider(iam::provider::ProviderArgs),
-    /// Show who asks, and get temporary credentials.
     Sts(iam::sts::StsArgs),
     /// Show and steer what gives objects back the redundancy that they lost.
     Heal(heal::HealArgs),

@@ -34,6 +34,8 @@ pub struct Metrics {
 
 /// A reading of the sums of [`Metrics`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "RequestCounts"))]
 pub struct Counts {
     /// Requests answered.
     pub requests: u64,

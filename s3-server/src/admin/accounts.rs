@@ -24,6 +24,7 @@ const DRAWS: usize = 16;
 
 /// All accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AccountList {
     /// The operator's first, then by identifier.
     pub accounts: Vec<AccountEntry>,
@@ -31,6 +32,7 @@ pub struct AccountList {
 
 /// One account; its secret is never shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AccountEntry {
     /// Twelve digits.
     pub id: String,
@@ -48,6 +50,7 @@ pub struct AccountEntry {
 
 /// A key pair that was just made. It is shown this once.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NewKey {
     /// Whose.
     pub account: AccountEntry,
@@ -63,20 +66,32 @@ impl std::fmt::Debug for NewKey {
     }
 }
 
+/// An account to add.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Add {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "NewAccount"))]
+pub(super) struct Add {
+    /// What it is called.
     name: String,
+    /// Where its owner is reached.
     #[serde(default)]
     email: String,
+    /// Twelve digits; drawn where they are not given.
     id: Option<String>,
+    /// With `secret_key`, or neither: made up then.
     access_key: Option<String>,
+    /// At least eight characters.
     secret_key: Option<String>,
 }
 
+/// Which account.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Which {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "AccountId"))]
+pub(super) struct Which {
+    /// Its twelve digits.
     id: String,
 }
 

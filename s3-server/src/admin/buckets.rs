@@ -13,6 +13,7 @@ pub const QUOTA_PATH: &str = "buckets/quota";
 
 /// Buckets with their usage, in order of name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BucketList {
     /// They.
     pub buckets: Vec<BucketEntry>,
@@ -20,6 +21,7 @@ pub struct BucketList {
 
 /// A bucket with its usage: exact, with every write that was answered before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BucketEntry {
     /// Its name.
     pub name: String,
@@ -44,6 +46,7 @@ pub struct BucketEntry {
 /// A new quota; what is `null` or left out has no bound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct QuotaChange {
     /// Of this bucket.
     pub bucket: String,

@@ -28,6 +28,7 @@ pub const REPLACE_PATH: &str = "disks/replace";
 
 /// All disks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DiskList {
     /// `k+m` of new objects.
     pub profile: String,
@@ -37,6 +38,7 @@ pub struct DiskList {
 
 /// One disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DiskEntry {
     /// Its place among the data directories, from 0.
     pub slot: usize,
@@ -75,6 +77,7 @@ pub struct DiskEntry {
 
 /// What a change did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DiskChanged {
     /// The disk.
     pub number: u16,
@@ -82,29 +85,46 @@ pub struct DiskChanged {
     pub message: String,
 }
 
+/// A disk to add.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Add {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "NewDisk"))]
+pub(super) struct Add {
+    /// The directory: there, empty, and its whole path on the server.
     directory: PathBuf,
 }
 
+/// Which disk.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Which {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "DiskNumber"))]
+pub(super) struct Which {
+    /// Its number.
     disk: u16,
 }
 
+/// A disk to remove.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Remove {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "DiskRemoval"))]
+pub(super) struct Remove {
+    /// Its number.
     disk: u16,
+    /// Although something is left on it.
     #[serde(default)]
     force: bool,
 }
 
+/// A disk to replace.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Replace {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "DiskReplacement"))]
+pub(super) struct Replace {
+    /// Its number.
     disk: u16,
     /// That of the old disk where it is not given.
     directory: Option<PathBuf>,

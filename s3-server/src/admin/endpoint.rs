@@ -14,9 +14,9 @@ type Handler = for<'a> fn(AdminCall<'a>) -> BoxFuture<'a, AdminResult<Response>>
 
 /// Something that an administrator can ask for.
 pub(super) struct Endpoint {
-    method: Method,
+    pub(super) method: Method,
     /// Below [`V1`].
-    path: &'static str,
+    pub(super) path: &'static str,
     handler: Handler,
 }
 

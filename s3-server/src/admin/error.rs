@@ -25,6 +25,7 @@ pub struct AdminError {
 
 /// The JSON of an error: `{"error":{"code":…,"message":…}}`. In a stream of lines it is the last line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ErrorDocument {
     /// The error.
     pub error: ErrorOf,
@@ -32,6 +33,7 @@ pub struct ErrorDocument {
 
 /// The error of an [`ErrorDocument`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ErrorOf {
     /// For programs.
     pub code: String,

@@ -29,6 +29,7 @@ pub const PACE_PATH: &str = "heal/pace";
 
 /// All that `larder heal status` shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HealDocument {
     /// `idle`, `surveying`, `healing`, `levelling`, `paused` or `waiting`.
     pub state: String,
@@ -66,6 +67,8 @@ pub struct HealDocument {
 
 /// Objects, parts and other records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "HealTally"))]
 pub struct TallyDocument {
     /// How many.
     pub objects: u64,
@@ -75,6 +78,8 @@ pub struct TallyDocument {
 
 /// What survives the same number of further losses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "HealLevel"))]
 pub struct LevelDocument {
     /// Further losses that it survives; below 0 it can't be read.
     pub spare: i64,
@@ -86,6 +91,8 @@ pub struct LevelDocument {
 
 /// How fast healing goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "HealPace"))]
 pub struct PaceDocument {
     /// Share of the time while clients are served.
     pub share_percent: u8,
@@ -96,6 +103,8 @@ pub struct PaceDocument {
 /// What is to change of the pace; the rest stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "HealPaceChange"))]
 pub struct PaceChange {
     /// From 1 to 100.
     pub share_percent: Option<u8>,

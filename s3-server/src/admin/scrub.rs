@@ -25,6 +25,7 @@ const MAX_BUCKETS: usize = 1000;
 
 /// All that `larder scrub status` shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ScrubStatus {
     /// `idle`, `running` or `paused`.
     pub state: String,
@@ -46,6 +47,8 @@ pub struct ScrubStatus {
 
 /// How fast background work may go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "ScrubPace"))]
 pub struct Pace {
     /// Share of the time while clients are served.
     pub share_percent: u8,
@@ -55,6 +58,8 @@ pub struct Pace {
 
 /// The pass under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "ScrubPass"))]
 pub struct PassStatus {
     /// When it began.
     pub started_unix_millis: u64,
@@ -68,6 +73,7 @@ pub struct PassStatus {
 
 /// A full pass over something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LastVerified {
     /// When it began.
     pub started_unix_millis: u64,
@@ -81,6 +87,7 @@ pub struct LastVerified {
 
 /// One disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DiskScrub {
     /// Its number.
     pub disk: u16,
@@ -100,6 +107,7 @@ pub struct DiskScrub {
 
 /// One bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BucketScrub {
     /// Its name.
     pub bucket: String,
@@ -109,6 +117,8 @@ pub struct BucketScrub {
 
 /// What to start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "ScrubStart"))]
 pub struct Start {
     /// From the beginning, whatever is under way.
     #[serde(default)]
@@ -117,6 +127,8 @@ pub struct Start {
 
 /// What to change of the pace; what is absent stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "ScrubPaceChange"))]
 pub struct PaceChange {
     /// 1 to 100.
     pub share_percent: Option<u8>,

@@ -27,6 +27,7 @@ const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// All that `larder status` shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServerStatus {
     /// Larder's version.
     pub version: String,
@@ -45,6 +46,7 @@ pub struct ServerStatus {
 
 /// What seals, and what opens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KeysStatus {
     /// Where the key that seals is from.
     pub source: Source,
@@ -54,6 +56,7 @@ pub struct KeysStatus {
 
 /// The state of the disks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StorageStatus {
     /// `k+m`.
     pub profile: String,
@@ -65,6 +68,7 @@ pub struct StorageStatus {
 
 /// The state of one disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DiskStatus {
     /// Its directory.
     pub directory: String,

@@ -18,6 +18,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// What to verify.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VerifyRequest {
     /// The bucket.
     pub bucket: String,
@@ -32,6 +33,7 @@ pub struct VerifyRequest {
 /// One line of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum VerifyLine {
     /// First: what there is.
     Total {
@@ -66,6 +68,8 @@ pub enum VerifyLine {
 
 /// What was verified so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "VerifyTally"))]
 pub struct Tally {
     /// Objects that are through.
     pub objects: u64,

@@ -25,6 +25,8 @@ const MAX_FILE_BYTES: usize = 64 << 10;
 /// Where the key that seals is from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "MasterKeySource"))]
 pub enum Source {
     /// The operator gave it.
     Configured,
