@@ -137,6 +137,27 @@ pub(crate) fn seal_secret(
     sealed.map(StoredSecret::Sealed)
 }
 
+/// The secret of an account sealed by the key that seals now; `None` where it is.
+///
+/// # Errors
+/// Those of the keyring.
+pub(crate) fn resealed(
+    account: &StoredAccount,
+    keyring: &Keyring,
+) -> Result<Option<StoredSecret>, KeyringError> {
+    let StoredSecret::Sealed(sealed) = &account.secret else {
+        // Kept by a release before secrets were sealed.
+        return Ok(None);
+    };
+    if keyring.is_current(sealed) {
+        return Ok(None);
+    }
+    let context = secret_context(account.id);
+    let secret = keyring.open(&context, sealed)?;
+    let sealed = keyring.seal(&context, &secret)?;
+    Ok(Some(StoredSecret::Sealed(sealed)))
+}
+
 fn open_secret(id: AccountId, sealed: &[u8], keyring: &Keyring) -> Option<String> {
     let secret = keyring.open(&secret_context(id), sealed).ok()?;
     String::from_utf8(secret.to_vec()).ok()

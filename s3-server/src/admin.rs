@@ -12,6 +12,7 @@ pub mod accounts;
 pub mod buckets;
 mod call;
 pub mod disks;
+pub mod encryption;
 mod endpoint;
 mod error;
 pub mod heal;

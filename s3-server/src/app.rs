@@ -25,6 +25,7 @@ use crate::{
     keyring::{self, Keyring, Source},
     kms::Kms,
     metrics::Metrics,
+    rewrap::Rewrap,
     sigv4::{Secret, Verifier},
     tls::Tls,
 };
@@ -98,6 +99,8 @@ pub struct App {
     pub(crate) encrypt_all: bool,
     /// Keys that are called by name.
     pub(crate) kms: Arc<Kms>,
+    /// Wraps anew what earlier master keys sealed.
+    pub(crate) rewrap: Rewrap,
     max_requests: usize,
     started: Duration,
     stop: watch::Sender<bool>,
@@ -140,6 +143,7 @@ impl App {
             default_ownership: parts.default_ownership,
             encrypt_all: parts.encrypt_all,
             kms: parts.kms,
+            rewrap: Rewrap::default(),
             verifier: Verifier::new(parts.region.clone()),
             region: parts.region,
             domains: parts.domains,

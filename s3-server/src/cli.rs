@@ -11,6 +11,7 @@ mod completion;
 mod connection;
 mod disk;
 mod element;
+mod encryption;
 mod heal;
 mod iam;
 mod rebuild;
@@ -64,6 +65,8 @@ enum Command {
     Role(iam::role::RoleArgs),
     Provider(iam::provider::ProviderArgs),
     Sts(iam::sts::StsArgs),
+    /// Show the master keys of a running server, and have what earlier ones sealed sealed anew.
+    Encryption(encryption::EncryptionArgs),
     /// Show and steer what gives objects back the redundancy that they lost.
     Heal(heal::HealArgs),
     /// Make the metadata view anew from the disks, while the server is stopped.
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Role(args) => iam::role::run(&args).map(succeeded),
         Command::Provider(args) => iam::provider::run(&args).map(succeeded),
         Command::Sts(args) => iam::sts::run(&args).map(succeeded),
+        Command::Encryption(args) => encryption::run(&args).map(succeeded),
         Command::Heal(args) => heal::run(&args).map(succeeded),
         Command::Rebuild(args) => rebuild::run(*args).map(succeeded),
         Command::Scrub(args) => scrub::run(&args).map(succeeded),

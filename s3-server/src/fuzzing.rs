@@ -1,12 +1,18 @@
-//! Everything that clients send, on bytes from anywhere: the one door for fuzzers.
+//! Everything that clients send, and what records say of data keys, on bytes from anywhere: the one door for fuzzers.
 //!
 //! Invariants that hold for every input: nothing panics, nothing is taken that was not signed, memory is bounded by the input, and how a
 //! body is cut changes nothing.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use larder_storage::clock::SystemClock;
 
 use crate::{
+    keyring::Keyring,
+    kms::{Kms, KmsSettings},
+    op::fuzz_envelope,
     post::{Event, Fields, Form, PostPolicy, boundary},
     sigv2,
     sigv4::{ChunkSigner, Payload, PostSignature, Request, Secret, Verifier, chunked::Decoder},
@@ -29,11 +35,19 @@ pub enum Target {
     Xml,
     /// A form, how it is cut, and its policy document.
     Forms,
+    /// What a record says of its data key.
+    Envelopes,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Signatures, Self::Chunked, Self::Xml, Self::Forms];
+    pub const ALL: [Self; 5] = [
+        Self::Signatures,
+        Self::Chunked,
+        Self::Xml,
+        Self::Forms,
+        Self::Envelopes,
+    ];
 }
 
 /// Runs one input; says how many parsers took it for good.
@@ -46,6 +60,15 @@ pub fn run(target: Target, input: &[u8]) -> usize {
         Target::Chunked => chunked(input),
         Target::Xml => xml(input),
         Target::Forms => forms(input),
+        Target::Envelopes => envelopes(input),
+    }
+}
+
+fn envelopes(input: &[u8]) -> usize {
+    let kms = Kms::open(KmsSettings::default(), "us-east-1", Arc::new(SystemClock));
+    match (Keyring::made_up(), kms) {
+        (Ok(ring), Ok(kms)) => fuzz_envelope(input, &ring, &kms),
+        _ => 0,
     }
 }
 

@@ -41,7 +41,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) use directory::Directory;
 pub(crate) use error::{IamError, IamResult, expired, invalid_token};
 pub(crate) use issuers::Issuers;
-pub(crate) use keys::{Key, keep_uses};
+pub(crate) use keys::{Key, keep_uses, reseal_keys};
 pub(crate) use member::{Member, Principal};
 pub(crate) use records::{Role, User};
 pub(crate) use session::{Session, SessionOf};

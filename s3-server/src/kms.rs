@@ -20,7 +20,7 @@ use larder_storage::clock::Clock;
 use zeroize::Zeroizing;
 
 use crate::{
-    keyring::{KeyId, Keyring},
+    keyring::{KeyId, Keyring, KeyringError},
     watched::{LOOK_EVERY, WatchedFiles},
 };
 use cache::Cache;
@@ -294,6 +294,38 @@ impl Kms {
                 .remember_opened(key, context, wrapped, &plain, now);
         }
         Ok(plain)
+    }
+
+    /// A wrapping key wrapped by the newest version of its key; `None` where it is, and where that is not this server's matter.
+    ///
+    /// # Errors
+    /// [`KmsError`]: what a master key wrapped does not open.
+    pub(crate) fn rewrap(
+        &self,
+        key: &Key,
+        context: &[u8],
+        wrapped: &[u8],
+        ring: &Keyring,
+    ) -> Result<Option<Vec<u8>>, KmsError> {
+        let context = local::context(&key.name, context);
+        let named = self.named();
+        let ring = match key.holder {
+            Holder::Master => ring,
+            // What was wrapped by a key that is gone, or disabled, is to stay so.
+            Holder::File => match named.ring(key, &self.region) {
+                Ok(ring) => ring,
+                Err(_) => return Ok(None),
+            },
+            Holder::Transit => return Ok(None),
+        };
+        if ring.is_current(wrapped) {
+            return Ok(None);
+        }
+        match (ring.open(&context, wrapped), key.holder) {
+            (Ok(plain), _) => Ok(Some(ring.seal(&context, &plain)?)),
+            (Err(KeyringError::UnknownKey { .. }), Holder::File) => Ok(None),
+            (Err(error), _) => Err(error.into()),
+        }
     }
 
     fn named(&self) -> Arc<NamedKeys> {

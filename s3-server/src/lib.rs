@@ -30,6 +30,7 @@ pub mod op;
 pub mod post;
 mod private_file;
 pub mod reply;
+mod rewrap;
 pub mod route;
 pub mod server;
 pub mod sigv2;

@@ -65,7 +65,9 @@ use authorize::Checked;
 pub use authorize::Decided;
 pub(crate) use bucket_cors::{expose, is_preflight, preflight};
 pub use call::Call;
-pub(crate) use encryption::seal_object;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use encryption::fuzz_envelope;
+pub(crate) use encryption::{rewrapped, seal_object};
 pub(crate) use post_object::{is_form, post_object};
 pub(crate) use small_body::read as read_small_body;
 

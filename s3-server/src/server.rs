@@ -184,6 +184,7 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
         settings.access_log_interval.duration(),
     ));
     let noting = tokio::spawn(note_key_uses(Arc::clone(&app)));
+    let rewrapping = tokio::spawn(rewrap(Arc::clone(&app)));
     let watching = [
         Some(tokio::spawn(kms.watch())),
         accounts_file.map(|file| tokio::spawn(file.watch(accounts, Arc::clone(&clock)))),
@@ -202,6 +203,7 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     let cut = serving.await.unwrap_or(0);
     logging.abort();
     noting.abort();
+    rewrapping.abort();
     iam::keep_uses(&app.directory, opened.disks.storage.store()).await;
     app.access_log.flush(opened.disks.storage.store()).await;
     if let Some(audit) = audit {
@@ -216,6 +218,10 @@ async fn log_access(app: Arc<App>, interval: Duration) {
     if let Ok(store) = app.store() {
         app.access_log.run(store, interval).await;
     }
+}
+
+async fn rewrap(app: Arc<App>) {
+    app.rewrap.run(&app).await;
 }
 
 /// Writes down now and then when access keys of users were last used: requests do not wait for that.
@@ -348,6 +354,8 @@ async fn let_in(
     );
     let identities = app.directory.load(store, &keyring).await;
     identities.map_err(|error| ServerError::Open(error.to_string()))?;
+    let recalled = app.rewrap.recall(store).await;
+    recalled.map_err(|error| ServerError::Open(error.to_string()))?;
     app.open(Arc::clone(&disks.storage), &root, keyring);
     Ok(origin)
 }

@@ -18,16 +18,19 @@ pub enum Target {
     Records,
     /// Placements, and shards made of blocks.
     Shards,
+    /// Chunks of encrypted bodies: changed, cut off, moved, or somebody else's.
+    Sealed,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Segment,
         Self::Identity,
         Self::Metadata,
         Self::Records,
         Self::Shards,
+        Self::Sealed,
     ];
 }
 
@@ -42,6 +45,7 @@ pub fn run(target: Target, input: &[u8]) -> usize {
         Target::Metadata => meta::embedded::fuzzing::metadata(input),
         Target::Records => objects::fuzz_records(input),
         Target::Shards => stripes::fuzzing::shards(input),
+        Target::Sealed => objects::fuzz_sealed(input),
     }
 }
 

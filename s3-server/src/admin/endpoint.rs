@@ -6,7 +6,8 @@ use futures_util::future::BoxFuture;
 use http::Method;
 
 use super::{
-    AdminCall, AdminError, AdminResult, V1, accounts, buckets, disks, heal, scrub, status, verify,
+    AdminCall, AdminError, AdminResult, V1, accounts, buckets, disks, encryption, heal, scrub,
+    status, verify,
 };
 use crate::http::Response;
 
@@ -44,6 +45,13 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     Endpoint::post("disks/drain", |call| Box::pin(disks::drain(call))),
     Endpoint::post("disks/remove", |call| Box::pin(disks::remove(call))),
     Endpoint::post("disks/replace", |call| Box::pin(disks::replace(call))),
+    Endpoint::get(encryption::PATH, |call| Box::pin(encryption::answer(call))),
+    Endpoint::post(encryption::REWRAP_PATH, |call| {
+        Box::pin(encryption::rewrap(call))
+    }),
+    Endpoint::get(encryption::WATCH_PATH, |call| {
+        Box::pin(ready(encryption::watch(&call)))
+    }),
     Endpoint::get("heal", |call| Box::pin(ready(heal::answer(&call)))),
     Endpoint::post("heal/pace", |call| Box::pin(heal::pace(call))),
     Endpoint::post("heal/pause", |call| Box::pin(heal::pause(call))),

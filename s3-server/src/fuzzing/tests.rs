@@ -88,8 +88,13 @@ fn forms_and_their_policies() {
 }
 
 #[test]
+fn envelopes_of_data_keys() {
+    run_many(Target::Envelopes, "envelopes");
+}
+
+#[test]
 fn every_target_has_seeds() {
-    assert_eq!(Target::ALL.len(), 4);
+    assert_eq!(Target::ALL.len(), 5);
     for input in [&b""[..], b"\0", b"\n", &[255; 100]] {
         for target in Target::ALL {
             run(target, input);

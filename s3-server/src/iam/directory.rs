@@ -162,6 +162,11 @@ impl Directory {
         table.by_name.get(&key_of(name)).cloned()
     }
 
+    /// All accounts that have identities.
+    pub(super) fn accounts(&self) -> Vec<AccountId> {
+        self.tables.read().realms.keys().copied().collect()
+    }
+
     /// As [`Directory::find`], by the identifier.
     pub(crate) fn of_id<T: Entity>(&self, account: AccountId, id: &str) -> Option<Arc<Known<T>>> {
         let tables = self.tables.read();

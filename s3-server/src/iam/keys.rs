@@ -10,8 +10,15 @@ use larder_storage::objects::{AccountId, Store};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::{directory::Directory, error::IamResult, records::AccessKey};
+use super::{
+    directory::Directory,
+    error::{IamCode, IamResult},
+    records::{AccessKey, User},
+};
 use crate::{keyring::Keyring, sigv4::Secret};
+
+/// How often a change starts over when somebody else was first.
+const ATTEMPTS: usize = 8;
 
 /// When a key was last used, and what for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,4 +145,70 @@ pub(crate) async fn keep_uses(directory: &Arc<Directory>, store: &Store) {
             tracing::debug!(%error, "when an access key was used is not written down yet");
         }
     }
+}
+
+/// Seals the secrets of all access keys anew that another master key has sealed. How many were, and how many don't open.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn reseal_keys(
+    directory: &Arc<Directory>,
+    store: &Store,
+    keyring: &Arc<Keyring>,
+) -> IamResult<(u64, u64)> {
+    let (mut done, mut failed) = (0, 0);
+    for account in directory.accounts() {
+        for user in directory.all::<User>(account) {
+            let is_current = |key: &AccessKey| is_current(key, keyring);
+            if user.record.keys.iter().all(is_current) {
+                continue;
+            }
+            let of_user = reseal_keys_of(account, &user.record.id, (directory, store, keyring));
+            let (of_user, failed_of_user) = of_user.await?;
+            done += of_user;
+            failed += failed_of_user;
+        }
+    }
+    Ok((done, failed))
+}
+
+async fn reseal_keys_of(
+    account: AccountId,
+    user: &str,
+    (directory, store, keyring): (&Arc<Directory>, &Store, &Arc<Keyring>),
+) -> IamResult<(u64, u64)> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let mut change = directory.change(account, store, keyring).await?;
+        // It may have changed, or gone, before the change began.
+        let Some(user) = directory.of_id::<User>(account, user) else {
+            return Ok((0, 0));
+        };
+        let (mut record, mut done, mut failed) = (user.record.clone(), 0, 0);
+        for key in &mut record.keys {
+            if is_current(key, keyring) {
+                continue;
+            }
+            let Some(secret) = open(key, keyring).map(zeroize::Zeroizing::new) else {
+                failed += 1;
+                continue;
+            };
+            key.sealed = seal(&key.id, &secret, keyring)?;
+            done += 1;
+        }
+        change.put(Some(&user), record)?;
+        match change.commit().await {
+            // What heals may have written the record again since it was read; all was read anew by now.
+            Err(error)
+                if error.code() == IamCode::ConcurrentModification && attempts < ATTEMPTS => {}
+            Err(error) => return Err(error),
+            Ok(()) => return Ok((done, failed)),
+        }
+    }
+}
+
+fn is_current(key: &AccessKey, keyring: &Keyring) -> bool {
+    let sealed = STANDARD.decode(&key.sealed);
+    sealed.is_ok_and(|sealed| keyring.is_current(&sealed))
 }

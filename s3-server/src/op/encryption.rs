@@ -7,13 +7,15 @@
 
 mod customer;
 mod envelope;
+#[cfg(any(test, feature = "testing"))]
+mod fuzzing;
 mod kms;
 
 use aws_lc_rs::rand;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use larder_storage::objects::{
-    BodyWriter, BucketName, DATA_KEY_BYTES, DataKey, ObjectHandle, ObjectKey, PartNumber, Sealing,
-    UploadInfo,
+    BodyWriter, BucketName, DATA_KEY_BYTES, DataKey, ObjectHandle, ObjectKey, PartNumber, Resealed,
+    Sealing, UploadInfo,
 };
 use zeroize::Zeroizing;
 
@@ -21,10 +23,13 @@ use super::{Call, bucket_encryption, call::invalid_argument};
 use crate::{
     error::{S3Code, S3Error, S3Result},
     keyring::{Keyring, KeyringError},
+    kms::Kms,
     reply,
 };
 use customer::CustomerKey;
 use envelope::{Envelope, Mode, Named};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use fuzzing::envelope as fuzz_envelope;
 pub(super) use kms::key_of_policies;
 
 const SSE: &str = "x-amz-server-side-encryption";
@@ -315,6 +320,31 @@ pub(crate) fn seal_object(
     Ok(Sealing::of_object(data_key, encoded(Mode::Master, &sealed)))
 }
 
+/// What is to become of an envelope, so that the keys that seal now have sealed it.
+pub(crate) fn rewrapped(
+    (bucket, key): (&BucketName, &ObjectKey),
+    envelope: &[u8],
+    ring: &Keyring,
+    kms: &Kms,
+) -> Resealed {
+    let context = envelope::context(bucket, key);
+    let rewrapped = Envelope::parse(envelope).and_then(|envelope| match envelope.mode {
+        Mode::Customer => Ok(None),
+        Mode::Master if ring.is_current(envelope.sealed) => Ok(None),
+        Mode::Master => {
+            let opened = ring.open(&context, envelope.sealed)?;
+            let sealed = ring.seal(&context, &opened)?;
+            Ok(Some(encoded(Mode::Master, &sealed)))
+        }
+        Mode::Kms => kms::rewrapped(envelope.sealed, ring, kms),
+    });
+    match rewrapped {
+        Ok(None) => Resealed::Kept,
+        Ok(Some(envelope)) => Resealed::New(envelope),
+        Err(_) => Resealed::Failed,
+    }
+}
+
 /// Gives an object that is read its data key, if it is encrypted.
 ///
 /// # Errors
@@ -486,3 +516,6 @@ fn asked(call: &Call<'_>) -> S3Result<Option<Asked>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

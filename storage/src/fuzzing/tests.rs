@@ -95,3 +95,9 @@ fn placements_and_shards_of_any_bytes_are_judged() {
     let good = run_many(Target::Shards, "shards");
     assert!(good > 500, "{good}");
 }
+
+#[test]
+fn chunks_of_any_bytes_open_only_as_they_were_sealed() {
+    let good = run_many(Target::Sealed, "sealed");
+    assert!(good > 500, "{good}");
+}

@@ -130,6 +130,35 @@ impl Store {
         Err(StoreError::Conflict)
     }
 
+    /// Puts another form of the same secret in place. False, and nothing is changed, where the account has another secret by now, or is gone. On `Ok` it
+    /// survives power loss.
+    ///
+    /// # Errors
+    /// Those of the metadata engine.
+    pub async fn reseal_account(
+        &self,
+        id: AccountId,
+        from: &StoredSecret,
+        to: &StoredSecret,
+    ) -> Result<bool, StoreError> {
+        let (old, revision) = match self.read_account(id).await {
+            Err(StoreError::NoSuchAccount) => return Ok(false),
+            read => read?,
+        };
+        if old.secret != *from {
+            return Ok(false);
+        }
+        let new = StoredAccount {
+            secret: to.clone(),
+            ..old
+        };
+        let key = keys::account(id);
+        let mut draft = Draft::default();
+        draft.put(key.clone(), AccountRecord::of(&new).encode());
+        draft.expect(key, Some(revision));
+        Ok(self.try_commit(draft).await?.is_some())
+    }
+
     /// Removes an account that owns no bucket and has no identities. A bucket or a user that it makes at the same moment stays, and is the
     /// account's again if one of the same identifier is added.
     ///

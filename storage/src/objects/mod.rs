@@ -43,6 +43,7 @@ pub(crate) mod pages;
 mod pins;
 mod read;
 mod record;
+mod reseal;
 mod sealed;
 mod tags;
 #[cfg(test)]
@@ -93,6 +94,9 @@ pub use record::{
     ObjectLock, ObjectOwner, RecordError, Retention, RetentionMode, RetentionPeriod, Tags,
     Versioning,
 };
+pub use reseal::{Reseal, ResealMemory, ResealPass, ResealPlace, ResealTally, Resealed};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use sealed::fuzz_sealed;
 pub use sealed::{BodyWriter, DATA_KEY_BYTES, DataKey, FinishedBody, Sealing};
 pub use upload::{CreateUpload, ListParts, ListedPart, PartsPage, PutPart, UploadInfo};
 pub use usage::{Quota, weigh};

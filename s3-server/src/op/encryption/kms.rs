@@ -11,14 +11,14 @@ use super::{
         Call,
         call::{invalid_argument, text},
     },
-    SSE, data_key,
+    SSE, data_key, encoded,
     envelope::{self, Envelope, Mode, Named},
     sealed, set,
 };
 use crate::{
     error::{S3Code, S3Error, S3Result},
     keyring::{Keyring, KeyringError, MasterKey, Source},
-    kms::{Key, WrappingKey},
+    kms::{Key, Kms, WrappingKey},
     sigv2,
 };
 
@@ -166,6 +166,24 @@ pub(super) async fn open(
     let wrapping = kms.unwrap(&named.key, named.context, wrapped, ring);
     let ring = ring_of(wrapping.await?)?;
     data_key(&ring.open(&envelope::context(bucket, key), named.sealed)?)
+}
+
+/// The envelope with its wrapping key wrapped by the newest version of its key; `None` where it is.
+///
+/// # Errors
+/// What a master key wrapped does not open.
+pub(super) fn rewrapped(body: &[u8], ring: &Keyring, kms: &Kms) -> S3Result<Option<Vec<u8>>> {
+    let named = Named::parse(body)?;
+    let wrapped = kms.rewrap(&named.key, named.context, named.wrapped, ring)?;
+    let Some(wrapped) = wrapped else {
+        return Ok(None);
+    };
+    let body = Named {
+        wrapped: &wrapped,
+        ..named
+    };
+    let body = body.encode().ok_or(KeyringError::Failed)?;
+    Ok(Some(encoded(Mode::Kms, &body)))
 }
 
 /// What seals data keys with a wrapping key.

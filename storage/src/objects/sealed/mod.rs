@@ -15,6 +15,8 @@
 //! Invariants: bytes that were not authenticated are never handed out; keys are in no `Debug` text and no error.
 
 mod chunk;
+#[cfg(any(test, feature = "testing"))]
+mod fuzzing;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,8 @@ use std::fmt;
 use aws_lc_rs::hkdf::{HKDF_SHA256, Prk};
 
 pub(super) use chunk::{BlobKey, sealed_bytes};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use fuzzing::sealed as fuzz_sealed;
 pub(super) use read::{BodyReader, Unsealing};
 pub use write::{BodyWriter, FinishedBody};
 
