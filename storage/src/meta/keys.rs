@@ -11,6 +11,7 @@
 //! | `p` | upload id, part number (u16, big endian) | part |
 //! | `d` | bucket id, number, page (u16, big endian) | page of a document of a bucket |
 //! | `g` | id | garbage task |
+//! | `n` | queue (u64, big endian), number (u64, big endian) | event that waits to be told |
 //! | `h` | another key | that key's object lacks shards: to heal |
 //! | `s` | a name | what upkeep remembers over restarts |
 

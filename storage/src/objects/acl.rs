@@ -1,6 +1,6 @@
 //! Who owns objects, and whom they let in. What a list means is told elsewhere; here it belongs to a version as its tags do.
 
-use super::{BucketName, ObjectKey, Store, StoreError, VersionId, record::ObjectAcl};
+use super::{BucketName, Happened, ObjectKey, Store, StoreError, VersionId, record::ObjectAcl};
 
 /// The longest list: a hundred grants, and some room.
 pub const MAX_ACL_BYTES: usize = 16 << 10;
@@ -48,7 +48,7 @@ impl Store {
             list,
         };
         acl.check()?;
-        let changed = self.modify_object(bucket, key, version, |found| {
+        let changed = self.modify_object(bucket, key, version, Some(Happened::AclSet), |found| {
             if found.record.acl != seen {
                 return Err(StoreError::Replaced);
             }

@@ -99,6 +99,21 @@ impl OpenBucket {
         places.find(|place| place.kind == kind).copied()
     }
 
+    /// Whether somebody is to be told of what happens in it.
+    pub(super) fn tells(&self) -> bool {
+        self.document_place(DocumentKind::Notifications).is_some()
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        let name = self.key.get(1..).unwrap_or_default();
+        std::str::from_utf8(name).unwrap_or_default()
+    }
+
+    pub(super) fn owner(&self) -> AccountId {
+        self.record.owner
+    }
+
     /// Its documents as far as they were read.
     pub(super) fn documents(&self) -> &Documents {
         &self.documents

@@ -9,6 +9,7 @@ use super::{
     Store, StoreError,
     bucket::OpenBucket,
     keys,
+    outbox::DraftedEvents,
     record::{Body, GarbageRecord, ObjectRecord, PartRecord},
 };
 use crate::{
@@ -28,6 +29,7 @@ const PLACEMENT_RESERVE_BYTES: usize = 4 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     transaction: Transaction,
+    pub(super) events: DraftedEvents,
 }
 
 impl Draft {
@@ -74,9 +76,17 @@ impl Draft {
         self.transaction.changes.is_empty()
     }
 
+    /// Commits only if the bucket has not changed.
+    pub(super) fn expect_bucket(&mut self, bucket: &OpenBucket) {
+        let conditions = &self.transaction.preconditions;
+        if conditions.iter().all(|known| known.key != bucket.key) {
+            self.expect(bucket.key.clone(), Some(bucket.revision));
+        }
+    }
+
     /// Commits only if the bucket has not changed, and within its quota. Takes back a deletion that was only beginning.
     pub(super) fn enter(&mut self, bucket: &OpenBucket) {
-        self.expect(bucket.key.clone(), Some(bucket.revision));
+        self.expect_bucket(bucket);
         self.transaction.limits.extend(bucket.limit());
         if let Some(reopened) = bucket.reopened() {
             self.put(bucket.key.clone(), reopened);
@@ -115,7 +125,10 @@ impl Store {
         // Also when this future is dropped half way: the commit may happen all the same.
         let _forget = changes_bucket.then(|| self.inner.buckets.clear_on_drop());
         match self.inner.meta.commit(draft.transaction).await {
-            Ok(committed) => Ok(Some(committed.revision)),
+            Ok(committed) => {
+                draft.events.committed(&self.inner.outbox);
+                Ok(Some(committed.revision))
+            }
             Err(MetaError::Conflict { key }) => {
                 if is_bucket(&key) {
                     self.inner.buckets.clear();

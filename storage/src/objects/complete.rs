@@ -11,6 +11,7 @@ use super::{
     bucket::OpenBucket,
     commit::{ATTEMPTS, Draft},
     keys,
+    outbox::{Fact, Happened},
     pages::Pages,
     record::{
         Body, ChecksumAlgorithm, ChecksumKind, GarbageRecord, Manifest, ObjectRecord, PartRecord,
@@ -143,6 +144,7 @@ impl Store {
         let parts = choose_parts(&request.parts, &found)?;
         let mut record = self.completed_record(&upload.record, request, &parts, combine)?;
         record.lock = self.lock_of_new(bucket, upload.record.lock).await?;
+        let teller = self.teller(bucket).await?;
         let head = self.find_head(bucket, &request.key).await?;
         request.conditions.check(head.existing())?;
         let mut draft = Draft::default();
@@ -165,6 +167,8 @@ impl Store {
             let used = manifest(request.upload, &parts);
             self.discard(&mut draft, &GarbageRecord::UnusedParts(used));
         }
+        let fact = Fact::of(Happened::Created, version, &record);
+        teller.tell(&mut draft, self, bucket, &request.key, fact);
         let committed = self.try_commit(draft).await?;
         Ok(committed.map(|_| Written::of(&record, version)))
     }

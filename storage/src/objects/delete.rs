@@ -10,11 +10,14 @@ use super::{
     bucket::OpenBucket,
     commit::{ATTEMPTS, Draft},
     keys,
+    outbox::{Fact, Happened, Teller},
     versions::{Drafted, Head, delete_marker},
 };
 
 /// Objects deleted in one commit: each takes a change, a precondition and perhaps a garbage task.
 const BATCH: usize = 20;
+/// The same where each may take an event as well.
+const BATCH_WITH_EVENTS: usize = 15;
 /// Commits of one request under way at once; they share syncs.
 const BATCHES_AT_ONCE: usize = 8;
 
@@ -129,17 +132,24 @@ impl Store {
             governance,
             conditions,
         } = what;
+        let teller = self.teller(bucket).await?;
         let head = self.find_head(bucket, key).await?;
         conditions.check(head.existing())?;
         let id = match (*version, bucket.versioning()) {
             (Some(id), _) => id,
             (None, Versioning::Off) => VersionId::Null,
             (None, Versioning::Enabled | Versioning::Suspended) => {
-                return self.draft_delete_marker(draft, bucket, key, head).await;
+                return self
+                    .draft_delete_marker(draft, bucket, key, head, &teller)
+                    .await;
             }
         };
         let what = (id, *governance);
         let deleted = self.draft_removal(draft, bucket, key, what, head).await?;
+        if let Some(deleted) = &deleted {
+            let fact = Fact::now(Happened::Deleted, deleted.version, self.now());
+            teller.tell(draft, self, bucket, key, fact);
+        }
         Ok(Some(deleted.unwrap_or(Deleted {
             changed: false,
             version: bucket.null_version().and(*version),
@@ -153,6 +163,7 @@ impl Store {
         bucket: &OpenBucket,
         key: &ObjectKey,
         head: Head,
+        teller: &Teller,
     ) -> Result<Option<Deleted>, StoreError> {
         let mut marker = delete_marker(self.now());
         let drafted = self.draft_latest(draft, bucket, key, (&mut marker, None), head);
@@ -160,6 +171,8 @@ impl Store {
             return Ok(None);
         };
         draft.enter(bucket);
+        let fact = Fact::of(Happened::MarkerCreated, version, &marker);
+        teller.tell(draft, self, bucket, key, fact);
         Ok(Some(Deleted {
             changed: true,
             version,
@@ -178,7 +191,12 @@ impl Store {
         governance: Governance,
     ) -> Result<Vec<Result<Deleted, StoreError>>, StoreError> {
         let bucket = &self.open_bucket(bucket).await?;
-        let batches: Vec<_> = batches(&items)
+        let most = if bucket.tells() {
+            BATCH_WITH_EVENTS
+        } else {
+            BATCH
+        };
+        let batches: Vec<_> = batches(&items, most)
             .into_iter()
             .map(|batch| self.delete_batch(bucket, batch, governance).boxed())
             .collect();
@@ -250,15 +268,15 @@ impl Store {
     }
 }
 
-/// Runs of `items` without a key twice, since a commit changes a key once.
-fn batches(items: &[DeleteItem]) -> Vec<&[DeleteItem]> {
+/// Runs of `items`, `most` at most, without a key twice, since a commit changes a key once.
+fn batches(items: &[DeleteItem], most: usize) -> Vec<&[DeleteItem]> {
     let mut batches = Vec::new();
     let mut rest = items;
     while !rest.is_empty() {
         let mut seen = HashSet::new();
         let distinct = rest
             .iter()
-            .take(BATCH)
+            .take(most)
             .take_while(|item| seen.insert(&item.key))
             .count();
         let (batch, after) = rest.split_at(distinct);

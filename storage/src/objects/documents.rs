@@ -124,14 +124,8 @@ impl Store {
             let Some(place) = bucket.document_place(kind) else {
                 return Ok(None);
             };
-            if let Some(known) = bucket.documents().0[kind.index()].get() {
-                return Ok(Some(Arc::clone(known)));
-            }
-            if let Some(bytes) = self.read_pages(&bucket, place).await? {
-                let parsed = OnceLock::new();
-                let document = Arc::new(Document { bytes, parsed });
-                let slot = &bucket.documents().0[kind.index()];
-                return Ok(Some(Arc::clone(slot.get_or_init(|| document))));
+            if let Some(document) = self.document_in(&bucket, kind).await? {
+                return Ok(Some(document));
             }
             let now = self.read_bucket(name).await?;
             if now.document_place(kind) == Some(place) {
@@ -140,6 +134,30 @@ impl Store {
             bucket = now;
         }
         Err(StoreError::Conflict)
+    }
+
+    /// A document of a bucket as it was read, kept with it; `None` if it has none of the kind, or has changed since.
+    ///
+    /// # Errors
+    /// Those of the metadata engine.
+    pub(super) async fn document_in(
+        &self,
+        bucket: &OpenBucket,
+        kind: DocumentKind,
+    ) -> Result<Option<Arc<Document>>, StoreError> {
+        let Some(place) = bucket.document_place(kind) else {
+            return Ok(None);
+        };
+        let slot = &bucket.documents().0[kind.index()];
+        if let Some(known) = slot.get() {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(bytes) = self.read_pages(bucket, place).await? else {
+            return Ok(None);
+        };
+        let parsed = OnceLock::new();
+        let document = Arc::new(Document { bytes, parsed });
+        Ok(Some(Arc::clone(slot.get_or_init(|| document))))
     }
 
     /// Sets a document of a bucket, or removes it. Durable when it returns; requests that begin then go by it.

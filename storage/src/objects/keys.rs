@@ -13,6 +13,7 @@
 //! p <upload number> <part number>              part
 //! d <bucket id> <number> <page>                page of a document that a bucket is configured with
 //! g <id>                                       garbage task
+//! n <queue> <number>                           event that waits
 //! ```
 //!
 //! Identifiers are big-endian (64 bits, an upload id 128, a part number 16), so that keys sort as what they name.
@@ -38,6 +39,7 @@ const VERSION: u8 = b'v';
 const PART: u8 = b'p';
 const DOCUMENT: u8 = b'd';
 const GARBAGE: u8 = b'g';
+const EVENT: u8 = b'n';
 
 /// Length of what precedes the object's key in an `o` or `u` key.
 pub(super) const BASE_BYTES: usize = 9;
@@ -343,6 +345,26 @@ pub(super) fn all_garbage() -> (Vec<u8>, Vec<u8>) {
     (vec![GARBAGE], vec![GARBAGE + 1])
 }
 
+/// An event that waits in a queue.
+pub(super) fn event(queue: u64, number: u64) -> Bytes {
+    named(EVENT, queue, &number.to_be_bytes(), &[])
+}
+
+/// The range of the events of a queue.
+pub(super) fn events(queue: u64) -> (Vec<u8>, Vec<u8>) {
+    let from = base(EVENT, queue);
+    let to = successor(&from);
+    (from, to)
+}
+
+/// Queue and number of an `n` key; `None` if it is none.
+pub(super) fn parse_event(key: &[u8]) -> Option<(u64, u64)> {
+    let (base, number) = key.split_at_checked(BASE_BYTES)?;
+    let queue = base.strip_prefix(&[EVENT])?.try_into().ok()?;
+    let number = number.try_into().ok()?;
+    Some((u64::from_be_bytes(queue), u64::from_be_bytes(number)))
+}
+
 fn base(space: u8, id: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(64);
     key.push(space);
@@ -425,7 +447,17 @@ mod tests {
         }
 
         #[test]
+        fn events_sort_by_queue_then_number(queue: u64, other: u64, x: u64, y: u64) {
+            let [a, b] = [event(queue, x), event(queue, y)];
+            prop_assert_eq!(a.cmp(&b), x.cmp(&y));
+            prop_assert_eq!(parse_event(&a), Some((queue, x)));
+            let (from, to) = events(queue);
+            prop_assert_eq!((from.as_slice()..to.as_slice()).contains(&event(other, y).as_ref()), other == queue);
+        }
+
+        #[test]
         fn parsing_never_panics(key: Vec<u8>) {
+            prop_assert!(parse_event(&key).is_none_or(|(queue, number)| event(queue, number) == key));
             drop(parse_upload(&key));
             drop(parse_version(&key));
             prop_assert!(parse_part(&key).is_none_or(|number| key.ends_with(&number.get().to_be_bytes())));

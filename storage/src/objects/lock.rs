@@ -158,7 +158,7 @@ impl Store {
         if let Some(retention) = retention {
             self.check_future(retention).await?;
         }
-        let changed = self.modify_object(bucket, key, version, |found| {
+        let changed = self.modify_object(bucket, key, version, None, |found| {
             let lock = &mut found.record.lock;
             if !lock.may_become(retention, self.now(), governance) {
                 return Err(StoreError::Locked);
@@ -182,7 +182,7 @@ impl Store {
         is_held: bool,
     ) -> Result<(), StoreError> {
         self.check_has_lock(bucket).await?;
-        let changed = self.modify_object(bucket, key, version, |found| {
+        let changed = self.modify_object(bucket, key, version, None, |found| {
             found.record.lock.legal_hold = Some(is_held);
             Ok(())
         });

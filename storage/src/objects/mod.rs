@@ -39,6 +39,7 @@ mod master_keys;
 mod names;
 mod object;
 mod orphans;
+mod outbox;
 pub(crate) mod pages;
 mod pins;
 mod read;
@@ -86,6 +87,7 @@ pub use names::{
     UploadId, VersionId,
 };
 pub use object::{PutObject, UpdateObject, Written};
+pub use outbox::{Event, Happened, Happening, Herald, Queue, WaitingEvent};
 pub use read::{ObjectHandle, ObjectInfo, ObjectPart, ObjectReader};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use record::fuzz_records;
@@ -139,6 +141,8 @@ impl Default for StoreOptions {
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// Says what is told of writes through this handle.
+    herald: Option<Arc<dyn Herald>>,
 }
 
 #[derive(Debug)]
@@ -158,6 +162,7 @@ struct Inner {
     damaged: heal::DamagedObjects,
     lock_clock: lock_clock::LockClock,
     lifecycle: lifecycle::LifecycleState,
+    outbox: outbox::Outbox,
 }
 
 impl Store {
@@ -186,9 +191,11 @@ impl Store {
             damaged: heal::DamagedObjects::default(),
             lock_clock: lock_clock::LockClock::default(),
             lifecycle: lifecycle::LifecycleState::default(),
+            outbox: outbox::Outbox::default(),
         };
         Self {
             inner: Arc::new(inner),
+            herald: None,
         }
     }
 
@@ -213,8 +220,12 @@ impl Store {
         match Arc::try_unwrap(other.inner) {
             Ok(inner) => Self {
                 inner: Arc::new(Inner { options, ..inner }),
+                herald: None,
             },
-            Err(inner) => Self { inner },
+            Err(inner) => Self {
+                inner,
+                herald: None,
+            },
         }
     }
 

@@ -7,6 +7,7 @@ use super::{
     Store, StoreError, Tags, VersionId, WriteConditions,
     commit::{ATTEMPTS, Data, Draft, to_the_end},
     keys,
+    outbox::{Fact, Happened},
     record::{Body, ObjectRecord},
     versions::{Drafted, FoundVersion},
 };
@@ -158,6 +159,7 @@ impl Store {
         let (mut turn, asked) = (None, record.lock);
         for _ in 0..ATTEMPTS {
             let bucket = self.open_bucket(bucket).await?;
+            let teller = self.teller(&bucket).await?;
             let head = self.find_head(&bucket, key).await?;
             conditions.check(head.existing())?;
             record.modified_unix_millis = self.now();
@@ -172,6 +174,8 @@ impl Store {
                 continue;
             };
             draft.enter(&bucket);
+            let fact = Fact::of(Happened::Created, version, &record);
+            teller.tell(&mut draft, self, &bucket, key, fact);
             if self.try_commit(draft).await?.is_some() {
                 return Ok(Written::of(&record, version));
             }
@@ -216,7 +220,8 @@ impl Store {
         } = request;
         acl.check()?;
         tags.as_ref().map_or(Ok(()), Tags::check)?;
-        let record = self.modify_object(&bucket, &key, None, |found| {
+        let created = Some(Happened::Created);
+        let record = self.modify_object(&bucket, &key, None, created, |found| {
             conditions.check(Some(found.existing()))?;
             let record = &mut found.record;
             record.headers = headers.clone();
@@ -234,20 +239,23 @@ impl Store {
     ///
     /// Extents and parts stay where they are. A blob in the log is written again with the commit: the engine takes shards
     /// for alive only by the commit that carried them, so a record must never name those of another commit.
+    /// `what` is what is told of it.
     pub(super) async fn modify_object(
         &self,
         bucket: &BucketName,
         key: &ObjectKey,
         version: Option<VersionId>,
+        what: Option<Happened>,
         change: impl Fn(&mut FoundObject) -> Result<(), StoreError>,
     ) -> Result<ObjectRecord, StoreError> {
         let mut turn = None;
         for _ in 0..ATTEMPTS {
             let bucket = self.open_bucket(bucket).await?;
+            let teller = self.teller(&bucket).await?;
             let FoundVersion {
                 row: object_key,
                 mut found,
-                ..
+                id,
             } = self.find_version(&bucket, key, version).await?;
             change(&mut found)?;
             let FoundObject {
@@ -267,6 +275,10 @@ impl Store {
             }
             draft.put(object_key.clone(), record.encode());
             draft.expect(object_key.clone(), Some(revision));
+            if let Some(what) = what {
+                let fact = Fact::now(what, id, self.now()).with(&record);
+                teller.tell(&mut draft, self, &bucket, key, fact);
+            }
             if self.try_commit(draft).await?.is_some() {
                 return Ok(record);
             }

@@ -1,6 +1,6 @@
 //! Tags of objects.
 
-use super::{BucketName, ObjectKey, Store, StoreError, VersionId, record::Tags};
+use super::{BucketName, Happened, ObjectKey, Store, StoreError, VersionId, record::Tags};
 
 /// Tags that an object may have.
 const MAX_TAGS: usize = 10;
@@ -71,7 +71,7 @@ impl Store {
         tags: Tags,
     ) -> Result<(), StoreError> {
         tags.check()?;
-        self.modify_object(bucket, key, version, |found| {
+        self.modify_object(bucket, key, version, Some(Happened::Tagged), |found| {
             found.record.tags = tags.clone();
             Ok(())
         })

@@ -12,6 +12,7 @@ mod lock_model;
 mod master_keys;
 mod model;
 mod objects;
+mod outbox;
 mod races;
 mod sweeping;
 mod uploads;

@@ -5,7 +5,7 @@
 //! reads again.
 
 use super::{
-    BucketName, ObjectKey, Store, StoreError, Versioning,
+    BucketName, ObjectKey, Queue, Store, StoreError, Versioning,
     bucket::OpenBucket,
     keys,
     record::{ObjectSummary, weight_of},
@@ -28,11 +28,25 @@ impl Quota {
     }
 }
 
-/// What a row of the metadata counts for the usage of a bucket.
+/// What a row of the metadata counts for the usage of a bucket, or among the events of a queue.
 pub fn weigh(key: &[u8], value: &[u8]) -> Option<Weight> {
+    if let Some(queue) = Queue::of_row(key) {
+        return Some(weight_of_event(queue, value));
+    }
     let group = keys::bucket_of_version(key)?;
     let tally = weight_of(value)?;
     Some(Weight { group, tally })
+}
+
+fn weight_of_event(queue: Queue, value: &[u8]) -> Weight {
+    Weight {
+        group: queue.group(),
+        tally: Tally {
+            objects: 1,
+            bytes: value.len() as u64,
+            delete_markers: 0,
+        },
+    }
 }
 
 impl OpenBucket {

@@ -12,6 +12,7 @@ use crate::{
         commit::Draft,
         keys,
         object::FoundObject,
+        outbox::{Fact, Happened},
         pages::Pages,
         record::{
             Body, BucketRecord, DocumentPlace, GarbageRecord, ObjectRecord, RecordError,
@@ -26,6 +27,8 @@ use crate::{
 const PAGE: usize = 1000;
 /// What is taken away in one commit: each takes at most six of its keys, or preconditions.
 const BATCH: usize = 10;
+/// The same where each may take an event as well.
+const BATCH_WITH_EVENTS: usize = 8;
 /// Commits under way at once while nobody is served.
 const COMMITS_AT_ONCE: usize = 8;
 /// How much is gathered before it is taken away.
@@ -354,9 +357,10 @@ impl Store {
         while !rest.is_empty() {
             let serves = round.pace.serves_clients();
             let at_once = if serves { 1 } else { COMMITS_AT_ONCE };
-            let (now, later) = rest.split_at(rest.len().min(BATCH * at_once));
+            let batch = ruled.batch();
+            let (now, later) = rest.split_at(rest.len().min(batch * at_once));
             let began = round.pace.begin();
-            let batches = now.chunks(BATCH);
+            let batches = now.chunks(batch);
             let batches = batches.map(|batch| self.take_batch(ruled, batch).boxed());
             for done in join_all(batches).await {
                 round.done.add(done?);
@@ -413,7 +417,7 @@ impl Store {
 
     /// Commits if the bucket, and with it its rules, is as it was.
     async fn commit_due(&self, ruled: &Ruled, mut draft: Draft) -> Result<bool, StoreError> {
-        draft.expect(ruled.bucket.key.clone(), Some(ruled.bucket.revision));
+        draft.expect_bucket(&ruled.bucket);
         Ok(self.try_commit(draft).await?.is_some())
     }
 
@@ -426,6 +430,7 @@ impl Store {
         head: Head,
     ) -> Result<bool, StoreError> {
         let (bucket, key) = (&ruled.bucket, &due.key);
+        let teller = self.teller(bucket).await?;
         if let Some((row, revision)) = &due.row {
             draft.expect(row.clone(), Some(*revision));
         }
@@ -436,13 +441,22 @@ impl Store {
                 let mut marker = delete_marker(self.now());
                 let what = (&mut marker, None);
                 let drafted = self.draft_latest(draft, bucket, key, what, head).await?;
-                return Ok(matches!(drafted, Drafted::Ready(_)));
+                let Drafted::Ready(version) = drafted else {
+                    return Ok(false);
+                };
+                let fact = Fact::of(Happened::MarkerByRule, version, &marker);
+                teller.tell(draft, self, bucket, key, fact);
+                return Ok(true);
             }
         };
         let what = (id, Governance::Heeded);
         match self.draft_removal(draft, bucket, key, what, head).await {
-            Ok(removed) => Ok(removed.is_some()),
-            Err(StoreError::Locked) => Ok(false),
+            Ok(Some(removed)) => {
+                let fact = Fact::now(Happened::Expired, removed.version, self.now());
+                teller.tell(draft, self, bucket, key, fact);
+                Ok(true)
+            }
+            Ok(None) | Err(StoreError::Locked) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -502,6 +516,15 @@ fn subject<'a>(key: &'a ObjectKey, record: &'a ObjectRecord) -> Subject<'a> {
 }
 
 impl Ruled {
+    /// How much goes into one commit.
+    fn batch(&self) -> usize {
+        if self.bucket.tells() {
+            BATCH_WITH_EVENTS
+        } else {
+            BATCH
+        }
+    }
+
     /// Whether a current version is due.
     fn expires(&self, key: &ObjectKey, record: &ObjectRecord) -> bool {
         let modified = record.modified_unix_millis;

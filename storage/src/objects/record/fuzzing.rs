@@ -2,7 +2,7 @@
 
 use super::{
     AccountRecord, BucketRecord, GarbageRecord, IdentityRecord, KeyCheckRecord, Manifest,
-    ObjectRecord, ObjectSummary, PartRecord, UploadRecord,
+    ObjectRecord, ObjectSummary, PartRecord, UploadRecord, decode_event, encode_event,
 };
 use crate::fuzzing::settles;
 
@@ -33,6 +33,8 @@ pub(crate) fn records(input: &[u8]) -> usize {
         Some(UploadRecord::decode(bytes).ok()?.encode())
     }) + settles(input, |bytes| {
         Some(GarbageRecord::decode(bytes).ok()?.encode())
+    }) + settles(input, |bytes| {
+        Some(encode_event(&decode_event(bytes).ok()?))
     }) + settles(input, |mut bytes| {
         let manifest = Manifest::take(&mut bytes)?;
         use_manifest(&manifest);

@@ -11,6 +11,7 @@ mod checksum;
 mod common;
 mod document;
 mod encryption;
+mod event;
 mod fields;
 #[cfg(any(test, feature = "testing"))]
 mod fuzzing;
@@ -34,6 +35,7 @@ pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind};
 pub(super) use common::{placement_of, with_placement};
 pub(super) use document::{DocumentPlace, decode_page, encode_page};
 pub(super) use encryption::Encryption;
+pub(super) use event::{decode_event, encode_event};
 pub use fields::RecordError;
 pub(super) use fields::{Decoder, Encoder, Field, put_text, take_text};
 #[cfg(any(test, feature = "testing"))]
