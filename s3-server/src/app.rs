@@ -25,6 +25,7 @@ use crate::{
     keyring::{self, Keyring, Source},
     kms::Kms,
     metrics::Metrics,
+    notify::{Notify, ServerHerald},
     rewrap::Rewrap,
     sigv4::{Secret, Verifier},
     tls::Tls,
@@ -101,6 +102,8 @@ pub struct App {
     pub(crate) kms: Arc<Kms>,
     /// Wraps anew what earlier master keys sealed.
     pub(crate) rewrap: Rewrap,
+    /// Who is told of what happens to objects.
+    pub(crate) notify: Arc<Notify>,
     max_requests: usize,
     started: Duration,
     stop: watch::Sender<bool>,
@@ -134,6 +137,11 @@ impl App {
                 parts.md5.clone(),
             ),
             md5: parts.md5,
+            notify: Arc::new(Notify::new(
+                parts.region.clone(),
+                Arc::clone(&parts.accounts),
+                Arc::clone(&parts.clock),
+            )),
             accounts: parts.accounts,
             directory: Arc::default(),
             issuers: Issuers::new(parts.oidc),
@@ -162,6 +170,8 @@ impl App {
     pub fn open(&self, storage: Arc<Storage>, root: &Root, keyring: Keyring) {
         self.accounts.set_root(Account::root(root));
         let keyring = Arc::new(keyring);
+        let herald = Arc::new(ServerHerald(Arc::clone(&self.notify)));
+        storage.store().set_herald(herald);
         self.access_log
             .seal_with(Arc::clone(&keyring), self.encrypt_all);
         drop(self.opened.set(Opened {

@@ -197,6 +197,8 @@ pub struct Settings {
     pub access_log_interval: Span,
     /// A file of accounts besides the operator's.
     pub accounts: Option<PathBuf>,
+    /// A file of those who may be told of what happens to objects.
+    pub notify_targets: Option<PathBuf>,
     /// Addresses or ranges of proxies that are believed when they say who a client is.
     pub trusted_proxies: Vec<String>,
     /// Who owns the objects of buckets without ownership controls, and whether their access control lists count.

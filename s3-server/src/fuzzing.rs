@@ -12,6 +12,7 @@ use larder_storage::clock::SystemClock;
 use crate::{
     keyring::Keyring,
     kms::{Kms, KmsSettings},
+    notify::Rules,
     op::fuzz_envelope,
     post::{Event, Fields, Form, PostPolicy, boundary},
     sigv2,
@@ -173,7 +174,19 @@ fn xml(input: &[u8]) -> usize {
         let again = parse::ownership_controls(written.as_bytes());
         assert_eq!(again.ok(), Some(ownership), "written in another form");
     }
+    let notifications = parse::notification_configuration(input).ok();
+    if let Some(notifications) = &notifications {
+        let written = write::notification_configuration(notifications);
+        let again = parse::notification_configuration(written.as_bytes());
+        assert_eq!(
+            again.ok().as_ref(),
+            Some(notifications),
+            "written in another form"
+        );
+        drop(Rules::checked(notifications));
+    }
     let others = [
+        notifications.is_some(),
         block.is_some(),
         ownership.is_some(),
         parse::access_control_policy(input).is_ok(),

@@ -26,6 +26,7 @@ mod iam;
 pub mod keyring;
 pub mod kms;
 pub mod metrics;
+pub mod notify;
 pub mod op;
 pub mod post;
 mod private_file;

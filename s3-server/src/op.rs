@@ -10,6 +10,7 @@ mod bucket_cors;
 mod bucket_encryption;
 mod bucket_lifecycle;
 mod bucket_logging;
+mod bucket_notification;
 mod bucket_policy;
 mod bucket_tagging;
 mod bucket_versioning;
@@ -90,6 +91,11 @@ pub async fn run(operation: Operation, target: &Target, mut call: Call<'_>) -> S
     } = authorize::check(operation, target, &call).await?;
     call.must_be_new = must_be_new;
     call.decided = decided;
+    let heralded = operation.writes_objects().then(|| call.heralded(operation));
+    let mut call = call;
+    if let Some(store) = &heralded {
+        call.store = store;
+    }
     let answer = match target {
         Target::Service => list_buckets::run(call).await,
         Target::Bucket(bucket) => Box::pin(on_bucket(operation, bucket, call)).await,
@@ -116,6 +122,12 @@ async fn on_bucket(
         Operation::DeleteBucketEncryption => bucket_encryption::delete(bucket, call).await,
         Operation::GetBucketLogging => bucket_logging::get(bucket, call).await,
         Operation::PutBucketLogging => bucket_logging::put(bucket, call).await,
+        Operation::GetBucketNotificationConfiguration => {
+            bucket_notification::get(bucket, call).await
+        }
+        Operation::PutBucketNotificationConfiguration => {
+            bucket_notification::put(bucket, call).await
+        }
         Operation::GetBucketTagging => bucket_tagging::get(bucket, call).await,
         Operation::PutBucketTagging => bucket_tagging::put(bucket, call).await,
         Operation::DeleteBucketTagging => bucket_tagging::delete(bucket, call).await,

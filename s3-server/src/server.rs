@@ -37,6 +37,7 @@ use crate::{
     iam,
     keyring::{self, MasterKey, SourceError},
     kms::{Kms, KmsSetupError},
+    notify::{self, Notify, TargetsError, TargetsFile},
     sigv4::Secret,
     tls::{Tls, TlsError},
 };
@@ -45,6 +46,9 @@ use crate::{
 const KEY_USE_INTERVAL: Duration = Duration::from_mins(1);
 /// How long tasks that are left may take to end.
 const RUNTIME_GRACE: Duration = Duration::from_secs(5);
+
+/// How long it may take to write down which notifications have arrived; those that it is not known of are sent again.
+const DELIVERY_GRACE: Duration = Duration::from_secs(2);
 
 /// How long the end of the audit log may take.
 const AUDIT_GRACE: Duration = Duration::from_secs(5);
@@ -78,6 +82,9 @@ pub enum ServerError {
     /// The file of accounts is wrong.
     #[error(transparent)]
     Accounts(#[from] AccountsError),
+    /// The file of notification targets is wrong.
+    #[error(transparent)]
+    Targets(#[from] TargetsError),
     /// The master keys can't be used.
     #[error(transparent)]
     Keys(#[from] SourceError),
@@ -169,6 +176,7 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
         },
         kms: Arc::clone(&kms),
     }));
+    let targets_file = open_targets(&settings, &app.notify)?;
     let listener = bind(&settings, tls.clone(), &app).await?;
     let addresses = listener.addresses()?;
     let (stopper, told) = stopper();
@@ -185,9 +193,13 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     ));
     let noting = tokio::spawn(note_key_uses(Arc::clone(&app)));
     let rewrapping = tokio::spawn(rewrap(Arc::clone(&app)));
+    let mut delivering = tokio::spawn(notify::deliver(Arc::clone(&app)));
+    let ends = Arc::clone(&clock);
     let watching = [
         Some(tokio::spawn(kms.watch())),
         accounts_file.map(|file| tokio::spawn(file.watch(accounts, Arc::clone(&clock)))),
+        targets_file
+            .map(|file| tokio::spawn(file.watch(Arc::clone(&app.notify), Arc::clone(&clock)))),
         tls.map(|tls| tokio::spawn(tls.watch(clock))),
         audit
             .clone()
@@ -204,6 +216,10 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     logging.abort();
     noting.abort();
     rewrapping.abort();
+    tokio::select! {
+        _ = &mut delivering => {}
+        () = ends.sleep(DELIVERY_GRACE) => delivering.abort(),
+    }
     iam::keep_uses(&app.directory, opened.disks.storage.store()).await;
     app.access_log.flush(opened.disks.storage.store()).await;
     if let Some(audit) = audit {
@@ -239,6 +255,13 @@ fn open_accounts(
 ) -> Result<Option<AccountsFile>, ServerError> {
     let path = settings.accounts.as_ref();
     let opened = path.map(|path| AccountsFile::open(path, accounts));
+    Ok(opened.transpose()?)
+}
+
+/// The file of notification targets, likewise.
+fn open_targets(settings: &Settings, notify: &Notify) -> Result<Option<TargetsFile>, ServerError> {
+    let path = settings.notify_targets.as_ref();
+    let opened = path.map(|path| TargetsFile::open(path, notify));
     Ok(opened.transpose()?)
 }
 

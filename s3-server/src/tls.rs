@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-pub(crate) use client::{HttpsConnector, connector};
+pub(crate) use client::{HttpsConnector, client_config, connector};
 pub use session::Session;
 
 use validity::Validity;

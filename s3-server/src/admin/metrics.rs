@@ -2,6 +2,7 @@
 //!
 //! For whoever can sign with the root credentials or has the bearer token of `LARDER_METRICS_TOKEN`; for nobody else.
 
+mod notify;
 mod requests;
 mod storage;
 
@@ -40,6 +41,7 @@ pub(super) async fn answer(app: &App, parts: &Parts) -> AdminResult<Response> {
     }
     let mut out = Exposition::default();
     requests::write(app, &mut out);
+    notify::write(app, &mut out);
     if let Ok(storage) = app.storage() {
         storage::write(storage, &mut out).await;
     }

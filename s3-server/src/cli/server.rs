@@ -96,6 +96,9 @@ pub(super) struct ServerArgs {
     /// A TOML file of accounts, a table `account` each with id, name, email, access_key and secret_key; read again when it changes.
     #[arg(long, env = "LARDER_ACCOUNTS", value_name = "FILE")]
     accounts: Option<PathBuf>,
+    /// A TOML file of those who may be told of what happens to objects (bucket notifications), a table `target` each; read again when it changes.
+    #[arg(long, env = "LARDER_NOTIFY_TARGETS", value_name = "FILE")]
+    notify_targets: Option<PathBuf>,
     /// A proxy, or a range of them such as 10.0.0.0/8, that is believed when its X-Forwarded-For and X-Forwarded-Proto say who the client
     /// is; nobody else is. Repeatable.
     #[arg(
@@ -217,6 +220,7 @@ impl From<ServerArgs> for FileSettings {
             segment_mib: args.segment_mib,
             access_log_interval: args.access_log_interval,
             accounts: args.accounts,
+            notify_targets: args.notify_targets,
             trusted_proxies: args.trusted_proxies,
             object_ownership: args.object_ownership,
             encrypt_all: args.encrypt_all,

@@ -82,6 +82,8 @@ pub struct FileSettings {
     pub access_log_interval: Option<Span>,
     /// See [`Settings::accounts`].
     pub accounts: Option<PathBuf>,
+    /// See [`Settings::notify_targets`].
+    pub notify_targets: Option<PathBuf>,
     /// See [`Settings::trusted_proxies`].
     pub trusted_proxies: Option<Vec<String>>,
     /// See [`Settings::object_ownership`].
@@ -145,6 +147,7 @@ impl FileSettings {
             segment_mib: self.segment_mib.or(under.segment_mib),
             access_log_interval: self.access_log_interval.or(under.access_log_interval),
             accounts: self.accounts.or(under.accounts),
+            notify_targets: self.notify_targets.or(under.notify_targets),
             trusted_proxies: self.trusted_proxies.or(under.trusted_proxies),
             object_ownership: self.object_ownership.or(under.object_ownership),
             encrypt_all: self.encrypt_all.or(under.encrypt_all),
@@ -201,6 +204,7 @@ impl FileSettings {
                 .access_log_interval
                 .unwrap_or(DEFAULT_ACCESS_LOG_INTERVAL),
             accounts: self.accounts,
+            notify_targets: self.notify_targets,
             trusted_proxies: self.trusted_proxies.unwrap_or_default(),
             object_ownership: self.object_ownership.unwrap_or_default(),
             encrypt_all: self.encrypt_all.unwrap_or_default(),

@@ -177,7 +177,7 @@ impl Service {
     ) -> Response {
         let stopwatch = Stopwatch::start(&*self.app.clock);
         let mut trace = Trace::default();
-        let (code, mut response) = match self.admitted(parts, body, &mut trace, trail).await {
+        let (code, mut response) = match self.admitted(parts, body, (&mut trace, id), trail).await {
             Ok(response) => (OK, response),
             Err(error) => {
                 log(&error, id);
@@ -318,7 +318,7 @@ impl Service {
         &self,
         parts: &Parts,
         body: &mut Incoming,
-        trace: &mut Trace,
+        trace: (&mut Trace, RequestId),
         trail: &Trail,
     ) -> S3Result<Response> {
         let permit = self.permit()?;
@@ -360,7 +360,7 @@ impl Service {
         &self,
         parts: &Parts,
         body: &mut Incoming,
-        trace: &mut Trace,
+        (trace, id): (&mut Trace, RequestId),
         trail: &Trail,
     ) -> S3Result<Response> {
         let app = &*self.app;
@@ -384,7 +384,7 @@ impl Service {
                 parts,
                 bucket,
                 query,
-                (self.peer, trail),
+                (self.peer, trail, id),
                 body,
             ))
             .await;
@@ -413,6 +413,7 @@ impl Service {
             Call {
                 decided: op::Decided::default(),
                 must_be_new: false,
+                id,
                 app,
                 store,
                 parts,

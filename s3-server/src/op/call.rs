@@ -1,6 +1,6 @@
 //! One request on its way to an operation.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{
     HeaderMap, HeaderName,
@@ -17,10 +17,11 @@ use crate::{
     app::App,
     audit::Trail,
     error::{S3Code, S3Error, S3Result},
-    http::{Client, Incoming, Peer},
+    http::{Client, Incoming, Peer, RequestId},
     http_date,
+    notify::RequestHerald,
     reply::DELETE_MARKER,
-    route::Query,
+    route::{Operation, Query},
     sigv4::Verified,
 };
 
@@ -53,6 +54,8 @@ pub struct Call<'a> {
     pub decided: Decided,
     /// Whether the caller may write only what is not there yet.
     pub must_be_new: bool,
+    /// What the request is called.
+    pub id: RequestId,
     /// The body, not asked for yet.
     pub body: &'a mut Incoming,
 }
@@ -71,6 +74,17 @@ impl Call<'_> {
     /// Who asks, by the connection or by what trusted proxies say.
     pub fn client(&self) -> Client {
         self.app.trusted_proxies.client(&self.peer, self.headers())
+    }
+
+    /// The store for what `operation` writes: whoever is told of it is told who has asked.
+    pub(super) fn heralded(&self, operation: Operation) -> Store {
+        self.store.heralded(Arc::new(RequestHerald {
+            notify: Arc::clone(&self.app.notify),
+            operation,
+            caller: self.caller.clone(),
+            address: self.client().address,
+            id: self.id,
+        }))
     }
 
     /// `Content-Length`; `None` where the body comes in HTTP chunks.

@@ -38,7 +38,6 @@ fn answer(which: Configuration) -> S3Result<Response> {
     let missing = |code| Err(S3Error::new(code));
     match which {
         Configuration::Accelerate => Ok(empty("AccelerateConfiguration")),
-        Configuration::Notification => Ok(empty("NotificationConfiguration")),
         Configuration::Replication => missing(S3Code::ReplicationConfigurationNotFound),
         Configuration::RequestPayment => Ok(document(
             "RequestPaymentConfiguration",

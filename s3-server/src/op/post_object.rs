@@ -23,7 +23,7 @@ use crate::{
     checksum::{Algorithm, ContentMd5, Expected, Hasher},
     error::{S3Code, S3Error, S3Result},
     hash::Md5Stream,
-    http::{Incoming, Peer, Response},
+    http::{Incoming, Peer, RequestId, Response},
     post::{Event, Fields, Form, FormError, PartHead, PostPolicy, boundary},
     reply,
     route::{self, Operation, Query, Target},
@@ -73,7 +73,7 @@ pub(crate) async fn post_object(
     parts: &Parts,
     bucket: &BucketName,
     query: Query,
-    (peer, trail): (Peer, &Trail),
+    (peer, trail, id): (Peer, &Trail, RequestId),
     body: &mut Incoming,
 ) -> S3Result<Response> {
     ingest::check_length_is_said(parts)?;
@@ -101,6 +101,7 @@ pub(crate) async fn post_object(
         trail,
         decided: Decided::default(),
         must_be_new: false,
+        id,
         verified: Verified {
             access_key,
             carrier: Carrier::Query,
@@ -112,6 +113,9 @@ pub(crate) async fn post_object(
     };
     let checked = authorize::check(Operation::PostObject, &target, &call).await?;
     call.must_be_new = checked.must_be_new;
+    let heralded = call.heralded(Operation::PostObject);
+    let mut call = call;
+    call.store = &heralded;
     let (written, tags, shown) =
         store(&mut call, &mut form, &fields, policy.as_ref(), bucket, &key).await?;
     let location = location(&call, bucket, &key);

@@ -19,6 +19,8 @@ pub enum Operation {
     DeleteBucketCors,
     GetBucketLogging,
     PutBucketLogging,
+    GetBucketNotificationConfiguration,
+    PutBucketNotificationConfiguration,
     GetBucketTagging,
     PutBucketTagging,
     DeleteBucketTagging,
@@ -81,7 +83,6 @@ pub enum Operation {
 #[expect(missing_docs, reason = "each variant is a subresource of that name")]
 pub enum Configuration {
     Accelerate,
-    Notification,
     Replication,
     RequestPayment,
     Website,
@@ -90,7 +91,6 @@ pub enum Configuration {
 /// Subresources of a bucket that can be read though never set.
 const BUCKET_CONFIGURATIONS: &[(&str, Configuration)] = &[
     ("accelerate", Configuration::Accelerate),
-    ("notification", Configuration::Notification),
     ("replication", Configuration::Replication),
     ("requestPayment", Configuration::RequestPayment),
     ("website", Configuration::Website),
@@ -131,6 +131,7 @@ pub(crate) fn subresources() -> impl Iterator<Item = &'static str> {
         "lifecycle",
         "location",
         "logging",
+        "notification",
         "object-lock",
         "ownershipControls",
         "policy",
@@ -190,6 +191,11 @@ fn bucket(method: &Method, query: &Query) -> S3Result<Found> {
         "GET" if has("logging") => Some(Operation::GetBucketLogging),
         "PUT" if has("logging") => Some(Operation::PutBucketLogging),
         _ if has("logging") => None,
+        _ if has("notification") => get_or_put(
+            method,
+            Operation::GetBucketNotificationConfiguration,
+            Operation::PutBucketNotificationConfiguration,
+        ),
         "GET" if has("object-lock") => Some(Operation::GetObjectLockConfiguration),
         "PUT" if has("object-lock") => Some(Operation::PutObjectLockConfiguration),
         _ if has("object-lock") => None,
@@ -390,6 +396,22 @@ fn not_implemented(what: &str) -> S3Error {
 }
 
 impl Operation {
+    /// Whether it changes objects, which somebody may be told of.
+    pub const fn writes_objects(self) -> bool {
+        matches!(
+            self,
+            Self::PutObject
+                | Self::PostObject
+                | Self::CopyObject
+                | Self::CompleteMultipartUpload
+                | Self::DeleteObject
+                | Self::DeleteObjects
+                | Self::PutObjectTagging
+                | Self::DeleteObjectTagging
+                | Self::PutObjectAcl
+        )
+    }
+
     /// AWS's name, for logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
@@ -403,6 +425,8 @@ impl Operation {
             Self::DeleteBucketCors => "DeleteBucketCors",
             Self::GetBucketLogging => "GetBucketLogging",
             Self::PutBucketLogging => "PutBucketLogging",
+            Self::GetBucketNotificationConfiguration => "GetBucketNotificationConfiguration",
+            Self::PutBucketNotificationConfiguration => "PutBucketNotificationConfiguration",
             Self::GetBucketTagging => "GetBucketTagging",
             Self::PutBucketTagging => "PutBucketTagging",
             Self::DeleteBucketTagging => "DeleteBucketTagging",
@@ -501,6 +525,16 @@ mod tests {
             ("PUT", "/b?acl", O::PutBucketAcl),
             ("GET", "/b/k?acl", O::GetObjectAcl),
             ("PUT", "/b/k?acl&versionId=x", O::PutObjectAcl),
+            (
+                "GET",
+                "/b?notification",
+                O::GetBucketNotificationConfiguration,
+            ),
+            (
+                "PUT",
+                "/b?notification",
+                O::PutBucketNotificationConfiguration,
+            ),
             ("GET", "/b?encryption", O::GetBucketEncryption),
             ("PUT", "/b?encryption", O::PutBucketEncryption),
             ("DELETE", "/b?encryption", O::DeleteBucketEncryption),

@@ -9,6 +9,7 @@ mod delete;
 mod encryption;
 mod lifecycle;
 mod logging;
+mod notification;
 mod object_lock;
 
 pub use access::{
@@ -23,6 +24,10 @@ pub use lifecycle::{
     NoncurrentExpiration, lifecycle_configuration,
 };
 pub use logging::{LogDestination, LogKeyFormat, bucket_logging};
+pub use notification::{
+    MAX_NOTIFICATION_BYTES, MAX_NOTIFICATIONS, Notification, NotificationConfiguration,
+    NotificationKind, notification_configuration,
+};
 pub use object_lock::{
     DefaultRetention, LockConfiguration, Retention, legal_hold, object_lock_configuration,
     retention,

@@ -10,6 +10,7 @@ mod error;
 mod lifecycle;
 mod list;
 mod logging;
+mod notification;
 mod object;
 mod object_lock;
 mod upload;
@@ -28,6 +29,7 @@ pub use list::{
     ListObjects, ListObjectsV2, ListVersions, ListedObject, ListedVersion, Listing, VersionBody,
 };
 pub use logging::bucket_logging;
+pub use notification::notification_configuration;
 pub use object::{
     AttributePart, AttributeParts, CopyResult, DeleteOutcome, DeletedObject, FailedDelete,
     ObjectAttributes, PostedObject, copy_object_result, copy_part_result, delete_result, tagging,

@@ -74,6 +74,8 @@ fn one(operation: Operation) -> &'static str {
         Operation::PutBucketCors | Operation::DeleteBucketCors => "s3:PutBucketCORS",
         Operation::GetBucketLogging => "s3:GetBucketLogging",
         Operation::PutBucketLogging => "s3:PutBucketLogging",
+        Operation::GetBucketNotificationConfiguration => "s3:GetBucketNotification",
+        Operation::PutBucketNotificationConfiguration => "s3:PutBucketNotification",
         Operation::GetBucketTagging => "s3:GetBucketTagging",
         Operation::PutBucketTagging | Operation::DeleteBucketTagging => "s3:PutBucketTagging",
         Operation::GetBucketVersioning => "s3:GetBucketVersioning",
@@ -135,7 +137,6 @@ fn one(operation: Operation) -> &'static str {
 fn read(configuration: Configuration) -> &'static str {
     match configuration {
         Configuration::Accelerate => "s3:GetAccelerateConfiguration",
-        Configuration::Notification => "s3:GetBucketNotification",
         Configuration::Replication => "s3:GetReplicationConfiguration",
         Configuration::RequestPayment => "s3:GetBucketRequestPayment",
         Configuration::Website => "s3:GetBucketWebsite",
