@@ -86,6 +86,8 @@ def test_answers_are_as_described(api):
     assert api.ask("POST", "accounts/remove", {"id": made})["id"] == made
     assert api.ask("POST", "buckets/quota", {"bucket": "described", "max_bytes": 10**6})["max_bytes"] == 10**6
     assert api.ask("GET", "buckets", query=[("bucket", "described")])["buckets"][0]["objects"] == 1
+    assert api.ask("GET", "encryption")["keys"][0]["seals"]
+    api.ask("POST", "encryption/rewrap")
     last = api.ask("GET", "disks")["disks"][-1]["number"]
     api.ask("POST", "disks/drain", {"disk": last})
     api.ask("POST", "disks/cancel-drain", {"disk": last})
@@ -106,7 +108,7 @@ def test_answers_are_as_described(api):
     assert "total" in lines[0] and lines[-1]["done"]["objects"] == 1
     # Those that never end are asked by `larder status --watch` and `larder heal status --watch`; replacing takes a disk that failed.
     left = {(path, method.upper()) for path, item in DOCUMENT["paths"].items() for method in item} - api.asked
-    assert left == {(V1 + "heal/watch", "GET"), (V1 + "status/watch", "GET"), (V1 + "disks/replace", "POST"), ("/_larder/metrics", "GET")}
+    assert left == {(V1 + "encryption/watch", "GET"), (V1 + "heal/watch", "GET"), (V1 + "status/watch", "GET"), (V1 + "disks/replace", "POST"), ("/_larder/metrics", "GET")}
 
 
 def test_refusals_are_as_described(api):

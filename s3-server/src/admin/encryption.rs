@@ -18,6 +18,7 @@ pub const REWRAP_PATH: &str = "encryption/rewrap";
 
 /// All that `larder encryption status` shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EncryptionDocument {
     /// Where the key that seals is from.
     pub source: Source,
@@ -41,6 +42,8 @@ pub struct EncryptionDocument {
 
 /// A master key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "MasterKey"))]
 pub struct KeyDocument {
     /// Its identifier.
     pub id: String,
@@ -52,6 +55,7 @@ pub struct KeyDocument {
 
 /// Uploads, objects and versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RewrapTally {
     /// Looked at.
     pub looked_at: u64,
