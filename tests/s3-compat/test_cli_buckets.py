@@ -73,6 +73,15 @@ def test_encryption_is_shown_and_set(root, s3, bucket):
     assert "larder bucket list" in root.fails("bucket", "encryption", unique_bucket("none"))
 
 
+def test_who_is_told_is_shown(root, bucket):
+    assert f"larder bucket notify {bucket} --target" in root("bucket", "notify", bucket)
+    assert root.json("bucket", "notify", bucket) == {"bucket": bucket, "notifications": []}
+    error = root.fails("bucket", "notify", bucket, "--target", "no-such-target", "--event", "s3:ObjectCreated:*")
+    assert "NotImplemented" in error or "--notify-targets" in error
+    assert "nothing is called x" in root.fails("bucket", "notify", bucket, "--remove", "x")
+    root.fails("bucket", "notify", bucket, "--target", "hook", code=2)
+
+
 def test_all_of_it_works_over_tls_and_in_another_region(tmp_path):
     authority = Authority(tmp_path / "ca")
     server = Larder(directory=tmp_path / "server", tls=authority.issue(), authority=authority)

@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from larderlib.cli import Shell
 from larderlib.clients import boto, unique_bucket
 from larderlib.expect import refused
 from larderlib.hooks import Webhook, arn, key_of, notify, target_file
@@ -507,3 +508,23 @@ def test_no_acknowledged_write_is_without_its_event_after_kills(own):
             assert set(tags) <= set(told[key]), f"{key}: a write without its event"
         assert sum(map(len, acknowledged.values())) > 240
         in_order(hook.records())
+
+
+def test_larder_bucket_notify_shows_and_sets_who_is_told(server, s3, bucket, hook):
+    root = Shell(server)
+    assert "tells nobody" in root("bucket", "notify", bucket)
+    made = root.json("bucket", "notify", bucket, "--target", "hook", "--event", "s3:ObjectCreated:*", "--prefix", "a&b/", "--suffix", ".gz", "--id", "first")
+    assert made["notifications"] == [
+        {"id": "first", "target": f"arn:aws:sqs:{server.region}::hook", "events": ["s3:ObjectCreated:*"], "prefix": "a&b/", "suffix": ".gz"}
+    ]
+    text = root("bucket", "notify", bucket, "--target", arn("hook", "sns"), "--event", "s3:ObjectRemoved:Delete", "--event", "s3:ObjectTagging:*")
+    assert "first" in text and "s3:ObjectRemoved:Delete, s3:ObjectTagging:*" in text
+    assert len(configuration(s3, bucket)) == 2
+    s3.put_object(Bucket=bucket, Key="a&b/k.gz", Body=b"1")
+    assert [key_of(record) for record in hook.wait(1, bucket)] == ["a&b/k.gz"]
+    assert "larder bucket notify" in root.fails("bucket", "notify", bucket, "--remove", "none")
+    left = root.json("bucket", "notify", bucket, "--remove", "first")["notifications"]
+    assert [rule["target"] for rule in left] == [arn("hook", "sns")]
+    assert root.json("bucket", "notify", bucket, "--none")["notifications"] == [] and configuration(s3, bucket) == {}
+    assert "--notify-targets" in root.fails("bucket", "notify", bucket, "--target", "no-such-target", "--event", "s3:ObjectCreated:*")
+    root.fails("bucket", "notify", bucket, "--target", "hook", code=2)

@@ -3,6 +3,7 @@
 mod encryption;
 mod lock;
 mod make;
+mod notify;
 mod versioning;
 
 use clap::{ArgGroup, Args, Subcommand};
@@ -50,6 +51,9 @@ enum BucketCommand {
     Versioning(versioning::VersioningArgs),
     /// Show or set how objects are encrypted whose requests don't say.
     Encryption(encryption::EncryptionArgs),
+    /// Show or set who is told of what happens to objects.
+    #[command(after_help = notify::EXAMPLES)]
+    Notify(notify::NotifyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +99,7 @@ pub(super) fn run(args: &BucketArgs) -> Outcome {
         BucketCommand::Lock(args) => lock::run(args),
         BucketCommand::Versioning(args) => versioning::run(args),
         BucketCommand::Encryption(args) => encryption::run(args),
+        BucketCommand::Notify(args) => notify::run(args),
     }
 }
 

@@ -57,6 +57,11 @@ impl Element {
         })
     }
 
+    /// What is in it, in order.
+    pub(super) fn children(&self) -> impl Iterator<Item = &Self> {
+        self.children.iter()
+    }
+
     /// The text of this element.
     pub(super) fn text(&self) -> &str {
         &self.text
