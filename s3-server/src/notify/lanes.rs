@@ -52,7 +52,7 @@ impl Lanes {
         !self.ready.is_empty()
     }
 
-    /// An event to send now; its lane waits for [`Self::sent`] or [`Self::failed`].
+    /// An event to send now; its lane waits for [`Self::sent`] or [`Self::pause`].
     pub(super) fn take(&mut self) -> Option<Letter> {
         let id = self.ready.pop_front()?;
         self.by_id.get(&id)?.letters.front().cloned()
