@@ -37,6 +37,8 @@ pub enum Effect {
 /// A policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
+    /// What those call it who keep it; see [`Policy::named`].
+    pub(crate) name: Option<Box<str>>,
     pub(crate) version: Version,
     pub(crate) id: Option<Box<str>>,
     pub(crate) statements: Box<[Statement]>,

@@ -35,6 +35,8 @@ pub enum Verdict {
 /// A statement of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatementRef<'p> {
+    /// What its policy is called, see [`Policy::named`].
+    pub policy: Option<&'p str>,
     /// Its place in the policy, from 0.
     pub index: usize,
     /// Its name.
@@ -68,6 +70,15 @@ impl Decision<'_> {
 }
 
 impl Policy {
+    /// The policy with a name for those who read what it decided, such as the ARN that it is kept under. It is no part of the document.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self {
+            name: Some(name.into()),
+            ..self
+        }
+    }
+
     /// What this policy alone decides. A policy without principals is that of whoever asks.
     pub fn decide(&self, request: &Request<'_>) -> Decision<'_> {
         let mut best = Decision::NONE;
@@ -78,7 +89,8 @@ impl Policy {
             };
             let found = || {
                 let sid = statement.sid.as_deref();
-                Some(StatementRef { index, sid })
+                let policy = self.name.as_deref();
+                Some(StatementRef { policy, index, sid })
             };
             match statement.effect {
                 Effect::Deny => {

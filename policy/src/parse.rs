@@ -63,6 +63,7 @@ pub(crate) fn policy(document: &[u8], kind: Kind) -> Result<Policy> {
     };
     check_sids(&statements, kind)?;
     Ok(Policy {
+        name: None,
         version,
         id,
         statements: statements.into(),

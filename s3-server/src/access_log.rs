@@ -9,7 +9,10 @@ mod line;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -65,6 +68,7 @@ struct Gathered {
 #[derive(Debug)]
 pub struct AccessLog {
     gathered: Mutex<Gathered>,
+    lost_lines: AtomicU64,
     full: Notify,
     region: String,
     clock: Arc<dyn Clock>,
@@ -79,6 +83,7 @@ impl AccessLog {
     pub fn new(region: String, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>, md5: Md5Lanes) -> Self {
         Self {
             gathered: Mutex::default(),
+            lost_lines: AtomicU64::new(0),
             full: Notify::new(),
             region,
             clock,
@@ -122,7 +127,9 @@ impl AccessLog {
     fn push(&self, batch: Batch, lines: &[u8]) {
         let mut gathered = self.gathered.lock();
         if gathered.bytes + lines.len() > MAX_BYTES {
-            gathered.lost += 1;
+            let lost = count_lines(lines);
+            gathered.lost += lost;
+            self.lost_lines.fetch_add(lost, Ordering::Relaxed);
             return;
         }
         gathered.bytes += lines.len();
@@ -131,6 +138,11 @@ impl AccessLog {
         if held.len() >= FULL_BYTES {
             self.full.notify_one();
         }
+    }
+
+    /// Lines that were lost since the start: more came than could be written, or there is no bucket to write them to.
+    pub(crate) fn lost_lines(&self) -> u64 {
+        self.lost_lines.load(Ordering::Relaxed)
     }
 
     /// Writes what is gathered every `interval`, or sooner, for ever.
@@ -162,6 +174,9 @@ impl AccessLog {
             tracing::warn!(%source, %target, %error, "access log not written");
             if error.kind() == ErrorKind::Unavailable {
                 self.push(batch, &lines);
+            } else {
+                self.lost_lines
+                    .fetch_add(count_lines(&lines), Ordering::Relaxed);
             }
         }
     }
@@ -254,6 +269,10 @@ fn time(unix_millis: u64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
+fn count_lines(lines: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', lines).count() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use larder_storage::{clock::SystemClock, rng::SeededRng};
@@ -290,9 +309,11 @@ mod tests {
     fn memory_is_bounded_and_what_is_lost_is_counted() {
         let (clock, rng) = (Arc::new(SystemClock), Arc::new(SeededRng::new(1)));
         let log = AccessLog::new("here".to_owned(), clock, rng, Md5Lanes::new().unwrap());
+        let line = [&[b'x'; 999][..], b"\n"].concat();
         for _ in 0..20_000 {
-            log.push(batch(LogKeyFormat::Simple, None), &[b'x'; 1000]);
+            log.push(batch(LogKeyFormat::Simple, None), &line);
         }
+        assert_eq!(log.lost_lines(), 20_000 - (MAX_BYTES / 1000) as u64);
         let gathered = log.gathered.lock();
         assert!(gathered.bytes <= MAX_BYTES && gathered.bytes > MAX_BYTES - 1000);
         assert_eq!(gathered.lost, 20_000 - (MAX_BYTES / 1000) as u64);

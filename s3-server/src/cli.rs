@@ -6,6 +6,7 @@
 mod account;
 pub(crate) mod admin_client;
 mod api_error;
+mod bounds;
 mod bucket;
 mod completion;
 mod connection;

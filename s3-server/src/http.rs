@@ -23,6 +23,7 @@ pub use incoming::{Incoming, IncomingError};
 pub use listener::{Limits, Listener, Socket, Stopper, stopper};
 pub use request_id::{RequestId, RequestIds};
 pub use service::Service;
+pub(crate) use service::Trace;
 
 /// What every operation answers with.
 pub type Response = http::Response<Body>;

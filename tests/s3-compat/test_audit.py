@@ -195,7 +195,7 @@ def test_what_users_do_and_what_lets_them(audited, audit, bucket):
     user = boto(audited, access_key=key["AccessKeyId"], secret_key=key["SecretAccessKey"])
     line = audit.of(user.get_object(Bucket=bucket, Key="k"))
     assert line["who"] == {"account": "000000000000", "arn": made["User"]["Arn"], "access_key": key["AccessKeyId"]}
-    assert line["decisions"] == [{"action": "s3:GetObject", "effect": "Allow", "by": "identity-policy", "statement": {"index": 0, "sid": "Own"}}]
+    assert line["decisions"] == [{"action": "s3:GetObject", "effect": "Allow", "by": "identity-policy", "statement": {"policy": f"{made['User']['Arn']}#p", "index": 0, "sid": "Own"}}]
     line = audit.of(failed(lambda: user.delete_object(Bucket=bucket, Key="k")))
     assert line["decisions"] == [{"action": "s3:DeleteObject", "effect": "Deny", "by": "nobody"}]
     line = audit.of(failed(lambda: boto(audited, access_key=key["AccessKeyId"], secret_key="wrong").list_buckets()))

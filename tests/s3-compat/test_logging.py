@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import urllib3
 from larderlib.clients import boto, unique_bucket
 from larderlib.expect import refused
 from larderlib.rawhttp import Raw
@@ -115,6 +116,16 @@ def test_who_asked_and_how(server, s3, buckets):
     assert (presigned["status"], presigned["authentication"]) == ("200", "QueryString")
     signature = re.search("Signature=([^&]+)", address).group(1)
     assert signature not in presigned["request"] and "Signature=-" in presigned["request"]
+
+
+def test_a_form_is_logged_with_who_signed_it_and_its_key(server, s3, buckets):
+    source, target = buckets
+    log(s3, source, target)
+    made = s3.generate_presigned_post(source, "from a form")
+    body, content_type = urllib3.encode_multipart_formdata([*made["fields"].items(), ("file", ("f", b"x"))])
+    assert Raw(server).send("POST", f"/{source}", headers={"Content-Type": content_type, "Content-Length": str(len(body))}, body=body).status == 204
+    (posted,) = logged(s3, target, "REST.POST.OBJECT")
+    assert (posted["requester"], posted["status"], posted["key"]) == (s3.list_buckets()["Owner"]["ID"], "204", "from%2520a%2520form")
 
 
 def test_keys_by_account_and_day_and_a_stop_writes_what_is_gathered(server, s3, buckets):

@@ -5,10 +5,11 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 from larderlib.cli import Shell, larder
-from larderlib.clients import boto
+from larderlib.clients import boto, unique_bucket
 from larderlib.expect import refused
 from larderlib.rawhttp import Raw
 from larderlib.server import Larder, larder_binary
+from larderlib.tenants import ALPHA, BETA, tenants
 
 
 def usage(server, bucket):
@@ -125,6 +126,48 @@ def test_a_quota_on_objects_is_used_up_and_not_passed_by_many_at_once(server, s3
         done = list(threads.map(put, range(60)))
     assert sum(done) == 25
     assert counted(server, bucket) == (25, 250, 0)
+
+
+def test_a_quota_of_an_account_is_for_all_its_buckets_and_survives_a_kill(tmp_path):
+    with tenants(tmp_path) as everybody:
+        server, alpha, beta = everybody.server, everybody.alpha, everybody.beta
+        first, second, foreign = everybody.bucket(), everybody.bucket(), unique_bucket()
+        beta.create_bucket(Bucket=foreign)
+        done = larder(server, "account", "quota", ALPHA.id, "--objects", "20", "--bytes", "1MiB", "--json")
+        entry = json.loads(done.stdout)
+        assert (entry["max_objects"], entry["max_bytes"], entry["buckets"], entry["objects"]) == (20, 1 << 20, 2, 0)
+
+        def put(number):
+            bucket = (first, second)[number % 2]
+            try:
+                alpha.put_object(Bucket=bucket, Key=f"k{number}", Body=b"x" * 10)
+            except alpha.exceptions.ClientError as error:
+                assert error.response["Error"]["Code"] == "QuotaExceeded", error
+                return 0
+            return 1
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(put, range(40))) == 20
+        server.kill()
+        server.start()
+        third = everybody.bucket()
+        with refused("QuotaExceeded"):
+            alpha.put_object(Bucket=third, Key="new", Body=b"")
+        with refused("QuotaExceeded"):
+            alpha.put_object(Bucket=first, Key="k0", Body=b"x" * (1 << 20))
+        beta.put_object(Bucket=foreign, Key="k", Body=b"x" * (2 << 20))
+        alpha.delete_object(Bucket=first, Key="k0")
+        alpha.put_object(Bucket=third, Key="new", Body=b"")
+        by_id = {entry["id"]: entry for entry in json.loads(larder(server, "account", "list", "--json").stdout)["accounts"]}
+        assert (by_id[ALPHA.id]["buckets"], by_id[ALPHA.id]["objects"]) == (3, 20)
+        assert (by_id[BETA.id]["objects"], by_id[BETA.id]["max_objects"]) == (1, None)
+        metrics = Raw(server).request("GET", "/_larder/metrics").body.decode()
+        assert f'larder_account_objects{{account="{ALPHA.id}"}} 20\n' in metrics
+        assert f'larder_account_quota_bytes{{account="{ALPHA.id}"}} {1 << 20}\n' in metrics
+        assert larder(server, "account", "quota", ALPHA.id, "--none").returncode == 0
+        alpha.put_object(Bucket=third, Key="more", Body=b"x" * (2 << 20))
+        missing = larder(server, "account", "quota", "999999999999", "--objects", "1")
+        assert missing.returncode != 0 and "999999999999" in missing.stderr
 
 
 def test_usage_and_quota_survive_a_kill_and_the_loss_of_the_view(tmp_path):

@@ -54,6 +54,7 @@ fn what_nobody_allows_is_denied_and_a_denial_wins_wherever_it_stands() {
         assert_eq!(
             denied.statement,
             Some(StatementRef {
+                policy: None,
                 index,
                 sid: Some("d")
             })

@@ -1,6 +1,10 @@
-//! `accounts`: who may sign; `accounts/add`, `accounts/rotate`, `accounts/remove`: those that are kept in the store.
+//! `accounts`: who may sign, how much is in their buckets, and how much may be; `accounts/quota`: sets the latter; `accounts/add`, `accounts/rotate`, `accounts/remove`: those that are kept in the store.
 
-use larder_storage::objects::{AccountId, StoreError, StoredAccount, StoredSecret};
+use std::sync::Arc;
+
+use larder_storage::objects::{
+    AccountId, Quota, Store, StoreError, StoredAccount, StoredSecret, Tally,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{AdminCall, AdminError, AdminResult, json};
@@ -14,6 +18,8 @@ use crate::{
 pub const PATH: &str = "accounts";
 /// Below [`super::V1`].
 pub const ADD_PATH: &str = "accounts/add";
+/// Below [`super::V1`].
+pub const QUOTA_PATH: &str = "accounts/quota";
 /// Below [`super::V1`].
 pub const REMOVE_PATH: &str = "accounts/remove";
 /// Below [`super::V1`].
@@ -46,6 +52,34 @@ pub struct AccountEntry {
     pub access_key: String,
     /// `root`, `file` or `store`.
     pub origin: String,
+    /// Buckets that it owns.
+    #[serde(default)]
+    pub buckets: u64,
+    /// Versions of objects in all of them, without delete markers.
+    #[serde(default)]
+    pub objects: u64,
+    /// Bytes of all of these, as clients sent them.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Bytes that may be there.
+    #[serde(default)]
+    pub max_bytes: Option<u64>,
+    /// Objects that may be there, counted as [`AccountEntry::objects`].
+    #[serde(default)]
+    pub max_objects: Option<u64>,
+}
+
+/// A new quota for all buckets of an account together; what is `null` or left out has no bound.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct AccountQuotaChange {
+    /// Of this account, twelve digits.
+    pub id: String,
+    /// Bytes that may be there.
+    pub max_bytes: Option<u64>,
+    /// Objects that may be there.
+    pub max_objects: Option<u64>,
 }
 
 /// A key pair that was just made. It is shown this once.
@@ -104,14 +138,68 @@ impl From<&Account> for AccountEntry {
             canonical_id: account.canonical_id.clone(),
             access_key: account.access_key.clone(),
             origin: account.origin.as_str().to_owned(),
+            ..Self::default()
         }
     }
 }
 
-pub(super) fn list(call: &AdminCall<'_>) -> AdminResult<Response> {
+impl AccountEntry {
+    fn with(self, (buckets, usage): (u64, Tally), quota: Quota) -> Self {
+        Self {
+            buckets,
+            objects: usage.objects,
+            bytes: usage.bytes,
+            max_bytes: quota.max_bytes,
+            max_objects: quota.max_objects,
+            ..self
+        }
+    }
+}
+
+/// All of these with usage and quota.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn entries(
+    store: &Store,
+    accounts: &[Arc<Account>],
+) -> Result<Vec<AccountEntry>, StoreError> {
+    let usage = store.usage_by_account().await?;
+    let mut entries = Vec::new();
+    for account in accounts {
+        let usage = usage.get(&account.id).copied().unwrap_or_default();
+        let quota = store.account_quota(account.id).await?;
+        entries.push(AccountEntry::from(&**account).with(usage, quota));
+    }
+    Ok(entries)
+}
+
+pub(super) async fn list(call: AdminCall<'_>) -> AdminResult<Response> {
     let accounts = call.app().accounts.all();
-    let accounts = accounts.iter().map(|account| (&**account).into()).collect();
+    let entries = entries(call.storage()?.store(), &accounts).await;
+    let accounts = entries.map_err(AdminError::internal)?;
     json(&AccountList { accounts })
+}
+
+pub(super) async fn set_quota(mut call: AdminCall<'_>) -> AdminResult<Response> {
+    let AccountQuotaChange {
+        id,
+        max_bytes,
+        max_objects,
+    } = call.body().await?;
+    let id = parse_id(&id)?;
+    let account = call.app().accounts.of_id(id).ok_or_else(|| unknown(id))?;
+    let store = call.storage()?.store();
+    let quota = Quota {
+        max_bytes,
+        max_objects,
+    };
+    let set = store.set_account_quota(id, quota).await;
+    set.map_err(|error| refused(error, id))?;
+    tracing::info!(account = %id, ?max_bytes, ?max_objects, "quota set");
+    let entries = entries(store, &[account]).await;
+    let mut entries = entries.map_err(AdminError::internal)?;
+    json(&entries.pop().ok_or_else(|| unknown(id))?)
 }
 
 pub(super) async fn add(mut call: AdminCall<'_>) -> AdminResult<Response> {

@@ -23,10 +23,11 @@ pub(super) struct Endpoint {
 
 /// All of them, in order of path.
 pub(super) static ENDPOINTS: &[Endpoint] = &[
-    Endpoint::get(accounts::PATH, |call| {
-        Box::pin(ready(accounts::list(&call)))
-    }),
+    Endpoint::get(accounts::PATH, |call| Box::pin(accounts::list(call))),
     Endpoint::post(accounts::ADD_PATH, |call| Box::pin(accounts::add(call))),
+    Endpoint::post(accounts::QUOTA_PATH, |call| {
+        Box::pin(accounts::set_quota(call))
+    }),
     Endpoint::post(accounts::REMOVE_PATH, |call| {
         Box::pin(accounts::remove(call))
     }),

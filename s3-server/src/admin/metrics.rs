@@ -43,7 +43,7 @@ pub(super) async fn answer(app: &App, parts: &Parts) -> AdminResult<Response> {
     requests::write(app, &mut out);
     notify::write(app, &mut out);
     if let Ok(storage) = app.storage() {
-        storage::write(storage, &mut out).await;
+        storage::write(app, storage, &mut out).await;
     }
     let mut response = reply::empty();
     *response.body_mut() = out.into_text().into();

@@ -84,6 +84,8 @@ struct Decision {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Statement {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
     index: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<String>,
@@ -172,8 +174,9 @@ impl Trail {
         self.mark(|marks| {
             let statement = statement.map(|(of, statement)| {
                 let sid = statement.sid.map(str::to_owned);
+                let policy = statement.policy.map(str::to_owned);
                 let index = statement.index;
-                (of, Statement { index, sid })
+                (of, Statement { policy, index, sid })
             });
             marks.ruling = Some(Ruling {
                 action: action.to_owned(),
@@ -274,7 +277,9 @@ mod tests {
         let trail = Trail::new(true);
         let statement = sid.map(|sid| {
             let sid = Some(sid);
-            (PolicyOf::Bucket, StatementRef { index: 3, sid })
+            let policy = None;
+            let index = 3;
+            (PolicyOf::Bucket, StatementRef { policy, index, sid })
         });
         trail.ruled("s3:GetObject", verdict, statement);
         trail.decided("s3:GetObject", is_allowed, say);
@@ -327,6 +332,7 @@ mod tests {
         let trail = Trail::new(true);
         for index in 0..1000 {
             let found = StatementRef {
+                policy: None,
                 index: index / 2,
                 sid: None,
             };

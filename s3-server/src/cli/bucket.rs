@@ -6,19 +6,17 @@ mod make;
 mod notify;
 mod versioning;
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{Args, Subcommand};
 
 use super::{
     Outcome,
     admin_client::AdminClient,
+    bounds::{Bounds, bound_of_bytes, bound_of_objects},
     connection::AskArgs,
     print, show,
     table::{Lean, Table, bytes},
 };
-use crate::{
-    admin::buckets::{BucketEntry, BucketList, PATH, QUOTA_PATH, QuotaChange},
-    units::ByteSize,
-};
+use crate::admin::buckets::{BucketEntry, BucketList, PATH, QUOTA_PATH, QuotaChange};
 
 /// Buckets: make and remove them, show how much is in them, set how much may be and how objects are kept.
 ///
@@ -65,19 +63,11 @@ struct WhichArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("bounds").required(true).multiple(true).args(["bytes", "objects", "none"])))]
 struct QuotaArgs {
     /// Its name.
     bucket: String,
-    /// Bytes that may be there, such as 500GiB or 2TB. Without it there is no bound on bytes.
-    #[arg(long)]
-    bytes: Option<ByteSize>,
-    /// Objects that may be there, noncurrent versions included. Without it there is no bound on objects.
-    #[arg(long)]
-    objects: Option<u64>,
-    /// Remove the quota.
-    #[arg(long, conflicts_with_all = ["bytes", "objects"])]
-    none: bool,
+    #[command(flatten)]
+    bounds: Bounds,
     #[command(flatten)]
     ask: AskArgs,
 }
@@ -106,8 +96,8 @@ pub(super) fn run(args: &BucketArgs) -> Outcome {
 fn quota(args: &QuotaArgs) -> Outcome {
     let change = QuotaChange {
         bucket: args.bucket.clone(),
-        max_bytes: args.bytes.map(|size| size.0),
-        max_objects: args.objects,
+        max_bytes: args.bounds.bytes(),
+        max_objects: args.bounds.objects,
     };
     let answer: BucketEntry = AdminClient::new(&args.ask.connection)?.post(QUOTA_PATH, &change)?;
     if args.ask.json {
@@ -128,15 +118,14 @@ fn text(list: &BucketList) -> String {
         ("OF", Lean::Right),
         ("DELETE MARKERS", Lean::Right),
     ]);
-    let bound = |bound: Option<String>| bound.unwrap_or_else(|| "-".to_owned());
     for bucket in &list.buckets {
         table.row([
             bucket.name.clone(),
             bucket.owner.clone(),
             bucket.objects.to_string(),
-            bound(bucket.max_objects.map(|objects| objects.to_string())),
+            bound_of_objects(bucket.max_objects),
             bytes(bucket.bytes),
-            bound(bucket.max_bytes.map(bytes)),
+            bound_of_bytes(bucket.max_bytes),
             bucket.delete_markers.to_string(),
         ]);
     }

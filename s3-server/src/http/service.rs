@@ -38,7 +38,7 @@ const OK: &str = "OK";
 
 /// What is found out about a request while it is answered, for metrics and access logs.
 #[derive(Debug)]
-struct Trace {
+pub(crate) struct Trace {
     operation: &'static str,
     target: Option<Target>,
     caller: Option<Caller>,
@@ -46,6 +46,12 @@ struct Trace {
 }
 
 impl Trace {
+    /// What a request is about, and who sent it, where only its body says so.
+    pub(crate) fn is_of(&mut self, target: &Target, caller: &Caller) {
+        self.target = Some(target.clone());
+        self.caller = Some(caller.clone()).filter(|caller| caller.account().is_some());
+    }
+
     /// The bucket that the request is about, and the key if it is about an object.
     fn about(&self) -> Option<(&BucketName, Option<&ObjectKey>)> {
         match self.target.as_ref()? {
@@ -384,7 +390,7 @@ impl Service {
                 parts,
                 bucket,
                 query,
-                (self.peer, trail, id),
+                (self.peer, trail, id, trace),
                 body,
             ))
             .await;

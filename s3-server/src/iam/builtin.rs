@@ -134,6 +134,7 @@ static ALL: LazyLock<Vec<Builtin>> = LazyLock::new(|| {
         // A test reads each of them; one that could not be read would allow nothing.
         let rules = Policy::parse(document.as_bytes(), Kind::Identity)
             .into_iter()
+            .map(|policy| policy.named(&format!("{PREFIX}{name}")))
             .collect();
         Builtin {
             name,

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use larder_policy::{Kind, Policy};
+use larder_policy::{Kind, Policy, PolicyError};
 use larder_storage::{
     meta::Revision,
     objects::{
@@ -85,9 +85,13 @@ impl<T> Default for Table<T> {
 
 impl<T: Entity> Known<T> {
     fn new(record: T, account: AccountId, revision: Revision) -> Self {
-        let parse = |text: &str| Policy::parse(text.as_bytes(), Kind::Identity);
-        let parsed: Result<Vec<_>, _> = record.documents().into_iter().map(parse).collect();
         let arn = record.arn(account);
+        let parse = |(name, text): (Option<&str>, &str)| {
+            let name = name.map_or_else(|| arn.clone(), |name| format!("{arn}#{name}"));
+            Ok(Policy::parse(text.as_bytes(), Kind::Identity)?.named(&name))
+        };
+        let parsed: Result<Vec<_>, PolicyError> =
+            record.documents().into_iter().map(parse).collect();
         if let Err(error) = &parsed {
             tracing::error!(arn, %error, "a policy can't be read: all is denied to those whom it concerns");
         }

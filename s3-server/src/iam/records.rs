@@ -28,8 +28,8 @@ pub(crate) trait Entity:
     /// Its name for policies.
     fn arn(&self, account: AccountId) -> String;
 
-    /// The policies that are a part of it, and say what it may do.
-    fn documents(&self) -> Vec<&str> {
+    /// The policies that are a part of it, and say what it may do, each with its name if it has one of its own.
+    fn documents(&self) -> Vec<(Option<&str>, &str)> {
         Vec::new()
     }
 
@@ -194,8 +194,8 @@ impl Entity for User {
         names::arn(account, "user", &self.path, &self.name)
     }
 
-    fn documents(&self) -> Vec<&str> {
-        self.policies.values().map(String::as_str).collect()
+    fn documents(&self) -> Vec<(Option<&str>, &str)> {
+        inline_documents(&self.policies)
     }
 
     fn table(realm: &Realm) -> &Table<Self> {
@@ -222,8 +222,8 @@ impl Entity for Group {
         names::arn(account, "group", &self.path, &self.name)
     }
 
-    fn documents(&self) -> Vec<&str> {
-        self.policies.values().map(String::as_str).collect()
+    fn documents(&self) -> Vec<(Option<&str>, &str)> {
+        inline_documents(&self.policies)
     }
 
     fn table(realm: &Realm) -> &Table<Self> {
@@ -250,8 +250,8 @@ impl Entity for Role {
         names::arn(account, "role", &self.path, &self.name)
     }
 
-    fn documents(&self) -> Vec<&str> {
-        self.policies.values().map(String::as_str).collect()
+    fn documents(&self) -> Vec<(Option<&str>, &str)> {
+        inline_documents(&self.policies)
     }
 
     fn table(realm: &Realm) -> &Table<Self> {
@@ -278,9 +278,12 @@ impl Entity for ManagedPolicy {
         names::arn(account, "policy", &self.path, &self.name)
     }
 
-    fn documents(&self) -> Vec<&str> {
+    fn documents(&self) -> Vec<(Option<&str>, &str)> {
         // Without a version that counts it says nothing, and so allows nothing.
-        self.document().into_iter().collect()
+        self.document()
+            .into_iter()
+            .map(|text| (None, text))
+            .collect()
     }
 
     fn table(realm: &Realm) -> &Table<Self> {
@@ -314,4 +317,11 @@ impl Entity for Provider {
     fn table_mut(realm: &mut Realm) -> &mut Table<Self> {
         &mut realm.providers
     }
+}
+
+fn inline_documents(policies: &BTreeMap<String, String>) -> Vec<(Option<&str>, &str)> {
+    policies
+        .iter()
+        .map(|(name, text)| (Some(name.as_str()), text.as_str()))
+        .collect()
 }

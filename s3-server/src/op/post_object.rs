@@ -23,7 +23,7 @@ use crate::{
     checksum::{Algorithm, ContentMd5, Expected, Hasher},
     error::{S3Code, S3Error, S3Result},
     hash::Md5Stream,
-    http::{Incoming, Peer, RequestId, Response},
+    http::{Incoming, Peer, RequestId, Response, Trace},
     post::{Event, Fields, Form, FormError, PartHead, PostPolicy, boundary},
     reply,
     route::{self, Operation, Query, Target},
@@ -73,7 +73,7 @@ pub(crate) async fn post_object(
     parts: &Parts,
     bucket: &BucketName,
     query: Query,
-    (peer, trail, id): (Peer, &Trail, RequestId),
+    (peer, trail, id, trace): (Peer, &Trail, RequestId, &mut Trace),
     body: &mut Incoming,
 ) -> S3Result<Response> {
     ingest::check_length_is_said(parts)?;
@@ -88,6 +88,7 @@ pub(crate) async fn post_object(
     trail.about(&target);
     let (caller, access_key) = caller(app, &fields)?;
     trail.asked_by(&caller, &access_key, "form");
+    trace.is_of(&target, &caller);
     let policy = policy(app, &fields, bucket, &caller)?;
     let mut described = parts.clone();
     described.headers = headers(parts, &fields)?;

@@ -87,9 +87,9 @@ fn quota_exceeded(over: &OverLimit) -> S3Error {
         Limited::Bytes => "bytes",
         Limited::Objects => "objects",
     };
-    let (would_be, limit) = (over.would_be, over.limit);
+    let (of, would_be, limit) = (over.of, over.would_be, over.limit);
     let message = format!(
-        "The bucket would have {would_be} {what}, and its quota is {limit}. Delete something, or ask whoever runs the server for a larger quota."
+        "The {of} would have {would_be} {what}, and its quota is {limit}. Delete something, or ask whoever runs the server for a larger quota."
     );
     S3Error::with_message(S3Code::QuotaExceeded, message)
         .element("Quota", limit.to_string())

@@ -19,6 +19,17 @@ pub struct Tally {
     pub delete_markers: u64,
 }
 
+impl Tally {
+    /// What all of them have together.
+    pub(crate) fn sum(tallies: impl Iterator<Item = Self>) -> Self {
+        tallies.fold(Self::default(), |sum, tally| Self {
+            objects: sum.objects.saturating_add(tally.objects),
+            bytes: sum.bytes.saturating_add(tally.bytes),
+            delete_markers: sum.delete_markers.saturating_add(tally.delete_markers),
+        })
+    }
+}
+
 /// What a row counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weight {
@@ -34,6 +45,8 @@ pub type Weigh = fn(key: &[u8], value: &[u8]) -> Option<Weight>;
 /// A bound on the sum of some groups, which a commit may not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
+    /// What the groups are together, such as an account; for messages.
+    pub of: &'static str,
     /// Which ones.
     pub groups: Arc<[u64]>,
     /// Objects in all of them.
@@ -45,6 +58,8 @@ pub struct Limit {
 /// A limit that a commit would pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverLimit {
+    /// See [`Limit::of`].
+    pub of: &'static str,
     /// What is limited.
     pub what: Limited,
     /// How much there would be.
@@ -70,8 +85,8 @@ impl fmt::Display for OverLimit {
         };
         write!(
             f,
-            "{} {what} would be there, {} may be",
-            self.would_be, self.limit
+            "{} {what} would be in the {}, {} may be",
+            self.would_be, self.of, self.limit
         )
     }
 }
@@ -181,31 +196,39 @@ impl Limit {
         deltas: &Deltas,
         now: impl Fn(u64) -> Tally,
     ) -> Result<(), MetaError> {
-        let (mut has, mut gets) = (Tally::default(), Delta::default());
-        for group in self.groups.iter() {
-            let tally = now(*group);
-            has.objects = has.objects.saturating_add(tally.objects);
-            has.bytes = has.bytes.saturating_add(tally.bytes);
-            gets = gets.plus(deltas.of(*group));
-        }
-        check_one(
+        let groups = self.groups.iter();
+        let has = Tally::sum(groups.clone().map(|group| now(*group)));
+        let gets = groups.fold(Delta::default(), |gets, group| gets.plus(deltas.of(*group)));
+        let over = |what, has: u64, gets: i64, limit: Option<u64>| {
+            let would_be = has.saturating_add_signed(gets);
+            let limit = limit.filter(|limit| gets > 0 && would_be > *limit)?;
+            Some(OverLimit {
+                of: self.of,
+                what,
+                would_be,
+                limit,
+            })
+        };
+        let over = over(
             Limited::Objects,
             has.objects,
             gets.objects,
             self.max_objects,
-        )?;
-        check_one(Limited::Bytes, has.bytes, gets.bytes, self.max_bytes)
+        )
+        .or_else(|| over(Limited::Bytes, has.bytes, gets.bytes, self.max_bytes));
+        over.map_or(Ok(()), |over| Err(MetaError::OverLimit(over)))
     }
 }
 
 impl Limit {
-    /// Whether an object of `bytes` may come in place of one of `replaced` bytes, or of none, where `now` is there.
+    /// Whether an object of `bytes` may come into `group` in place of one of `replaced` bytes, or of none, where `now` says what each group has.
     ///
     /// # Errors
     /// [`MetaError::OverLimit`].
     pub(crate) fn check_one_more(
         &self,
-        now: Tally,
+        group: u64,
+        now: impl Fn(u64) -> Tally,
         replaced: Option<u64>,
         bytes: u64,
     ) -> Result<(), MetaError> {
@@ -217,22 +240,8 @@ impl Limit {
             delete_markers: 0,
         };
         let mut deltas = Deltas::default();
-        for group in self.groups.iter().take(1) {
-            deltas.add(*group, comes);
-        }
-        self.check(&deltas, |_| now)
-    }
-}
-
-fn check_one(what: Limited, has: u64, gets: i64, limit: Option<u64>) -> Result<(), MetaError> {
-    let would_be = has.saturating_add_signed(gets);
-    match limit {
-        Some(limit) if gets > 0 && would_be > limit => Err(MetaError::OverLimit(OverLimit {
-            what,
-            would_be,
-            limit,
-        })),
-        _ => Ok(()),
+        deltas.add(group, comes);
+        self.check(&deltas, now)
     }
 }
 

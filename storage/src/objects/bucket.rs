@@ -7,10 +7,12 @@ use bytes::Bytes;
 use super::{
     AccountId, BucketLock, BucketName, Deleted, DocumentKind, Quota, Store, StoreError, VersionId,
     Versioning,
+    account_quota::Ceiling,
     commit::{ATTEMPTS, Draft},
     documents::{Documents, discard_pages},
     keys,
     lock_clock::draft_time_mark,
+    pages::Pages,
     record::{BucketRecord, DocumentPlace, GarbageRecord, RecordError},
 };
 use crate::meta::{Revision, Versioned};
@@ -80,6 +82,8 @@ pub(super) struct OpenBucket {
     pub(super) revision: Revision,
     record: Arc<BucketRecord>,
     documents: Arc<Documents>,
+    /// The quota of its account, where objects may be written by it.
+    ceiling: Option<Arc<Ceiling>>,
 }
 
 impl OpenBucket {
@@ -90,6 +94,7 @@ impl OpenBucket {
             revision: found.revision,
             record,
             documents: Arc::default(),
+            ceiling: None,
         })
     }
 
@@ -126,6 +131,10 @@ impl OpenBucket {
 
     pub(super) fn quota(&self) -> Quota {
         self.record.quota
+    }
+
+    pub(super) fn ceiling(&self) -> Option<&Ceiling> {
+        self.ceiling.as_deref()
     }
 
     pub(super) fn lock(&self) -> Option<BucketLock> {
@@ -168,8 +177,18 @@ impl Store {
     /// Creates a bucket. On `Ok` it survives power loss.
     ///
     /// # Errors
-    /// [`StoreError::BucketExists`].
+    /// [`StoreError::BucketExists`]; [`StoreError::Conflict`] under unceasing changes.
     pub async fn create_bucket(&self, request: CreateBucket) -> Result<Bucket, StoreError> {
+        for _ in 0..ATTEMPTS {
+            if let Some(bucket) = self.try_create_bucket(request.clone()).await? {
+                return Ok(bucket);
+            }
+        }
+        Err(StoreError::Conflict)
+    }
+
+    /// One attempt; `None` if something has changed meanwhile.
+    async fn try_create_bucket(&self, request: CreateBucket) -> Result<Option<Bucket>, StoreError> {
         let CreateBucket {
             name,
             region,
@@ -192,6 +211,7 @@ impl Store {
         let mut draft = Draft::default();
         draft.put(key.clone(), record.encode());
         draft.expect(key, None);
+        self.draft_bucket_of(&mut draft, owner).await?;
         let mark = match lock {
             Some(_) => Some(self.lock_time().await?),
             None => None,
@@ -199,13 +219,14 @@ impl Store {
         if let Some(mark) = mark {
             draft_time_mark(&mut draft, mark);
         }
-        if self.try_commit(draft).await?.is_none() {
-            return Err(StoreError::BucketExists);
+        let created = self.try_commit(draft).await?;
+        if created.is_none() {
+            return Ok(None);
         }
         if let Some(mark) = mark {
             self.time_is_marked(mark);
         }
-        Ok(Bucket::of(name, &record))
+        Ok(Some(Bucket::of(name, &record)))
     }
 
     /// What is known of a bucket.
@@ -329,6 +350,20 @@ impl Store {
         Ok(buckets)
     }
 
+    /// Hands the records of all buckets to `each`, in order of name.
+    pub(super) async fn each_bucket(
+        &self,
+        mut each: impl FnMut(BucketRecord),
+    ) -> Result<(), StoreError> {
+        let from = keys::bucket_prefix("");
+        let to = keys::successor(&from);
+        let mut pages = Pages::new(&*self.inner.meta, from.to_vec(), to, LIST_PAGE);
+        while let Some(entry) = pages.next().await? {
+            each(BucketRecord::decode(&entry.value)?);
+        }
+        Ok(())
+    }
+
     /// Whose a bucket is; reads nothing where the bucket was read before.
     ///
     /// # Errors
@@ -340,10 +375,16 @@ impl Store {
     /// The bucket, from memory if it was read before. Each request that concerns objects comes by here.
     pub(super) async fn open_bucket(&self, name: &BucketName) -> Result<OpenBucket, StoreError> {
         self.inner.load.served();
+        self.known_bucket(name).await
+    }
+
+    /// As [`Store::open_bucket`], for what no client waits for, such as metrics: upkeep does not step back for it.
+    pub(super) async fn known_bucket(&self, name: &BucketName) -> Result<OpenBucket, StoreError> {
         match self.inner.buckets.get(name) {
             Ok(bucket) => Ok(bucket),
             Err(generation) => {
-                let bucket = self.read_bucket(name).await?;
+                let mut bucket = self.read_bucket(name).await?;
+                bucket.ceiling = self.ceiling_of(bucket.record.owner).await?;
                 self.inner.buckets.insert(generation, name, &bucket);
                 Ok(bucket)
             }
@@ -360,12 +401,15 @@ impl Store {
     ) -> Result<OpenBucket, StoreError> {
         let found = self.inner.meta.get(&bucket.key).await?;
         let found = found.ok_or(StoreError::NoSuchBucket)?;
-        let now = OpenBucket::decode(bucket.key.clone(), &found)?;
-        (now.id() == bucket.id())
-            .then_some(now)
-            .ok_or(StoreError::NoSuchBucket)
+        let mut now = OpenBucket::decode(bucket.key.clone(), &found)?;
+        if now.id() != bucket.id() {
+            return Err(StoreError::NoSuchBucket);
+        }
+        now.ceiling = self.ceiling_of(now.record.owner).await?;
+        Ok(now)
     }
 
+    /// A bucket as it is now, without the quota of its account: for changes of itself, and for its documents.
     pub(super) async fn read_bucket(&self, name: &BucketName) -> Result<OpenBucket, StoreError> {
         let key = keys::bucket(name);
         let found = self
@@ -409,6 +453,7 @@ impl Store {
                 revision,
                 record: Arc::new(record),
                 documents: bucket.documents,
+                ceiling: bucket.ceiling,
             }
         }))
     }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     meta::{
         Change, MAX_KEY_BYTES, MAX_VALUE_BYTES, MetaError, Precondition, Revision, Transaction,
-        keys::heal_key,
+        keys::heal_key, tally::Limit,
     },
     stripes::{BlobPlacement, ExtentBlob, FinishedBlob, InlineBlob},
 };
@@ -66,6 +66,11 @@ impl Draft {
             .push(Precondition { key, revision });
     }
 
+    /// Commits only if what it adds stays below `limit`.
+    pub(super) fn limit(&mut self, limit: Limit) {
+        self.transaction.limits.push(limit);
+    }
+
     /// Makes `blob` durable with the commit.
     pub(super) fn inline(&mut self, blob: Option<InlineBlob>) {
         self.transaction.inline = blob;
@@ -84,10 +89,13 @@ impl Draft {
         }
     }
 
-    /// Commits only if the bucket has not changed, and within its quota. Takes back a deletion that was only beginning.
+    /// Commits only if the bucket has not changed, and within its quota and its account's. Takes back a deletion that was only beginning.
     pub(super) fn enter(&mut self, bucket: &OpenBucket) {
         self.expect_bucket(bucket);
         self.transaction.limits.extend(bucket.limit());
+        if let Some(ceiling) = bucket.ceiling() {
+            ceiling.bind(self);
+        }
         if let Some(reopened) = bucket.reopened() {
             self.put(bucket.key.clone(), reopened);
         }
@@ -171,8 +179,9 @@ pub(super) fn object_garbage(record: &ObjectRecord) -> Option<GarbageRecord> {
     }
 }
 
+/// Whether what is known of buckets depends on it.
 fn is_bucket(key: &[u8]) -> bool {
-    key.first() == Some(&keys::BUCKET)
+    key.first() == Some(&keys::BUCKET) || keys::is_account_quota(key)
 }
 
 /// A body on its way into a commit.

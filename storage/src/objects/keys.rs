@@ -3,6 +3,7 @@
 //! ```text
 //! a i <account>                                account
 //! a k <access key>                             whose access key it is
+//! a q <account>                                how much may be in all its buckets
 //! k <key id>                                   what a master key is known by
 //! i <account> <kind> <name>                    identity of an account, or when an access key was last used
 //! b <bucket name>                              bucket
@@ -29,6 +30,7 @@ use super::{
 
 const ACCOUNTS: [u8; 2] = *b"ai";
 const ACCESS_KEYS: [u8; 2] = *b"ak";
+const ACCOUNT_QUOTAS: [u8; 2] = *b"aq";
 const MASTER_KEY: u8 = b'k';
 const IDENTITY: u8 = b'i';
 /// First byte of a bucket's key.
@@ -73,6 +75,18 @@ pub(super) fn parse_account(key: &[u8]) -> Option<AccountId> {
 /// An access key.
 pub(super) fn access_key(name: &str) -> Bytes {
     [&ACCESS_KEYS[..], name.as_bytes()].concat().into()
+}
+
+/// How much may be in all buckets of an account.
+pub(super) fn account_quota(id: AccountId) -> Bytes {
+    [&ACCOUNT_QUOTAS[..], &id.number().to_be_bytes()]
+        .concat()
+        .into()
+}
+
+/// Whether a key says how much may be in the buckets of an account.
+pub(super) fn is_account_quota(key: &[u8]) -> bool {
+    key.starts_with(&ACCOUNT_QUOTAS)
 }
 
 /// What a master key is known by.

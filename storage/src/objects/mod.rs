@@ -14,6 +14,7 @@
 //! - No object enters a bucket that is gone: each write has a precondition on the bucket's revision.
 //! - No version that is locked goes: whatever takes one away has a precondition on the record that it found unlocked.
 
+mod account_quota;
 mod accounts;
 mod acl;
 pub(crate) mod blobs;

@@ -287,6 +287,19 @@ impl Fixture {
         self.store.put_object(self.request(name, body).await).await
     }
 
+    pub(super) async fn put_in(
+        &self,
+        name: &str,
+        object: &str,
+        body: &[u8],
+    ) -> Result<Written, StoreError> {
+        let request = PutObject {
+            bucket: bucket(name),
+            ..self.request(object, body).await
+        };
+        self.store.put_object(request).await
+    }
+
     pub(super) async fn put_if(
         &self,
         name: &str,

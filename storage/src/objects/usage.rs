@@ -4,6 +4,8 @@
 //! would share. What may be there stands in the bucket's record, so whoever writes by an older quota has its commit refused and
 //! reads again.
 
+use std::sync::Arc;
+
 use super::{
     BucketName, ObjectKey, Queue, Store, StoreError, Versioning,
     bucket::OpenBucket,
@@ -25,6 +27,16 @@ impl Quota {
     /// Whether it bounds anything.
     pub fn is_set(&self) -> bool {
         self.max_bytes.is_some() || self.max_objects.is_some()
+    }
+
+    /// The bound on what these buckets have together.
+    pub(super) fn limit(self, of: &'static str, groups: Arc<[u64]>) -> Limit {
+        Limit {
+            of,
+            groups,
+            max_objects: self.max_objects,
+            max_bytes: self.max_bytes,
+        }
     }
 }
 
@@ -53,11 +65,9 @@ impl OpenBucket {
     /// What a commit that adds something must keep to.
     pub(super) fn limit(&self) -> Option<Limit> {
         let quota = self.quota();
-        quota.is_set().then(|| Limit {
-            groups: [self.id()].into(),
-            max_objects: quota.max_objects,
-            max_bytes: quota.max_bytes,
-        })
+        quota
+            .is_set()
+            .then(|| quota.limit("bucket", [self.id()].into()))
     }
 }
 
@@ -68,7 +78,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchBucket`].
     pub async fn usage(&self, name: &BucketName) -> Result<Tally, StoreError> {
-        let bucket = self.open_bucket(name).await?;
+        let bucket = self.known_bucket(name).await?;
         Ok(self.inner.meta.tally(bucket.id()))
     }
 
@@ -77,7 +87,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchBucket`].
     pub async fn quota(&self, name: &BucketName) -> Result<Quota, StoreError> {
-        Ok(self.open_bucket(name).await?.quota())
+        Ok(self.known_bucket(name).await?.quota())
     }
 
     /// Sets how much may be in a bucket. Durable when it returns, and no write that returns later has gone by another quota. What is
@@ -95,7 +105,8 @@ impl Store {
     }
 
     /// Refuses early what could only be refused at its end: an object of `bytes` in place of what is under `key` now, or a part of so
-    /// many for an object that is to come. What others write meanwhile is seen at the commit. Reads nothing where the bucket has no quota.
+    /// many for an object that is to come. What others write meanwhile is seen at the commit. Reads nothing where neither the bucket nor its account
+    /// has a quota.
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::QuotaExceeded`].
@@ -106,15 +117,20 @@ impl Store {
         bytes: u64,
     ) -> Result<(), StoreError> {
         let bucket = self.open_bucket(name).await?;
-        let Some(limit) = bucket.limit() else {
+        let ceiling = bucket.ceiling().map(|ceiling| ceiling.limit().clone());
+        let limits: Vec<_> = bucket.limit().into_iter().chain(ceiling).collect();
+        if limits.is_empty() {
             return Ok(());
-        };
+        }
         let replaced = match key {
             Some(key) => self.replaced_by_a_put(&bucket, key).await?,
             None => Some(0),
         };
-        let now = self.inner.meta.tally(bucket.id());
-        Ok(limit.check_one_more(now, replaced, bytes)?)
+        for limit in limits {
+            let now = |group| self.inner.meta.tally(group);
+            limit.check_one_more(bucket.id(), now, replaced, bytes)?;
+        }
+        Ok(())
     }
 
     /// What goes when an object is put under `key`.

@@ -45,6 +45,12 @@ pub(super) fn write(app: &App, out: &mut Exposition) {
         "Bytes of the bodies of answers to S3 requests.",
     )
     .sample(&[], app.metrics.sent_bytes());
+    out.family(
+        "larder_access_log_lost_lines_total",
+        Kind::Counter,
+        "Lines of buckets' access logs that were lost: more came than could be written, or their target is gone.",
+    )
+    .sample(&[], app.access_log.lost_lines());
     write_audit(app, out);
     if let Some(expiry) = app.tls.as_ref().and_then(|tls| tls.expiry_unix_seconds()) {
         out.family(

@@ -10,7 +10,8 @@ use larder_storage::{
 };
 
 use crate::{
-    admin::buckets::BucketEntry,
+    admin::{accounts::AccountEntry, buckets::BucketEntry},
+    app::App,
     metrics::{Exposition, Kind},
 };
 
@@ -24,20 +25,24 @@ pub(super) struct Seen<'a> {
     pub(super) scrub: Option<&'a ScrubStatus>,
     /// With their usage.
     pub(super) buckets: &'a [BucketEntry],
+    /// With their usage.
+    pub(super) accounts: &'a [AccountEntry],
 }
 
 /// Buckets that have series of their own: a label should not grow without bound.
 const SHOWN_BUCKETS: usize = 1000;
+/// The same of accounts.
+const SHOWN_ACCOUNTS: usize = 1000;
 
 /// Writes a few families.
 type Source = fn(&Seen<'_>, &mut Exposition);
 
 /// All sources, in the order of the answer.
 const SOURCES: &[Source] = &[
-    disks, redundancy, healing, levelling, scrub, lifecycles, buckets,
+    disks, redundancy, healing, levelling, scrub, lifecycles, buckets, accounts,
 ];
 
-pub(super) async fn write(storage: &Storage, out: &mut Exposition) {
+pub(super) async fn write(app: &App, storage: &Storage, out: &mut Exposition) {
     let status = storage.status().await;
     if let Err(error) = &status {
         tracing::warn!(%error, "the status of the disks is not known");
@@ -47,7 +52,14 @@ pub(super) async fn write(storage: &Storage, out: &mut Exposition) {
     if let Err(error) = &buckets {
         tracing::warn!(%error, "the usage of buckets is not known");
     }
+    let mut known = app.accounts.all();
+    known.truncate(SHOWN_ACCOUNTS);
+    let accounts = super::super::accounts::entries(storage.store(), &known).await;
+    if let Err(error) = &accounts {
+        tracing::warn!(%error, "the usage of accounts is not known");
+    }
     let seen = Seen {
+        accounts: accounts.as_deref().unwrap_or_default(),
         buckets: buckets.as_deref().unwrap_or_default(),
         scrub: scrub.as_ref().ok(),
         storage,
@@ -91,6 +103,37 @@ fn buckets(seen: &Seen<'_>, out: &mut Exposition) {
         "larder_bucket_quota_bytes",
         "Bytes that may be in the bucket, where that is bounded.",
         |bucket| bucket.max_bytes,
+    );
+}
+
+fn accounts(seen: &Seen<'_>, out: &mut Exposition) {
+    let mut each = |name: &str, help: &str, value: fn(&AccountEntry) -> Option<u64>| {
+        let mut family = out.family(name, Kind::Gauge, help);
+        for account in seen.accounts {
+            if let Some(value) = value(account) {
+                family.sample(&[("account", &account.id)], value);
+            }
+        }
+    };
+    each(
+        "larder_account_objects",
+        "Versions of objects in all buckets of the account, without delete markers; of the first thousand accounts.",
+        |account| Some(account.objects),
+    );
+    each(
+        "larder_account_bytes",
+        "Bytes of all versions of objects in all buckets of the account, as clients sent them.",
+        |account| Some(account.bytes),
+    );
+    each(
+        "larder_account_quota_objects",
+        "Objects that may be in all buckets of the account, where that is bounded.",
+        |account| account.max_objects,
+    );
+    each(
+        "larder_account_quota_bytes",
+        "Bytes that may be in all buckets of the account, where that is bounded.",
+        |account| account.max_bytes,
     );
 }
 

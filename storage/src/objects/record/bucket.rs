@@ -75,7 +75,7 @@ impl BucketRecord {
             lock.encode(&mut out);
         }
         if self.quota.is_set() {
-            out.bytes(QUOTA, &encode_quota(self.quota));
+            out.bytes(QUOTA, &put_quota(self.quota));
         }
         out.unknown(&self.unknown);
         out.finish()
@@ -132,12 +132,35 @@ impl BucketRecord {
 }
 
 /// Two varints: bytes and objects, each one more than may be there; 0: no bound.
-fn encode_quota(quota: Quota) -> Vec<u8> {
+fn put_quota(quota: Quota) -> Vec<u8> {
     let mut out = Vec::new();
     for bound in [quota.max_bytes, quota.max_objects] {
         varint::put(&mut out, bound.map_or(0, |bound| bound.saturating_add(1)));
     }
     out
+}
+
+/// The record of how much may be in all buckets of an account.
+pub(in crate::objects) fn encode_quota(quota: Quota) -> Vec<u8> {
+    let mut out = Encoder::new();
+    out.bytes(QUOTA, &put_quota(quota));
+    out.finish()
+}
+
+/// What [`encode_quota`] wrote.
+///
+/// # Errors
+/// It is damaged, or a newer release wrote more bounds than this one knows.
+pub(in crate::objects) fn decode_quota(record: &[u8]) -> Result<Quota, RecordError> {
+    let mut decoder = Decoder::new(record)?;
+    let (mut quota, mut unknown) = (None, Unknown::new());
+    while let Some(field) = decoder.field()? {
+        match field.tag {
+            QUOTA => quota = Some(field.whole(take_quota)?),
+            _ => field.keep_unknown(&mut unknown)?,
+        }
+    }
+    quota.ok_or(RecordError::Missing { tag: QUOTA })
 }
 
 fn take_quota(input: &mut &[u8]) -> Option<Quota> {

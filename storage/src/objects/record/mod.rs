@@ -29,8 +29,8 @@ mod upload;
 
 pub(super) use account::AccountRecord;
 pub use acl::{ObjectAcl, ObjectOwner};
-pub(super) use bucket::BucketRecord;
 pub use bucket::Versioning;
+pub(super) use bucket::{BucketRecord, decode_quota, encode_quota};
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind};
 pub(super) use common::{placement_of, with_placement};
 pub(super) use document::{DocumentPlace, decode_page, encode_page};

@@ -149,3 +149,128 @@ async fn a_body_that_does_not_fit_is_refused_before_it_is_sent() {
         .unwrap();
     assert!(is_over(&check(key("a"), 41).await), "the old one stays");
 }
+
+/// Metrics are asked for all the time: they must not slow down healing or lifecycles.
+#[tokio::test]
+async fn asking_for_usage_is_nothing_that_upkeep_steps_back_for() {
+    let fixture = Fixture::with_bucket().await;
+    fixture.clock.advance(Duration::from_secs(1));
+    let load = fixture.store.load();
+    assert!(!load.is_active());
+    usage(&fixture).await;
+    fixture.store.quota(&bucket("bucket")).await.unwrap();
+    assert!(!load.is_active(), "nobody waits for an object");
+    fixture.put("a", b"body").await.unwrap();
+    assert!(load.is_active());
+}
+
+/// Two accounts with two buckets each.
+async fn with_accounts() -> (Fixture, AccountId, AccountId) {
+    let fixture = Fixture::with_bucket().await;
+    let [mine, other] = [7, 8].map(|number| AccountId::from_number(number).unwrap());
+    for (name, owner) in [("a-1", mine), ("a-2", mine), ("b-1", other), ("b-2", other)] {
+        create(&fixture, name, owner).await;
+    }
+    (fixture, mine, other)
+}
+
+async fn create(fixture: &Fixture, name: &str, owner: AccountId) {
+    let request = CreateBucket {
+        owner,
+        ..CreateBucket::new(bucket(name))
+    };
+    fixture.store.create_bucket(request).await.unwrap();
+}
+
+async fn set_for(
+    fixture: &Fixture,
+    owner: AccountId,
+    max_bytes: Option<u64>,
+    max_objects: Option<u64>,
+) {
+    let quota = Quota {
+        max_bytes,
+        max_objects,
+    };
+    let store = &fixture.store;
+    store.set_account_quota(owner, quota).await.unwrap();
+    assert_eq!(store.account_quota(owner).await.unwrap(), quota);
+}
+
+#[tokio::test]
+async fn an_accounts_quota_is_for_all_its_buckets_together() {
+    let (fixture, mine, other) = with_accounts().await;
+    set_for(&fixture, mine, Some(100), None).await;
+    fixture.put_in("a-1", "k", &[1; 60]).await.unwrap();
+    let refused = fixture.put_in("a-2", "k", &[1; 41]).await;
+    assert!(is_over(&refused), "{refused:?}");
+    let early = fixture.store.check_quota(&bucket("a-2"), None, 41).await;
+    assert!(is_over(&early), "{early:?}");
+    fixture.put_in("a-2", "k", &[1; 40]).await.unwrap();
+    fixture.put_in("b-1", "k", &[1; 1000]).await.unwrap();
+    let usage = fixture.store.usage_by_account().await.unwrap();
+    let of = |owner| (usage[&owner].0, usage[&owner].1.bytes);
+    assert_eq!((of(mine), of(other)), ((2, 100), (2, 1000)));
+    fixture.put_in("a-1", "k", &[1; 10]).await.unwrap();
+    fixture.put_in("a-2", "k", &[1; 90]).await.unwrap();
+    set_for(&fixture, mine, None, None).await;
+    fixture.put_in("a-2", "more", &[1; 1000]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_bucket_made_later_counts_for_its_account_too() {
+    let (fixture, mine, _) = with_accounts().await;
+    set_for(&fixture, mine, None, Some(2)).await;
+    fixture.put_in("a-1", "k", b"x").await.unwrap();
+    create(&fixture, "a-3", mine).await;
+    fixture.put_in("a-3", "k", b"x").await.unwrap();
+    for name in ["a-1", "a-2", "a-3"] {
+        let refused = fixture.put_in(name, "new", b"x").await;
+        assert!(is_over(&refused), "{name}: {refused:?}");
+    }
+}
+
+/// A write that began when there was no quota is as any other once it is set.
+#[tokio::test]
+async fn a_write_that_began_before_the_quota_keeps_to_it() {
+    let (fixture, mine, _) = with_accounts().await;
+    fixture.put_in("a-1", "k", b"x").await.unwrap();
+    let stale = fixture.store.open_bucket(&bucket("a-1")).await.unwrap();
+    set_for(&fixture, mine, Some(1), None).await;
+    let now = fixture.store.open_bucket(&bucket("a-1")).await.unwrap();
+    assert_ne!(
+        stale.revision, now.revision,
+        "what relied on it is begun anew"
+    );
+    set_for(&fixture, mine, Some(2), None).await;
+    create(&fixture, "a-3", mine).await;
+    let refused = fixture.put_in("a-3", "k", b"xx").await;
+    assert!(is_over(&refused), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn however_many_write_into_however_many_buckets_an_accounts_quota_is_used_up_and_not_passed()
+{
+    let (fixture, mine, _) = with_accounts().await;
+    set_for(&fixture, mine, None, Some(20)).await;
+    let (fixture, fresh) = (&fixture, &bucket("fresh"));
+    let writes = (0..40).map(|number| async move {
+        if number == 10 {
+            let request = CreateBucket {
+                owner: mine,
+                ..CreateBucket::new(fresh.clone())
+            };
+            fixture.store.create_bucket(request).await.unwrap();
+        }
+        let name = ["a-1", "a-2", "fresh"][number % 3];
+        match fixture.put_in(name, &format!("k{number}"), b"x").await {
+            Ok(_) => 1,
+            Err(StoreError::QuotaExceeded(_) | StoreError::NoSuchBucket) => 0,
+            Err(error) => panic!("{error}"),
+        }
+    });
+    let put: u64 = join_all(writes).await.into_iter().sum();
+    let usage = fixture.store.usage_by_account().await.unwrap();
+    assert_eq!(put, usage[&mine].1.objects);
+    assert!((14..=20).contains(&put), "{put}");
+}

@@ -97,6 +97,7 @@ async fn tallies_are_what_the_rows_weigh_after_whatever_happens_to_the_view() {
 fn limited(key: &str, bytes: u64, max_objects: u64, max_bytes: u64) -> Transaction {
     Transaction {
         limits: vec![Limit {
+            of: "group",
             groups: [u64::from(b'0'), u64::from(b'1')].into(),
             max_objects: Some(max_objects),
             max_bytes: Some(max_bytes),
@@ -137,6 +138,7 @@ async fn a_limit_is_no_bar_to_what_adds_nothing() {
     commit(limited("w1b", 40, 2, 100)).await.unwrap();
     let over = commit(limited("w0a", 61, 2, 100)).await;
     let expected = OverLimit {
+        of: "group",
         what: Limited::Bytes,
         would_be: 101,
         limit: 100,
