@@ -63,6 +63,8 @@ use crate::{
 
 /// The longest form: the longest token of an identity provider, or the longest policy all of whose characters are encoded.
 const MAX_BODY_BYTES: usize = 256 << 10;
+/// How often a change is tried.
+const ATTEMPTS: usize = 4;
 const FORM_TYPE: &str = "application/x-www-form-urlencoded";
 
 /// A request that was answered, for metrics.
@@ -205,8 +207,22 @@ async fn dispatch(
         trail,
     };
     match api {
-        Api::Iam => Box::pin(iam(name, &ask)).await,
+        Api::Iam => changing(name, &ask).await,
         Api::Sts => Box::pin(sts(name, &ask)).await,
+    }
+}
+
+/// Answers a request to IAM, again where it failed because a record is not as it was read. Healing writes records again, after a crash most of
+/// all; nothing was changed then, and all was read anew.
+async fn changing(name: &str, ask: &Ask<'_>) -> IamResult<Vec<Node>> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match Box::pin(iam(name, ask)).await {
+            Err(error)
+                if error.code() == IamCode::ConcurrentModification && attempts < ATTEMPTS => {}
+            answer => return answer,
+        }
     }
 }
 

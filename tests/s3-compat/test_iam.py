@@ -412,3 +412,20 @@ def test_an_account_with_users_can_not_be_removed(tmp_path):
         assert done.returncode == 1 and "has users, groups, roles or policies" in done.stderr
         iam.delete_user(UserName="stays")
         assert json.loads(server.run("account", "remove", id, "--json"))["id"] == id
+
+
+def test_identities_are_changed_at_once_after_a_kill(tmp_path):
+    """What was in doubt is healed meanwhile, which writes records again: no change is refused for it."""
+    with Larder(directory=tmp_path) as server:
+        iam = query("iam", server)
+        s3 = boto(server)
+        s3.create_bucket(Bucket="in-doubt")
+        for number in range(10):
+            iam.create_user(UserName=f"u{number}")
+        for round in range(4):
+            for number in range(50):
+                s3.put_object(Bucket="in-doubt", Key=f"{round}/{number}", Body=b"x" * 100_000)
+            server.kill()
+            server.start()
+            for number in range(10):
+                iam.tag_user(UserName=f"u{number}", Tags=[{"Key": "round", "Value": str(round)}])
