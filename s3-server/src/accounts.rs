@@ -15,8 +15,8 @@ use larder_storage::objects::{AccountId, StoredAccount, StoredSecret};
 use parking_lot::{Mutex, RwLock};
 use sha2::{Digest as _, Sha256};
 
-pub use file::{AccountsError, AccountsFile, parse};
 pub(crate) use file::{check_key_pair, check_name};
+pub use file::{open as open_file, parse};
 use table::Table;
 
 use crate::{

@@ -32,7 +32,7 @@ use larder_storage::{
 use parking_lot::{Mutex, RwLock};
 use tokio::{sync::watch, task::JoinHandle};
 
-pub use self::targets::{TargetsError, TargetsFile};
+pub use self::targets::open as open_targets;
 use self::{
     courier::{Courier, Parts},
     event::{Cause, Place},

@@ -26,7 +26,7 @@ use larder_storage::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    accounts::{Accounts, AccountsError, AccountsFile},
+    accounts::{self, Accounts},
     app::{App, AppParts},
     audit::AuditLog,
     banner::Banner,
@@ -37,9 +37,10 @@ use crate::{
     iam,
     keyring::{self, MasterKey, SourceError},
     kms::{Kms, KmsSetupError},
-    notify::{self, Notify, TargetsError, TargetsFile},
+    notify::{self, Notify},
     sigv4::Secret,
     tls::{Tls, TlsError},
+    watched::{DocumentError, WatchedDocument},
 };
 
 /// How often it is written down when access keys were last used. After a crash that is known up to this time before it.
@@ -79,12 +80,9 @@ pub enum ServerError {
     /// Certificate or key are wrong.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The file of accounts is wrong.
+    /// The file of accounts, or of notification targets, is wrong.
     #[error(transparent)]
-    Accounts(#[from] AccountsError),
-    /// The file of notification targets is wrong.
-    #[error(transparent)]
-    Targets(#[from] TargetsError),
+    Document(#[from] DocumentError),
     /// The master keys can't be used.
     #[error(transparent)]
     Keys(#[from] SourceError),
@@ -197,9 +195,8 @@ async fn serve(settings: Settings, out: &mut (dyn Write + Send)) -> Result<(), S
     let ends = Arc::clone(&clock);
     let watching = [
         Some(tokio::spawn(kms.watch())),
-        accounts_file.map(|file| tokio::spawn(file.watch(accounts, Arc::clone(&clock)))),
-        targets_file
-            .map(|file| tokio::spawn(file.watch(Arc::clone(&app.notify), Arc::clone(&clock)))),
+        accounts_file.map(|file| tokio::spawn(file.watch(Arc::clone(&clock)))),
+        targets_file.map(|file| tokio::spawn(file.watch(Arc::clone(&clock)))),
         tls.map(|tls| tokio::spawn(tls.watch(clock))),
         audit
             .clone()
@@ -251,17 +248,20 @@ async fn note_key_uses(app: Arc<App>) {
 /// The file of accounts, read for the first time: a mistake in it is told before anything starts.
 fn open_accounts(
     settings: &Settings,
-    accounts: &Accounts,
-) -> Result<Option<AccountsFile>, ServerError> {
+    accounts: &Arc<Accounts>,
+) -> Result<Option<WatchedDocument>, ServerError> {
     let path = settings.accounts.as_ref();
-    let opened = path.map(|path| AccountsFile::open(path, accounts));
+    let opened = path.map(|path| accounts::open_file(path, accounts));
     Ok(opened.transpose()?)
 }
 
 /// The file of notification targets, likewise.
-fn open_targets(settings: &Settings, notify: &Notify) -> Result<Option<TargetsFile>, ServerError> {
+fn open_targets(
+    settings: &Settings,
+    notify: &Arc<Notify>,
+) -> Result<Option<WatchedDocument>, ServerError> {
     let path = settings.notify_targets.as_ref();
-    let opened = path.map(|path| TargetsFile::open(path, notify));
+    let opened = path.map(|path| notify::open_targets(path, notify));
     Ok(opened.transpose()?)
 }
 

@@ -4,11 +4,14 @@
 //! which is no event of the file.
 
 use std::{
-    fs,
+    fmt, fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
+
+use larder_storage::clock::Clock;
 
 /// How often whoever watches looks.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -68,4 +71,123 @@ impl Stamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         }
     }
+}
+
+/// Why a document can't be used: the operator corrects the file.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// It can't be read.
+    #[error("{what} file {}: {source}", path.display())]
+    Unreadable {
+        /// What it is of.
+        what: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It has not the right form. The text is never shown: it may hold a secret.
+    #[error("{what} file {}: {reason}", path.display())]
+    Malformed {
+        /// What it is of.
+        what: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Puts what a text says in place and says how many things that are, or what is wrong with it.
+type Take = Box<dyn FnMut(&str) -> Result<usize, String> + Send>;
+
+/// A document that is read again whenever its file has changed.
+pub struct WatchedDocument {
+    what: &'static str,
+    path: PathBuf,
+    max_bytes: u64,
+    files: WatchedFiles,
+    take: Take,
+}
+
+impl fmt::Debug for WatchedDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchedDocument")
+            .field("what", &self.what)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl WatchedDocument {
+    /// The document at `path`, of `what` (a plural), taken for the first time. Blocks.
+    ///
+    /// # Errors
+    /// [`DocumentError`].
+    pub(crate) fn open(
+        what: &'static str,
+        path: &Path,
+        max_bytes: u64,
+        take: impl FnMut(&str) -> Result<usize, String> + Send + 'static,
+    ) -> Result<Self, DocumentError> {
+        let mut document = Self {
+            what,
+            path: path.to_owned(),
+            max_bytes,
+            files: WatchedFiles::new([path.to_owned()]),
+            take: Box::new(take),
+        };
+        document.look()?;
+        Ok(document)
+    }
+
+    /// Takes it again whenever it has changed, for ever. A state of it that can't be used is logged, and what was taken before stays.
+    pub(crate) async fn watch(mut self, clock: Arc<dyn Clock>) {
+        loop {
+            clock.sleep(LOOK_EVERY).await;
+            let look = move || {
+                let looked = self.look();
+                (self, looked)
+            };
+            let Ok((document, looked)) = tokio::task::spawn_blocking(look).await else {
+                return;
+            };
+            self = document;
+            let what = self.what;
+            match looked {
+                Ok(None) => {}
+                Ok(Some(count)) => {
+                    tracing::info!(path = %self.path.display(), count, "{what} read anew");
+                }
+                Err(error) => tracing::warn!("{error}; the {what} stay as they were"),
+            }
+        }
+    }
+
+    /// How many things were taken; `None` if nothing has changed. What went wrong is told once per state of the file.
+    pub(crate) fn look(&mut self) -> Result<Option<usize>, DocumentError> {
+        if !self.files.has_changed() {
+            return Ok(None);
+        }
+        let (what, path) = (self.what, &self.path);
+        let text = read(path, self.max_bytes).map_err(|source| DocumentError::Unreadable {
+            what,
+            path: path.clone(),
+            source,
+        })?;
+        let count = (self.take)(&text).map_err(|reason| DocumentError::Malformed {
+            what,
+            path: path.clone(),
+            reason,
+        })?;
+        Ok(Some(count))
+    }
+}
+
+fn read(path: &Path, max_bytes: u64) -> io::Result<String> {
+    if fs::metadata(path)?.len() > max_bytes {
+        let message = format!("larger than {} MiB", max_bytes >> 20);
+        return Err(io::Error::other(message));
+    }
+    fs::read_to_string(path)
 }

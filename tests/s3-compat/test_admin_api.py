@@ -83,6 +83,7 @@ def test_answers_are_as_described(api):
     made = api.ask("POST", "accounts/add", {"name": "tenant", "email": "t@example.com"})["account"]["id"]
     assert made in [account["id"] for account in api.ask("GET", "accounts")["accounts"]]
     assert api.ask("POST", "accounts/rotate", {"id": made})["secret_key"]
+    assert api.ask("POST", "accounts/quota", {"id": made, "max_objects": 7})["max_objects"] == 7
     assert api.ask("POST", "accounts/remove", {"id": made})["id"] == made
     assert api.ask("POST", "buckets/quota", {"bucket": "described", "max_bytes": 10**6})["max_bytes"] == 10**6
     assert api.ask("GET", "buckets", query=[("bucket", "described")])["buckets"][0]["objects"] == 1

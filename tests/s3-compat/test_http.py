@@ -283,7 +283,7 @@ BUCKET_SUBRESOURCES = {
     "website": "NoSuchWebsiteConfiguration",
 }
 # What can be set, and is tested elsewhere.
-BUILT = {"encryption", "acl", "cors", "lifecycle", "logging", "object-lock", "ownershipControls", "policy", "policyStatus", "publicAccessBlock", "tagging"}
+BUILT = {"encryption", "acl", "cors", "lifecycle", "logging", "notification", "object-lock", "ownershipControls", "policy", "policyStatus", "publicAccessBlock", "tagging"}
 OBJECT_SUBRESOURCES = [("GET", "torrent"), ("POST", "restore"), ("POST", "select")]
 # AWS says that the bucket has no object lock; that the object has none is for buckets with.
 OBJECT_CONFIGURATIONS = {"acl": "AccessControlPolicy", "retention": "InvalidRequest", "legal-hold": "InvalidRequest"}
@@ -332,7 +332,7 @@ def test_object_configurations_that_were_never_set(raw, s3, bucket, name, expect
     "name, value",
     [
         ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
-        ("x-amz-server-side-encryption", "aws:kms"),
+        ("x-amz-server-side-encryption", "aws:kms:dsse"),
         ("x-amz-object-lock-legal-hold", "ON"),
         ("x-amz-object-lock-event-hold", "ON"),
     ],

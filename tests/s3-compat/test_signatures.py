@@ -425,7 +425,7 @@ def test_a_checksum_in_the_query_of_a_presigned_url_is_ignored(raw, bucket):
 
 
 def test_encryption_in_the_query_of_a_presigned_url_counts(raw, bucket):
-    answered(raw.presigned("PUT", f"/{bucket}/k", [("x-amz-server-side-encryption", "aws:kms")], body=b"x"), "NotImplemented")
+    answered(raw.presigned("PUT", f"/{bucket}/k", [("x-amz-server-side-encryption", "aws:kms:dsse")], body=b"x"), "NotImplemented")
     assert raw.request("GET", f"/{bucket}/k").status == 404
     put = raw.presigned("PUT", f"/{bucket}/k", [("x-amz-server-side-encryption", "AES256")], body=b"x")
     assert put.headers["x-amz-server-side-encryption"] == "AES256"

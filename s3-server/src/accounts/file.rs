@@ -12,48 +12,22 @@
 //!
 //! It is looked at once a second.
 
-use std::{
-    collections::HashSet,
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
-use larder_storage::{clock::Clock, objects::AccountId};
+use larder_storage::objects::AccountId;
 use serde::Deserialize;
 
 use super::{Account, Accounts, Origin, canonical_id};
 use crate::{
     credentials,
     sigv4::Secret,
-    watched::{LOOK_EVERY, WatchedFiles},
+    watched::{DocumentError, WatchedDocument},
 };
 
 /// More is no file of accounts.
 const MAX_BYTES: u64 = 16 << 20;
 const MAX_NAME_CHARS: usize = 128;
 const CANONICAL_DIGITS: usize = 64;
-
-/// Why a file of accounts cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AccountsError {
-    /// It cannot be read.
-    #[error("accounts file {}: {source}", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is no TOML of the right form. The text is never shown: it may hold a secret.
-    #[error("accounts file {}: {reason}", path.display())]
-    Malformed {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,74 +50,18 @@ struct Entry {
     canonical_id: Option<String>,
 }
 
-/// A file of accounts that is watched.
-#[derive(Debug)]
-pub struct AccountsFile {
-    path: PathBuf,
-    watched: WatchedFiles,
-}
-
-impl AccountsFile {
-    /// The file at `path`, read into `accounts` for the first time. Blocks.
-    ///
-    /// # Errors
-    /// [`AccountsError`]: the operator corrects the file.
-    pub fn open(path: &Path, accounts: &Accounts) -> Result<Self, AccountsError> {
-        let mut file = Self {
-            path: path.to_owned(),
-            watched: WatchedFiles::new([path.to_owned()]),
-        };
-        file.look(accounts)?;
-        Ok(file)
-    }
-
-    /// Reads the file again whenever it has changed, for ever. A state of it that cannot be used is logged, and what was read before stays.
-    pub async fn watch(mut self, accounts: Arc<Accounts>, clock: Arc<dyn Clock>) {
-        loop {
-            clock.sleep(LOOK_EVERY).await;
-            let (accounts, path) = (Arc::clone(&accounts), self.path.clone());
-            let look = move || {
-                let looked = self.look(&accounts);
-                (self, looked)
-            };
-            let Ok((file, looked)) = tokio::task::spawn_blocking(look).await else {
-                return;
-            };
-            self = file;
-            match looked {
-                Ok(None) => {}
-                Ok(Some(count)) => {
-                    tracing::info!(path = %path.display(), accounts = count, "accounts read anew");
-                }
-                Err(error) => tracing::warn!("{error}; the accounts stay as they were"),
-            }
-        }
-    }
-
-    /// How many accounts were read; `None` if nothing has changed. What went wrong is told once per state of the file.
-    fn look(&mut self, accounts: &Accounts) -> Result<Option<usize>, AccountsError> {
-        if !self.watched.has_changed() {
-            return Ok(None);
-        }
-        let text = read(&self.path).map_err(|source| AccountsError::Unreadable {
-            path: self.path.clone(),
-            source,
-        })?;
-        let found = parse(&text).map_err(|reason| AccountsError::Malformed {
-            path: self.path.clone(),
-            reason,
-        })?;
+/// The file at `path`, read into `accounts` for the first time, to be watched. Blocks.
+///
+/// # Errors
+/// [`DocumentError`].
+pub fn open(path: &Path, accounts: &Arc<Accounts>) -> Result<WatchedDocument, DocumentError> {
+    let accounts = Arc::clone(accounts);
+    WatchedDocument::open("accounts", path, MAX_BYTES, move |text| {
+        let found = parse(text)?;
         let count = found.len();
         accounts.set_file(found);
-        Ok(Some(count))
-    }
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > MAX_BYTES {
-        return Err(io::Error::other("larger than 16 MiB"));
-    }
-    fs::read_to_string(path)
+        Ok(count)
+    })
 }
 
 /// The accounts of a file's text.
@@ -241,6 +159,8 @@ pub(crate) fn check_key_pair(access_key: &str, secret_key: &str) -> Result<(), &
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const TWO: &str = r#"
@@ -305,24 +225,24 @@ mod tests {
     fn a_change_is_seen_and_a_bad_one_leaves_what_there_was() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("accounts.toml");
-        let accounts = Accounts::default();
-        assert!(AccountsFile::open(&path, &accounts).is_err());
+        let accounts = Arc::new(Accounts::default());
+        assert!(open(&path, &accounts).is_err());
         fs::write(&path, TWO).unwrap();
-        let mut file = AccountsFile::open(&path, &accounts).unwrap();
+        let mut file = open(&path, &accounts).unwrap();
         assert_eq!(accounts.all().len(), 2);
-        assert_eq!(file.look(&accounts).unwrap(), None);
+        assert_eq!(file.look().unwrap(), None);
 
         fs::write(&path, "[[account]]\nid = \"1\"").unwrap();
-        assert!(file.look(&accounts).is_err());
-        assert_eq!(file.look(&accounts).unwrap(), None, "told once");
+        assert!(file.look().is_err());
+        assert_eq!(file.look().unwrap(), None, "told once");
         assert_eq!(accounts.all().len(), 2);
 
         fs::remove_file(&path).unwrap();
-        assert!(file.look(&accounts).is_err());
-        assert_eq!(file.look(&accounts).unwrap(), None, "told once");
+        assert!(file.look().is_err());
+        assert_eq!(file.look().unwrap(), None, "told once");
         assert_eq!(accounts.all().len(), 2);
         fs::write(&path, "").unwrap();
-        assert_eq!(file.look(&accounts).unwrap(), Some(0));
+        assert_eq!(file.look().unwrap(), Some(0));
         assert!(accounts.all().is_empty());
     }
 }

@@ -12,24 +12,21 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fmt, fs, io,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use http::Uri;
-use larder_storage::{
-    clock::Clock,
-    objects::{AccountId, Queue},
-};
+use larder_storage::objects::{AccountId, Queue};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::Notify;
 use crate::{
     config::Span,
-    watched::{LOOK_EVERY, WatchedFiles},
+    watched::{DocumentError, WatchedDocument},
 };
 
 /// More is no file of targets.
@@ -39,27 +36,6 @@ const DEFAULT_MOST_WAITING: u64 = 100_000;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_PARALLEL: usize = 16;
 const MAX_PARALLEL: usize = 256;
-
-/// Why a file of targets cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TargetsError {
-    /// It cannot be read.
-    #[error("file of notification targets {}: {source}", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is no TOML of the right form. The text is never shown: it may hold a token.
-    #[error("file of notification targets {}: {reason}", path.display())]
-    Malformed {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-}
 
 /// Somebody who may be told of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -405,74 +381,18 @@ fn check_name(name: &str) -> Result<(), String> {
     ))
 }
 
-/// A file of targets that is watched.
-#[derive(Debug)]
-pub struct TargetsFile {
-    path: PathBuf,
-    watched: WatchedFiles,
-}
-
-impl TargetsFile {
-    /// The file at `path`, read for the first time. Blocks.
-    ///
-    /// # Errors
-    /// [`TargetsError`]: the operator corrects the file.
-    pub fn open(path: &Path, notify: &Notify) -> Result<Self, TargetsError> {
-        let mut file = Self {
-            path: path.to_owned(),
-            watched: WatchedFiles::new([path.to_owned()]),
-        };
-        file.look(notify)?;
-        Ok(file)
-    }
-
-    /// Reads the file again whenever it has changed, for ever. A state of it that cannot be used is logged, and what was read before stays.
-    pub async fn watch(mut self, notify: Arc<Notify>, clock: Arc<dyn Clock>) {
-        loop {
-            clock.sleep(LOOK_EVERY).await;
-            let (notify, path) = (Arc::clone(&notify), self.path.clone());
-            let look = move || {
-                let looked = self.look(&notify);
-                (self, looked)
-            };
-            let Ok((file, looked)) = tokio::task::spawn_blocking(look).await else {
-                return;
-            };
-            self = file;
-            match looked {
-                Ok(None) => {}
-                Ok(Some(count)) => {
-                    tracing::info!(path = %path.display(), targets = count, "notification targets read anew");
-                }
-                Err(error) => tracing::warn!("{error}; the targets stay as they were"),
-            }
-        }
-    }
-
-    /// How many targets were read; `None` if nothing has changed. What went wrong is told once per state of the file.
-    fn look(&mut self, notify: &Notify) -> Result<Option<usize>, TargetsError> {
-        if !self.watched.has_changed() {
-            return Ok(None);
-        }
-        let text = read(&self.path).map_err(|source| TargetsError::Unreadable {
-            path: self.path.clone(),
-            source,
-        })?;
-        let found = parse(&text).map_err(|reason| TargetsError::Malformed {
-            path: self.path.clone(),
-            reason,
-        })?;
+/// The file at `path`, read for the first time, to be watched. Blocks.
+///
+/// # Errors
+/// [`DocumentError`].
+pub fn open(path: &Path, notify: &Arc<Notify>) -> Result<WatchedDocument, DocumentError> {
+    let notify = Arc::clone(notify);
+    WatchedDocument::open("notification targets", path, MAX_BYTES, move |text| {
+        let found = parse(text)?;
         let count = found.len();
         notify.set_targets(found);
-        Ok(Some(count))
-    }
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > MAX_BYTES {
-        return Err(io::Error::other("larger than 1 MiB"));
-    }
-    fs::read_to_string(path)
+        Ok(count)
+    })
 }
 
 #[cfg(test)]
