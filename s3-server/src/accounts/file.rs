@@ -53,7 +53,7 @@ struct Entry {
 /// The file at `path`, read into `accounts` for the first time, to be watched. Blocks.
 ///
 /// # Errors
-/// [`DocumentError`].
+/// The file can't be read, or has not the right form: the operator corrects it.
 pub fn open(path: &Path, accounts: &Arc<Accounts>) -> Result<WatchedDocument, DocumentError> {
     let accounts = Arc::clone(accounts);
     WatchedDocument::open("accounts", path, MAX_BYTES, move |text| {

@@ -384,7 +384,7 @@ fn check_name(name: &str) -> Result<(), String> {
 /// The file at `path`, read for the first time, to be watched. Blocks.
 ///
 /// # Errors
-/// [`DocumentError`].
+/// The file can't be read, or has not the right form: the operator corrects it.
 pub fn open(path: &Path, notify: &Arc<Notify>) -> Result<WatchedDocument, DocumentError> {
     let notify = Arc::clone(notify);
     WatchedDocument::open("notification targets", path, MAX_BYTES, move |text| {
