@@ -184,3 +184,21 @@ def test_lifecycle(aws, api, bucket):
     assert api("get-bucket-lifecycle-configuration", "--bucket", bucket)["Rules"] == rules
     api("delete-bucket-lifecycle", "--bucket", bucket)
     aws("s3api", "get-bucket-lifecycle-configuration", "--bucket", bucket, fails=True)
+
+
+def test_what_a_bucket_is_configured_with(aws, api, bucket):
+    rules = [{"AllowedHeaders": ["*"], "AllowedMethods": ["GET", "PUT"], "AllowedOrigins": ["https://app.example"], "MaxAgeSeconds": 60}]
+    api("put-bucket-cors", "--bucket", bucket, "--cors-configuration", json.dumps({"CORSRules": rules}))
+    assert api("get-bucket-cors", "--bucket", bucket)["CORSRules"] == rules
+    api("delete-bucket-cors", "--bucket", bucket)
+    tags = [{"Key": "team", "Value": "db + web"}]
+    api("put-bucket-tagging", "--bucket", bucket, "--tagging", json.dumps({"TagSet": tags}))
+    assert api("get-bucket-tagging", "--bucket", bucket)["TagSet"] == tags
+    logging = {"LoggingEnabled": {"TargetBucket": bucket, "TargetPrefix": "log/"}}
+    api("put-bucket-logging", "--bucket", bucket, "--bucket-logging-status", json.dumps(logging))
+    assert api("get-bucket-logging", "--bucket", bucket) == logging
+    api("put-bucket-logging", "--bucket", bucket, "--bucket-logging-status", "{}")
+    ownership = {"Rules": [{"ObjectOwnership": "BucketOwnerPreferred"}]}
+    api("put-bucket-ownership-controls", "--bucket", bucket, "--ownership-controls", json.dumps(ownership))
+    assert api("get-bucket-ownership-controls", "--bucket", bucket)["OwnershipControls"] == ownership
+    aws("s3api", "get-bucket-cors", "--bucket", bucket, fails=True)
