@@ -110,16 +110,26 @@ impl<'a> Judge<'a> {
         let Some(member) = self.access.member() else {
             return Ok(true);
         };
+        let let_by = |request: &Request<'_>| member.grants.decide(request, None, true).is_allowed();
+        self.ask(action, subject, let_by).await
+    }
+
+    /// What `decide` says of the request as policies see it.
+    async fn ask<T>(
+        &self,
+        action: &'static str,
+        subject: &Subject<'_>,
+        decide: impl FnOnce(&Request<'_>) -> T,
+    ) -> S3Result<T> {
         let existing = self.existing_tags(subject).await?;
         let facts = Facts::new(self.access.owner, self.call);
         let context = facts.context(action, subject, existing.as_ref());
-        let request = Request {
+        Ok(decide(&Request {
             requester: facts.requester(),
             action,
             resource: &subject.arn(),
             context: &context,
-        };
-        Ok(member.grants.decide(&request, None, true).is_allowed())
+        }))
     }
 
     /// Whether the caller may write an object if it is not there yet: then the write is made on that condition.
@@ -168,24 +178,18 @@ impl<'a> Judge<'a> {
             self.call.trail.ruled(action, verdict, None);
             return Ok(verdict);
         }
-        let existing = self.existing_tags(subject).await?;
-        let facts = Facts::new(self.access.owner, self.call);
-        let context = facts.context(action, subject, existing.as_ref());
-        let request = Request {
-            requester: facts.requester(),
-            action,
-            resource: &subject.arn(),
-            context: &context,
+        let decide = |request: &Request<'_>| {
+            let decision = self.combined(request);
+            let sid = decision
+                .statement
+                .map(|statement| (statement.index, statement.sid));
+            tracing::debug!(action, verdict = ?decision.verdict, ?sid, "decided by policies");
+            let by = self.kind_of(&decision, request);
+            let statement = decision.statement.map(|statement| (by, statement));
+            self.call.trail.ruled(action, decision.verdict, statement);
+            decision.verdict
         };
-        let decision = self.combined(&request);
-        let sid = decision
-            .statement
-            .map(|statement| (statement.index, statement.sid));
-        tracing::debug!(action, verdict = ?decision.verdict, ?sid, "decided by policies");
-        let by = self.kind_of(&decision, &request);
-        let statement = decision.statement.map(|statement| (by, statement));
-        self.call.trail.ruled(action, decision.verdict, statement);
-        Ok(decision.verdict)
+        self.ask(action, subject, decide).await
     }
 
     /// Whose policy the statement of a decision is in. Those of callers name nobody, and a denial of the bucket's wins.
