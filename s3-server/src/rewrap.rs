@@ -53,6 +53,7 @@ enum RewrapError {
 #[derive(Debug, Default)]
 pub(crate) struct Rewrap {
     state: Mutex<State>,
+    saving: tokio::sync::Mutex<()>,
     wake: Notify,
 }
 
@@ -89,8 +90,15 @@ impl Reseal for Wrapper<'_> {
 }
 
 impl Rewrap {
-    /// Begins a pass, unless one is under way for the key that seals now.
-    pub(crate) fn start(&self, app: &App) -> Result<(), S3Error> {
+    /// Begins a pass, unless one is under way for the key that seals now. On `Ok` it is written down, and goes on after a crash.
+    pub(crate) async fn start(&self, app: &App) -> Result<(), S3Error> {
+        self.begin(app)?;
+        self.save(app, app.store()?).await?;
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    fn begin(&self, app: &App) -> Result<(), S3Error> {
         let target = app.keyring()?.sealing_id().to_string();
         {
             let mut state = self.state.lock();
@@ -101,10 +109,8 @@ impl Rewrap {
                     ..ResealPass::default()
                 });
                 state.memory.started_unix_millis = app.clock.unix_millis();
-                state.saved_at = Duration::ZERO;
             }
         }
-        self.wake.notify_one();
         Ok(())
     }
 
@@ -151,7 +157,7 @@ impl Rewrap {
         let target = ring.sealing_id().to_string();
         if self.under_way().is_some_and(|pass| pass.target != target) {
             // The keys changed at a restart in the middle of a pass.
-            self.start(app).map_err(RewrapError::Closed)?;
+            self.begin(app).map_err(RewrapError::Closed)?;
         }
         self.save(app, store).await?;
         self.secrets(app, store).await?;
@@ -244,7 +250,7 @@ impl Rewrap {
             state.memory.pass = None;
             state.last_error = None;
         }
-        self.save(app, store).await
+        Ok(self.save(app, store).await?)
     }
 
     async fn save_now_and_then(&self, app: &App, store: &Store) -> Result<(), RewrapError> {
@@ -258,12 +264,14 @@ impl Rewrap {
         Ok(())
     }
 
-    async fn save(&self, app: &App, store: &Store) -> Result<(), RewrapError> {
+    async fn save(&self, app: &App, store: &Store) -> Result<(), StoreError> {
+        // What is written last must be what was true last.
+        let _saving = self.saving.lock().await;
         let memory = {
             let mut state = self.state.lock();
             state.saved_at = app.clock.monotonic();
             state.memory.clone()
         };
-        Ok(store.remember_reseal(&memory).await?)
+        store.remember_reseal(&memory).await
     }
 }

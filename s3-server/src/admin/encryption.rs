@@ -83,7 +83,7 @@ pub(super) fn watch(call: &AdminCall<'_>) -> AdminResult<Response> {
 }
 
 pub(super) async fn rewrap(call: AdminCall<'_>) -> AdminResult<Response> {
-    call.app().rewrap.start(call.app())?;
+    call.app().rewrap.start(call.app()).await?;
     answer(call).await
 }
 

@@ -325,3 +325,15 @@ fn what_the_metadata_may_do_later_is_no_fault_of_the_server() {
     let fault = AdminError::from(MetaError::Corrupt("a page".to_owned()));
     assert_eq!(fault.status(), http::StatusCode::INTERNAL_SERVER_ERROR);
 }
+
+#[test]
+fn a_pass_that_was_promised_is_written_down() {
+    let server = start();
+    // Nobody works on it here, as after a crash right behind the answer.
+    let began: encryption::EncryptionDocument =
+        server.client().post("encryption/rewrap", &()).unwrap();
+    assert_eq!(began.state, "running");
+    let store = server.app.store().unwrap();
+    let memory = server.runtime.block_on(store.reseal_memory()).unwrap();
+    assert!(memory.is_some_and(|memory| memory.pass.is_some()));
+}
