@@ -1,0 +1,3 @@
+//! `larder-cosi`: see `--help`.
+
+fn main() {}
