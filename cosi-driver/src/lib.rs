@@ -2,6 +2,8 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`mod@kube`] | the objects of COSI in Kubernetes |
 //! | [`provision`] | what COSI asks for, in terms of buckets and accounts: idempotent, and safe to kill at any point |
 
+pub mod kube;
 pub mod provision;

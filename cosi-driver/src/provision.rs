@@ -60,7 +60,7 @@ pub struct Grant {
     pub buckets: Vec<(String, Option<AccessMode>)>,
     /// How it is proved.
     pub authentication: Authentication,
-    /// Of the BucketAccessClass.
+    /// Of the `BucketAccessClass`.
     pub parameters: Parameters,
 }
 
