@@ -2,8 +2,14 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`grpc`] | COSI's services on a Unix socket |
+//! | [`metrics`] | what the driver did, for Prometheus |
 //! | [`mod@kube`] | the objects of COSI in Kubernetes |
 //! | [`provision`] | what COSI asks for, in terms of buckets and accounts: idempotent, and safe to kill at any point |
+//! | [`socket`] | the socket that a sidecar finds the driver at |
 
+pub mod grpc;
 pub mod kube;
+pub mod metrics;
 pub mod provision;
+pub mod socket;
