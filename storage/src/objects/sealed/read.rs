@@ -35,8 +35,10 @@ struct Opener {
     next: u64,
     /// Plain bytes that are still to come.
     left: Range<u64>,
-    /// Sealed bytes that are no whole chunk yet.
-    gathered: BytesMut,
+    /// Sealed bytes of the next chunk, which may lie in several of the blob's blocks: it is put together here, and opened here.
+    chunk: BytesMut,
+    /// What comes after them in the block that was read last.
+    rest: Bytes,
 }
 
 impl BodyReader {
@@ -67,7 +69,8 @@ impl BodyReader {
             blob: placement.blob.0,
             next: first,
             left,
-            gathered: BytesMut::new(),
+            chunk: BytesMut::new(),
+            rest: Bytes::new(),
         };
         Ok(Self {
             blob: BlobReader::open(pool, placement, wanted)?,
@@ -94,14 +97,17 @@ impl BodyReader {
             return None;
         }
         let wanted = opener.chunk_bytes();
-        while opener.gathered.len() < wanted {
+        loop {
+            opener.gather(wanted);
+            if opener.chunk.len() == wanted {
+                return Some(opener.open());
+            }
             match self.blob.next().await {
-                Some(Ok(bytes)) => opener.gather(&bytes, wanted),
+                Some(Ok(bytes)) => opener.rest = bytes,
                 Some(Err(error)) => return Some(Err(error.into())),
                 None => return Some(Err(opener.broken())),
             }
         }
-        Some(opener.take(wanted))
     }
 }
 
@@ -113,17 +119,19 @@ impl Opener {
         usize::try_from(rest.min(sealed)).unwrap_or(SEALED_CHUNK_BYTES)
     }
 
-    fn gather(&mut self, bytes: &[u8], wanted: usize) {
-        if self.gathered.is_empty() {
-            self.gathered.reserve(wanted.max(bytes.len()));
+    /// Moves what there is of the next chunk into place: each byte is copied once, and no buffer grows.
+    fn gather(&mut self, wanted: usize) {
+        if self.chunk.is_empty() {
+            self.chunk = BytesMut::with_capacity(wanted);
         }
-        self.gathered.extend_from_slice(bytes);
+        let missing = wanted.saturating_sub(self.chunk.len());
+        let piece = self.rest.split_to(missing.min(self.rest.len()));
+        self.chunk.extend_from_slice(&piece);
     }
 
     /// The wanted bytes of the next chunk, which is gathered.
-    fn take(&mut self, sealed: usize) -> Result<Bytes, StoreError> {
-        let rest = self.gathered.split_off(sealed);
-        let mut chunk = std::mem::replace(&mut self.gathered, rest);
+    fn open(&mut self) -> Result<Bytes, StoreError> {
+        let mut chunk = std::mem::take(&mut self.chunk);
         let place = Place {
             number: self.next,
             is_last: self.next + 1 == chunks(self.unsealing.size),
