@@ -190,7 +190,7 @@ fn xml(input: &[u8]) -> usize {
         block.is_some(),
         ownership.is_some(),
         parse::access_control_policy(input).is_ok(),
-        parse::create_bucket_configuration(input).is_ok_and(|location| location.is_some()),
+        parse::create_bucket_configuration(input).is_ok_and(|asked| asked.location.is_some()),
         parse::versioning_configuration(input).is_ok(),
         parse::tagging(input).is_ok(),
         parse::delete(input).is_ok(),

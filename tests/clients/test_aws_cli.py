@@ -26,8 +26,9 @@ def api(aws):
 
 def test_make_list_and_remove_a_bucket(aws, bucket):
     name = f"{bucket}-made"
-    aws("s3", "mb", f"s3://{name}")
+    aws("s3", "mb", f"s3://{name}", "--tags", "team", "db")
     assert name in aws("s3", "ls").decode()
+    assert b'"team"' in aws("s3api", "get-bucket-tagging", "--bucket", name)
     aws("s3", "rb", f"s3://{name}")
     assert name not in aws("s3", "ls").decode().split()
 

@@ -3,6 +3,7 @@
 import pytest
 from larderlib.clients import boto, unique_bucket
 from larderlib.expect import answered, refused, status
+from larderlib.iam import User, query, statement
 from larderlib.rawhttp import Raw
 from larderlib.server import Larder
 
@@ -14,6 +15,38 @@ def test_a_created_bucket_is_listed_with_its_date(s3):
     listed = {b["Name"]: b["CreationDate"] for b in s3.list_buckets()["Buckets"]}
     assert listed[name].year >= 2020
     assert list(listed) == sorted(listed), "buckets are listed in order of name"
+
+
+def created_with_tags(s3, name, *tags):
+    tags = [{"Key": key, "Value": value} for key, value in tags]
+    return s3.create_bucket(Bucket=name, CreateBucketConfiguration={"Tags": tags})
+
+
+def test_a_bucket_has_tags_from_the_moment_it_is_made(s3):
+    name = unique_bucket()
+    created_with_tags(s3, name, ("team", "db"), ("env", ""))
+    tags = {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=name)["TagSet"]}
+    assert tags == {"team": "db", "env": ""}
+
+
+def test_tags_that_are_not_allowed_make_no_bucket(s3):
+    name = unique_bucket()
+    with refused("InvalidTag"):
+        created_with_tags(s3, name, ("a", "1"), ("a", "2"))
+    with refused("InvalidTag"):
+        created_with_tags(s3, name, ("a" * 129, "1"))
+    with status(404):
+        s3.head_bucket(Bucket=name)
+
+
+def test_a_user_needs_a_permission_of_its_own_for_tags_of_a_new_bucket(server):
+    name = unique_bucket()
+    user = User(server, query("iam", server), "tagger", statement("s3:CreateBucket"))
+    with refused("AccessDenied"):
+        created_with_tags(user.s3, name, ("team", "db"))
+    user.s3.create_bucket(Bucket=name)
+    user.allow(statement(["s3:CreateBucket", "s3:TagResource"]))
+    created_with_tags(user.s3, name + "-2", ("team", "db"))
 
 
 def test_list_buckets_names_the_owner(s3):

@@ -225,6 +225,15 @@ fn check_own(actions: Vec<&'static str>, arn: &str, call: &Call<'_>) -> S3Result
     Ok(Checked::FREELY)
 }
 
+/// Refuses whoever may not give a bucket that is to be made tags.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn check_new_bucket_tags(bucket: &BucketName, call: &Call<'_>) -> S3Result<()> {
+    let arn = format!("arn:aws:s3:::{bucket}");
+    check_own(vec!["s3:TagResource"], &arn, call).map(drop)
+}
+
 /// An object whose owner and list have a say.
 async fn found(
     bucket: &BucketName,

@@ -14,7 +14,10 @@ use crate::{
     error::{S3Code, S3Error, S3Result},
     http::Response,
     reply,
-    xml::parse::{MAX_SMALL_BYTES, create_bucket_configuration},
+    xml::{
+        parse::{MAX_SMALL_BYTES, create_bucket_configuration},
+        write,
+    },
 };
 
 pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Response> {
@@ -24,11 +27,16 @@ pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Res
     let access = Access::asked(owner, &call)?;
     let body = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
     let region = &call.app.region;
-    check_location(create_bucket_configuration(&body)?.as_deref(), region)?;
+    let asked = create_bucket_configuration(&body)?;
+    check_location(asked.location.as_deref(), region)?;
+    if asked.tags.is_some() {
+        authorize::check_new_bucket_tags(bucket, &call)?;
+    }
     let create = CreateBucket {
         region: region.clone(),
         owner,
         lock,
+        tags: asked.tags.as_ref().map(|tags| write::tagging(tags).into()),
         ..CreateBucket::new(bucket.clone())
     };
     match call.store.create_bucket(create).await {

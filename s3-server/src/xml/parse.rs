@@ -123,26 +123,40 @@ pub fn versioning_configuration(body: &[u8]) -> Result<VersioningRequest, XmlErr
     Ok(request)
 }
 
-/// Parses `CreateBucketConfiguration` and returns its location constraint, if there is one. An
-/// empty body has none.
+/// What a `CreateBucketConfiguration` asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct CreateBucketRequest {
+    /// Where the bucket is to be.
+    pub location: Option<String>,
+    /// Its tags, if it is to have any.
+    pub tags: Option<TagSet>,
+}
+
+/// Parses `CreateBucketConfiguration`. An empty body asks for nothing.
 ///
 /// # Errors
-/// [`XmlError::Malformed`] and [`XmlError::TooLarge`].
-pub fn create_bucket_configuration(body: &[u8]) -> Result<Option<String>, XmlError> {
+/// [`XmlError::Malformed`], [`XmlError::TooLarge`] and [`XmlError::Tags`].
+pub fn create_bucket_configuration(body: &[u8]) -> Result<CreateBucketRequest, XmlError> {
+    let mut request = CreateBucketRequest::default();
     if body.trim_ascii().is_empty() {
-        return Ok(None);
+        return Ok(request);
     }
     let mut cursor = Cursor::new(body, MAX_SMALL_BYTES)?;
     cursor.root("CreateBucketConfiguration")?;
-    let mut location = None;
+    let mut tags = Vec::new();
     while let Some(name) = cursor.next_child()? {
         match name {
-            "LocationConstraint" => location = Some(cursor.text()?),
+            "LocationConstraint" => request.location = Some(cursor.text()?),
+            "Tags" => tags.extend(tag_set(&mut cursor)?),
             _ => cursor.skip()?,
         }
     }
     cursor.end()?;
-    Ok(location.filter(|l| !l.is_empty()))
+    request.location = request.location.filter(|location| !location.is_empty());
+    if !tags.is_empty() {
+        request.tags = Some(TagSet::of_bucket(tags)?);
+    }
+    Ok(request)
 }
 
 /// Parses `Tagging`, with the rules for objects.

@@ -9,7 +9,7 @@ use super::{
     Versioning,
     account_quota::Ceiling,
     commit::{ATTEMPTS, Draft},
-    documents::{Documents, discard_pages},
+    documents::{Documents, discard_pages, put_pages},
     keys,
     lock_clock::draft_time_mark,
     pages::Pages,
@@ -61,6 +61,8 @@ pub struct CreateBucket {
     pub owner: AccountId,
     /// Its object lock, if it is to have that: then it keeps versions.
     pub lock: Option<BucketLock>,
+    /// The document of its tags, if it is to have that from its first moment on.
+    pub tags: Option<Bytes>,
 }
 
 impl CreateBucket {
@@ -71,6 +73,7 @@ impl CreateBucket {
             region: String::new(),
             owner: AccountId::default(),
             lock: None,
+            tags: None,
         }
     }
 }
@@ -194,21 +197,26 @@ impl Store {
             region,
             owner,
             lock,
+            tags,
         } = request;
         let key = keys::bucket(&name);
         if self.inner.meta.get(&key).await?.is_some() {
             return Err(StoreError::BucketExists);
         }
+        let mut draft = Draft::default();
+        let id = self.new_number();
+        let documents = tags
+            .map(|tags| put_pages(&mut draft, id, DocumentKind::Tags, self.new_number(), &tags));
         let record = BucketRecord {
-            id: self.new_number(),
+            id,
             created_unix_millis: self.now(),
             region,
             owner,
             versioning: lock.map_or(Versioning::Off, |_| Versioning::Enabled),
             lock,
+            documents: documents.into_iter().collect(),
             ..BucketRecord::default()
         };
-        let mut draft = Draft::default();
         draft.put(key.clone(), record.encode());
         draft.expect(key, None);
         self.draft_bucket_of(&mut draft, owner).await?;

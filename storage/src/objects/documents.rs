@@ -228,7 +228,8 @@ impl Store {
     }
 }
 
-fn put_pages(
+/// Writes the pages of a document with the commit that names it.
+pub(super) fn put_pages(
     draft: &mut Draft,
     bucket_id: u64,
     kind: DocumentKind,

@@ -163,6 +163,7 @@ const NAMES: &[&str] = &[
     "Bucket",
     "Tagging",
     "TagSet",
+    "Tags",
     "Tag",
     "Key",
     "Value",

@@ -13,14 +13,35 @@ fn reads_a_location_with_or_without_namespace_or_prefix() {
         "\u{feff}<s3:CreateBucketConfiguration xmlns:s3=\"x\"><s3:LocationConstraint>eu-west-1</s3:LocationConstraint></s3:CreateBucketConfiguration>".to_owned(),
         "<CreateBucketConfiguration><Bucket><Type>x</Type></Bucket><LocationConstraint><![CDATA[eu-west-1]]></LocationConstraint></CreateBucketConfiguration>".to_owned(),
     ] {
-        let location = create_bucket_configuration(text.as_bytes()).expect(&text);
-        assert_eq!(location.as_deref(), Some("eu-west-1"), "{text}");
+        let asked = create_bucket_configuration(text.as_bytes()).expect(&text);
+        assert_eq!(asked.location.as_deref(), Some("eu-west-1"), "{text}");
+        assert_eq!(asked.tags, None, "{text}");
     }
-    assert_eq!(create_bucket_configuration(b" \n"), Ok(None));
+    for nothing in [
+        &b" \n"[..],
+        b"<CreateBucketConfiguration/>",
+        b"<CreateBucketConfiguration><Tags/></CreateBucketConfiguration>",
+    ] {
+        let asked = create_bucket_configuration(nothing);
+        assert_eq!(asked, Ok(CreateBucketRequest::default()));
+    }
+}
+
+#[test]
+fn a_bucket_is_asked_for_with_tags() {
+    let body = |tags: &str| {
+        format!("<CreateBucketConfiguration {NS}><Tags>{tags}</Tags></CreateBucketConfiguration>")
+    };
+    let one = body("<Tag><Key>a</Key><Value>b</Value></Tag>");
+    let asked = create_bucket_configuration(one.as_bytes()).expect("valid");
+    let tags = asked.tags.expect("tags");
     assert_eq!(
-        create_bucket_configuration(b"<CreateBucketConfiguration/>"),
-        Ok(None)
+        (&*tags.as_slice()[0].key, &*tags.as_slice()[0].value),
+        ("a", "b")
     );
+    let twice = body(&"<Tag><Key>a</Key><Value>b</Value></Tag>".repeat(2));
+    let refused = create_bucket_configuration(twice.as_bytes());
+    assert!(matches!(refused, Err(XmlError::Tags(_))), "{refused:?}");
 }
 
 #[test]
