@@ -29,7 +29,7 @@ def missing(what, how):
 
 def tool(name, how="tests/setup.sh"):
     """The path of a program: from what tests/setup.sh keeps in .cache first, then from PATH."""
-    for place in ("venv/bin", "databases/bin", "brokers/bin", "debian/usr/bin"):
+    for place in ("venv/bin", "databases/bin", "brokers/bin", "kube/bin", "debian/usr/bin"):
         if os.access(private := CACHE / place / name, os.X_OK):
             return str(private)
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
@@ -38,7 +38,7 @@ def tool(name, how="tests/setup.sh"):
     return found
 
 
-LIBRARIES = [str(CACHE / "python-clients"), str(CACHE / "databases"), str(CACHE / "brokers")]
+LIBRARIES = [str(CACHE / place) for place in ("python-clients", "databases", "brokers", "kube/python")]
 
 
 def library(name):
