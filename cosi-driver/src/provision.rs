@@ -2,10 +2,28 @@
 //!
 //! Every call may be repeated at any time, by another process too, with the same answer: what there is is kept by the backend alone (tags of buckets and
 //! users, and access keys that are made under a name), so that a driver that is killed between two steps loses nothing and leaves nothing behind.
+//! `docs/decisions/0008-cosi-state.md` has the whole of it.
+
+mod access;
+mod accounts;
+mod bucket_state;
+mod buckets;
+mod deletion;
+mod fault;
+mod identity;
+mod locks;
+mod provisioner;
+mod trash;
+
+#[cfg(test)]
+mod testing;
 
 use std::{collections::BTreeMap, fmt};
 
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
+
+pub use provisioner::{OidcProvider, ProvisionSettings, Provisioner};
 
 /// Parameters of a class as an administrator wrote them.
 pub type Parameters = BTreeMap<String, String>;
@@ -54,7 +72,7 @@ pub enum Authentication {
 /// An access that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The account's identifier: `ba-<uid of the BucketAccess>`.
+    /// The account's identifier: `ba-` and the `BucketAccess`'s uid.
     pub account: String,
     /// To which buckets, and how; `None`: as the class says.
     pub buckets: Vec<(String, Option<AccessMode>)>,
@@ -104,6 +122,43 @@ impl fmt::Debug for KeyPair {
             .field("access_key", &self.access_key)
             .finish_non_exhaustive()
     }
+}
+
+/// An account that this driver made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountSummary {
+    /// Its identifier.
+    pub account: String,
+    /// To which buckets it has access, and how.
+    pub buckets: Vec<(String, AccessMode)>,
+    /// When it was made.
+    pub created: OffsetDateTime,
+    /// The generation of its access key; 1 at first.
+    pub generation: u64,
+    /// Since when its keys don't work, by [`Provisioner::disable`].
+    pub disabled: Option<OffsetDateTime>,
+}
+
+/// A bucket that this driver made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketSummary {
+    /// Its name.
+    pub id: String,
+    /// When it was made.
+    pub created: OffsetDateTime,
+    /// What it was made with, in the form that is the same for all ways to write the same.
+    pub parameters: Parameters,
+    /// Until when it is in the trash, if it is.
+    pub trashed_until: Option<OffsetDateTime>,
+}
+
+/// What became of the buckets that were in the trash long enough.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Those that are gone.
+    pub deleted: Vec<String>,
+    /// Those that are still there, and why.
+    pub kept: Vec<(String, ProvisionError)>,
 }
 
 /// Why something is not done. The messages are for users, and hold no secret.
