@@ -1,0 +1,214 @@
+"""The procedures of docs/kubernetes.md on volumes, with real processes: a pod is `larder server` in the environment that the chart gives it, and
+its volumes are directories, made when they are missing, as a StatefulSet makes them. Nothing but the pod's restart may be noticed by clients."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import threading
+
+import pytest
+from larderlib import chart
+from larderlib.clients import boto
+from larderlib.server import Larder, inherited_environment, larder_binary, poll
+
+BUCKET = "backups"
+
+
+class Pod(Larder):
+    """The store's pod, of the values with which the chart was last upgraded."""
+
+    def __init__(self, directory, values):
+        super().__init__(directory)
+        self.upgrade(values)
+
+    def upgrade(self, values):
+        """`helm upgrade`: counts from the next start on."""
+        container = self._container(values)
+        self.environment = {item["name"]: item["value"] for item in container["env"]} | {"LARDER_LISTEN": "127.0.0.1:0"}
+        self.mounted = [mount["name"] for mount in container["volumeMounts"] if mount["name"].startswith("disk-")]
+        self._write_secrets()
+        for name, value in self.environment.items():
+            value = value.replace("/data/", f"{self.directory}/volumes/").replace("/etc/larder/", f"{self.directory}/")
+            self.environment[name] = value
+
+    def _container(self, values):
+        item = chart.one(chart.render(values), "StatefulSet")
+        return item["spec"]["template"]["spec"]["containers"][0]
+
+    def _write_secrets(self):
+        secrets = self.directory / "secrets"
+        secrets.mkdir(parents=True, exist_ok=True)
+        for name, text in (("access-key", self.access_key), ("secret-key", self.secret_key), ("metrics-token", "token-of-the-tests")):
+            (secrets / name).write_text(text)
+
+    def volume(self, number):
+        return self.directory / "volumes" / f"disk-{number}"
+
+    def lose_volume(self, number):
+        """`kubectl delete pvc`, and the pod: the next start finds an empty one."""
+        assert self.process is None, "stop the pod first"
+        shutil.rmtree(self.volume(number))
+
+    def command(self):
+        for name in self.mounted:
+            (self.directory / "volumes" / name).mkdir(parents=True, exist_ok=True)
+        self.address_file.unlink(missing_ok=True)
+        return [larder_binary(), "server", "--address-file", str(self.address_file)]
+
+    def exec(self, *arguments):
+        """`kubectl exec larder-0 -- larder ...`: with nothing but the container's environment."""
+        environment = {**inherited_environment(), **self.environment, "LARDER_ENDPOINT": self.endpoint}
+        done = subprocess.run([larder_binary(), *arguments], env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run = exec
+
+    def disk_list(self):
+        return json.loads(self.exec("disk", "list", "--json"))["disks"]
+
+
+class Client:
+    """Writes and reads all the time while the pod is up; whatever fails is kept."""
+
+    def __init__(self, pod, expected):
+        self.s3, self.expected, self.failures, self.rounds = boto(pod, retries=0), expected, [], 0
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._work)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.thread.join()
+        assert not self.failures, self.failures[:3]
+        assert self.rounds > 0
+
+    def _work(self):
+        names = sorted(self.expected)
+        while not self.stopped.is_set():
+            name = names[self.rounds % len(names)]
+            try:
+                assert self.s3.get_object(Bucket=BUCKET, Key=name)["Body"].read() == self.expected[name], name
+                body = os.urandom(20_000)
+                self.s3.put_object(Bucket=BUCKET, Key="busy", Body=body)
+                assert self.s3.get_object(Bucket=BUCKET, Key="busy")["Body"].read() == body
+            except Exception as error:  # noqa: BLE001 - any failure is one
+                self.failures.append(repr(error))
+            self.rounds += 1
+
+
+@pytest.fixture
+def pod(tmp_path):
+    pod = Pod(tmp_path / "pod", {"disks": {"count": 4}})
+    with pod:
+        yield pod
+
+
+@pytest.fixture
+def stored(pod):
+    """Small and large objects, by key."""
+    s3 = boto(pod)
+    s3.create_bucket(Bucket=BUCKET)
+    bodies = {f"wal/{number}": hashlib.sha256(str(number).encode()).digest() * 500 for number in range(40)}
+    bodies["base"] = os.urandom(9_000_000)
+    for key, body in bodies.items():
+        s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+    return bodies
+
+
+def everything_is_there(pod, stored):
+    s3 = boto(pod)
+    assert all(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == body for key, body in stored.items())
+    pod.exec("verify", f"s3://{BUCKET}/", "--now")
+
+
+def restart(pod, values=None, losing=()):
+    """Kubernetes ends the pod and starts it again, on the volumes that are there."""
+    assert pod.stop() == 0
+    for number in losing:
+        pod.lose_volume(number)
+    if values is not None:
+        pod.upgrade(values)
+    pod.start()
+
+
+def test_every_volume_is_replaced_one_after_another(pod, stored):
+    """As for another StorageClass, or larger volumes: an empty one in its place, healed before the next."""
+    for number in (1, 2, 3, 4):
+        restart(pod, losing=[number])
+        with Client(pod, stored):
+            pod.until_healed()
+        assert [disk["state"] for disk in pod.disk_list()] == ["ok"] * 4
+    everything_is_there(pod, stored)
+
+
+def test_a_disk_is_added_by_the_count_alone(pod, stored):
+    restart(pod, {"disks": {"count": 5}})
+    with Client(pod, dict(stored)):
+        disks = pod.disk_list()
+        assert [(disk["directory"], disk["role"]) for disk in disks][-1] == (str(pod.volume(5)), "member")
+        for number in range(8):
+            stored[f"new/{number}"] = os.urandom(200_000)
+            boto(pod).put_object(Bucket=BUCKET, Key=f"new/{number}", Body=stored[f"new/{number}"])
+        assert pod.disk_list()[4]["shard_bytes"] > 0, "new objects have shards there at once"
+        pod.until_healed()
+    everything_is_there(pod, stored)
+    restart(pod)
+    everything_is_there(pod, stored)
+
+
+def test_a_disk_is_drained_and_removed(pod, stored):
+    restart(pod, {"disks": {"count": 5}})
+    pod.until_healed()
+    (second,) = [disk for disk in pod.disk_list() if disk["directory"] == str(pod.volume(2))]
+    with Client(pod, stored):
+        pod.exec("disk", "drain", str(second["number"]))
+        poll(lambda: drained(pod, second["number"]), 120, "drained", every_seconds=0.2)
+        pod.exec("disk", "remove", str(second["number"]))
+    restart(pod, {"disks": {"count": 5, "removed": [2]}})
+    shutil.rmtree(pod.volume(2))
+    everything_is_there(pod, stored)
+    restart(pod)
+    assert [disk["directory"] for disk in pod.disk_list()] == [str(pod.volume(number)) for number in (1, 3, 4, 5)]
+    everything_is_there(pod, stored)
+
+
+def drained(pod, number):
+    (disk,) = [disk for disk in pod.disk_list() if disk["number"] == number]
+    return disk["role"] == "drained"
+
+
+def test_a_start_with_values_that_were_forgotten_says_which_volume(pod, stored):
+    """`helm upgrade` was not run after `larder disk remove`: the start refuses, touches nothing, and names the volume."""
+    restart(pod, {"disks": {"count": 5}})
+    pod.until_healed()
+    (fifth,) = [disk for disk in pod.disk_list() if disk["directory"] == str(pod.volume(5))]
+    pod.exec("disk", "drain", str(fifth["number"]))
+    poll(lambda: drained(pod, fifth["number"]), 120, "drained", every_seconds=0.2)
+    pod.exec("disk", "remove", str(fifth["number"]))
+    pod.stop()
+    with pytest.raises(RuntimeError, match="disk-5"):
+        pod.start()
+    pod.process = None
+    pod.upgrade({"disks": {"count": 5, "removed": [5]}})
+    pod.start()
+    everything_is_there(pod, stored)
+
+
+def test_volumes_of_an_uninstalled_release_serve_the_next(pod, stored):
+    """`helm uninstall` leaves volumes and the root Secret: an installation of the same name finds all of it."""
+    pod.stop()
+    shutil.rmtree(pod.directory / "secrets")
+    pod.upgrade({"disks": {"count": 4}})
+    pod.start()
+    everything_is_there(pod, stored)
+
+
+def test_commands_in_the_pod_need_no_options(pod):
+    assert "2+2" in pod.exec("status")
+    assert pod.exec("sts", "whoami")
