@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`grpc`] | COSI's services on a Unix socket |
 //! | [`metrics`] | what the driver did, for Prometheus |
+//! | [`controllers`] | what makes the objects of COSI true |
 //! | [`mod@kube`] | the objects of COSI in Kubernetes |
 //! | [`parameters`] | what may be written into classes |
 //! | [`policy`] | what accounts may do, in AWS's language |
@@ -12,6 +13,7 @@
 //! | [`socket`] | the socket that a sidecar finds the driver at |
 
 pub mod backend;
+pub mod controllers;
 pub mod grpc;
 pub mod kube;
 pub mod metrics;

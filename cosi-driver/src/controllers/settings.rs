@@ -1,0 +1,208 @@
+//! Which controllers run, and how: as flags and as values.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use crate::controllers::upstream;
+
+/// Which controllers run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// `standalone` where neither upstream's controller nor its sidecar for this driver is at work, `repair` beside them.
+    #[default]
+    Auto,
+    /// Everything: nothing of upstream's is needed.
+    Standalone,
+    /// What upstream's controller and sidecar get wrong, orphans, rotation and the further keys of Secrets.
+    Repair,
+    /// None: only gRPC.
+    Off,
+}
+
+/// Flags of the controllers.
+#[derive(Args, Clone, Debug)]
+pub struct ControllerFlags {
+    /// Which controllers run.
+    #[arg(
+        long,
+        env = "LARDER_COSI_CONTROLLERS",
+        value_enum,
+        default_value = "auto"
+    )]
+    pub controllers: Mode,
+    /// The cluster; left out, that of the pod, or of KUBECONFIG.
+    #[arg(long, env = "LARDER_COSI_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Where the Lease is; left out, the pod's namespace.
+    #[arg(long, env = "LARDER_COSI_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Where upstream's controller would be.
+    #[arg(
+        long,
+        env = "LARDER_COSI_UPSTREAM_NAMESPACE",
+        default_value = "container-object-storage-system",
+        value_name = "NAME"
+    )]
+    pub upstream_namespace: String,
+    /// How many objects of a kind are worked on at once.
+    #[arg(long, env = "LARDER_COSI_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub concurrency: u16,
+    /// How often each object is compared with the store without anything having changed.
+    #[arg(long, env = "LARDER_COSI_RESYNC", default_value = "10m", value_parser = duration, value_name = "TIME")]
+    pub resync: Duration,
+    /// How long an account has to be without its `BucketAccess` before it is disabled.
+    #[arg(long, env = "LARDER_COSI_ORPHAN_GRACE", default_value = "15m", value_parser = duration, value_name = "TIME")]
+    pub orphan_grace: Duration,
+    /// How long it stays disabled before it is deleted.
+    #[arg(long, env = "LARDER_COSI_ORPHAN_DELETE_AFTER", default_value = "7d", value_parser = duration, value_name = "TIME")]
+    pub orphan_delete_after: Duration,
+    /// Which percentage of all accounts may be orphans: above it nothing is disabled, as the list is doubted.
+    #[arg(long, env = "LARDER_COSI_ORPHAN_LIMIT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100), value_name = "PERCENT")]
+    pub orphan_limit: u8,
+}
+
+/// How the controllers run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which ones.
+    pub mode: Mode,
+    /// Whose objects.
+    pub driver: String,
+    /// Where the Lease is.
+    pub namespace: String,
+    /// Where upstream's controller would be.
+    pub upstream_namespace: String,
+    /// What this process is called in the Lease; has to differ from that of every other one.
+    pub identity: String,
+    /// How many objects of a kind are worked on at once.
+    pub concurrency: u16,
+    /// How often each object is compared with the store.
+    pub resync: Duration,
+    /// How long a Lease is held without renewal.
+    pub lease_duration: Duration,
+    /// How often upstream's halves are looked for.
+    pub detect_every: Duration,
+    /// What is done about orphans.
+    pub orphans: OrphanSettings,
+}
+
+/// What is done about accounts without an access.
+#[derive(Clone, Debug)]
+pub struct OrphanSettings {
+    /// How often they are looked for.
+    pub every: Duration,
+    /// Without an access for so long: disabled.
+    pub grace: Duration,
+    /// Disabled for so long: deleted.
+    pub delete_after: Duration,
+    /// Above this percentage of all accounts nothing is disabled.
+    pub limit_percent: u8,
+}
+
+impl ControllerFlags {
+    /// The settings of a driver of this name.
+    pub fn settings(&self, driver: &str) -> Settings {
+        Settings {
+            mode: self.controllers,
+            driver: driver.to_owned(),
+            namespace: self.namespace.clone().unwrap_or_else(own_namespace),
+            upstream_namespace: self.upstream_namespace.clone(),
+            identity: identity(),
+            concurrency: self.concurrency,
+            resync: self.resync,
+            lease_duration: Duration::from_secs(15),
+            detect_every: Duration::from_secs(10),
+            orphans: OrphanSettings {
+                every: self.orphan_grace.min(Duration::from_mins(5)),
+                grace: self.orphan_grace,
+                delete_after: self.orphan_delete_after,
+                limit_percent: self.orphan_limit,
+            },
+        }
+    }
+}
+
+/// The pod's namespace, found as upstream's sidecar finds it: the two share a Lease.
+fn own_namespace() -> String {
+    const MOUNTED: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+    let mounted = || std::fs::read_to_string(MOUNTED).ok();
+    std::env::var("POD_NAMESPACE")
+        .ok()
+        .or_else(mounted)
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "default".to_owned())
+}
+
+/// Another one for every process: a pod's name does not tell one start from the next.
+fn identity() -> String {
+    let host = std::env::var("POD_NAME")
+        .or_else(|_| std::env::var("HOSTNAME"))
+        .unwrap_or_else(|_| "host".to_owned());
+    let start = k8s_openapi::jiff::Timestamp::now().as_nanosecond();
+    let process = std::process::id();
+    format!("{}{host}_{process:x}_{start:x}", upstream::OURS)
+}
+
+/// A time such as `90s`, `10m`, `24h` or `7d`.
+///
+/// # Errors
+///
+/// What a time looks like, where this is none.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no time such as 90s, 10m, 24h or 7d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let number = text.strip_suffix(unit).unwrap_or_default();
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let count: u64 = digits
+        .then(|| number.parse().ok())
+        .flatten()
+        .ok_or_else(wrong)?;
+    let total = count.checked_mul(seconds).ok_or_else(wrong)?;
+    Ok(Duration::from_secs(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_a_number_and_a_unit() {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("10m", 600),
+            ("24h", 86_400),
+            ("7d", 604_800),
+            ("0s", 0),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "10",
+            "+1m",
+            "-1m",
+            "1.5h",
+            "1w",
+            "99999999999999999999d",
+            "ä",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn two_processes_are_told_apart() {
+        assert_ne!(identity(), identity());
+        assert!(identity().starts_with(upstream::OURS));
+    }
+}
