@@ -407,3 +407,40 @@ def test_the_driver_sees_no_key_of_the_certificate(rendered):
     for name in ("production", "cosi-upstream"):
         pod = one(rendered[name], "Deployment")["spec"]["template"]["spec"]
         assert [source["items"] for source in secret_sources(pod) if source["secretName"] == "larder-tls"] == [[{"key": "ca.crt", "path": "ca.crt"}]]
+
+
+def rules_of(items, container):
+    """What the roles of a container allow: {(where, group, resource): (verbs, names)}."""
+    allowed = {}
+    for kind, where in (("ClusterRole", "cluster"), ("Role", "own-namespace")):
+        for rule in one([item for item in items if item["kind"] == kind and item["metadata"]["name"].endswith(f"-{container}")], kind)["rules"]:
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    key = where, group, resource
+                    assert key not in allowed
+                    allowed[key] = set(rule["verbs"]), rule.get("resourceNames")
+    return allowed
+
+
+@pytest.mark.parametrize("mode", ["auto", "standalone", "repair"])
+def test_the_controllers_may_what_they_ask_for_and_nothing_else(mode):
+    asked = json.loads(chart.repository_file("docs", "cosi-rbac.json").read_text())[mode]
+    expected = {(rule["scope"], group, resource): (set(rule["verbs"]), None) for rule in asked for group in rule["apiGroups"] for resource in rule["resources"]}
+    # The lease of upstream's controller, by its name and wherever it is: its namespace may not exist yet.
+    if verbs := expected.pop(("upstream-namespace", "coordination.k8s.io", "leases"), None):
+        expected["cluster", "coordination.k8s.io", "leases"] = verbs[0], ["leader-lock-cosi-controller-manager"]
+    assert rules_of(render({"cosi": {"controllers": mode}}), "controllers") == expected
+
+
+def test_the_charts_table_of_rights_is_the_drivers():
+    assert (chart.CHART / "files" / "rbac-controllers.json").read_text() == chart.repository_file("docs", "cosi-rbac.json").read_text(), "copy docs/cosi-rbac.json"
+
+
+def test_nobody_reads_all_secrets():
+    for mode in ("auto", "repair"):
+        rules = rules_of(render({"cosi": {"controllers": mode, "sidecar": {"enabled": True}}}), "controllers")
+        assert not {"list", "watch"} & rules["cluster", "", "secrets"][0]
+
+
+def test_without_controllers_there_are_no_rights():
+    assert not {"ClusterRoleBinding", "RoleBinding"} & kinds(render({"cosi": {"controllers": "off"}}))
