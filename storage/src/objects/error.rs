@@ -236,7 +236,9 @@ fn stripe_kind(error: &StripeError) -> ErrorKind {
         StripeError::Unreadable { .. } => ErrorKind::Corrupt,
         StripeError::LengthMismatch { .. } => ErrorKind::Invalid,
         StripeError::Coding(_) => ErrorKind::Internal,
-        StripeError::TooFewDisks { .. } | StripeError::Disk(_) => ErrorKind::Unavailable,
+        StripeError::TooFewDisks { .. } | StripeError::DisksAway { .. } | StripeError::Disk(_) => {
+            ErrorKind::Unavailable
+        }
     }
 }
 
@@ -267,7 +269,9 @@ impl From<MetaError> for StoreError {
 impl From<StripeError> for StoreError {
     fn from(error: StripeError) -> Self {
         match error {
-            StripeError::TooFewDisks { .. } => Self::Unavailable(error.to_string()),
+            StripeError::TooFewDisks { .. } | StripeError::DisksAway { .. } => {
+                Self::Unavailable(error.to_string())
+            }
             StripeError::Unreadable { .. } => Self::Unreadable(error.to_string()),
             StripeError::Full => Self::Full,
             StripeError::LengthMismatch {

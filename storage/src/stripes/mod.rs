@@ -64,6 +64,22 @@ pub enum StripeError {
         /// Where its shards are, or should be.
         places: String,
     },
+    /// Fewer than `k` shards of a stripe can be read now, and enough others are on disks that are missing or failed: retry once they are back.
+    #[error(
+        "stripe {stripe} of blob {blob:016x} has {good} good shards, {needed} needed, and {away} are on disks that are away"
+    )]
+    DisksAway {
+        /// The blob.
+        blob: u64,
+        /// The stripe.
+        stripe: u64,
+        /// Shards that were good.
+        good: usize,
+        /// Shards that are needed.
+        needed: usize,
+        /// Shards that may be good, on disks that are missing or failed.
+        away: usize,
+    },
     /// No space for data.
     #[error("disks are full")]
     Full,

@@ -17,7 +17,7 @@ use super::{
     crew::Answering,
 };
 use crate::{
-    disk::{BlobId, DiskError, FRAME_HEADER_BYTES, ReadAt, ReadMode},
+    disk::{BlobId, DiskError, FRAME_HEADER_BYTES, Health, ReadAt, ReadMode},
     mutation::{self, Mutation},
 };
 
@@ -412,7 +412,7 @@ impl Source {
             }
         }
         if good.len() < profile.data() {
-            return Err(StepError::Failed(self.unreadable(stripe, good.len())));
+            return Err(StepError::Failed(self.too_few(stripe, good.len())));
         }
         self.decode(stripe, &good, wanted)
             .map_err(|error| StepError::Failed(error.into()))
@@ -447,6 +447,27 @@ impl Source {
             .filter_map(rebuilt_of)
             .map(|at| Bytes::from(std::mem::take(&mut out[at])))
             .collect())
+    }
+
+    /// Why a stripe of which so many shards are good can't be read now.
+    fn too_few(&self, stripe: u64, good: usize) -> StripeError {
+        let needed = self.placement.profile.data();
+        let disks = self.pool.disks();
+        let is_away = |place: &&ShardPlace| {
+            let entry = place.disk().and_then(|number| disks.entry(number));
+            entry.is_some_and(|entry| matches!(entry.health(), Health::Failed(_)))
+        };
+        let away = self.placement.shards.iter().filter(is_away).count();
+        if good + away < needed {
+            return self.unreadable(stripe, good);
+        }
+        StripeError::DisksAway {
+            blob: self.placement.blob.0,
+            stripe,
+            good,
+            needed,
+            away,
+        }
     }
 
     pub(super) fn unreadable(&self, stripe: u64, good: usize) -> StripeError {

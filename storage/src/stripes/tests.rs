@@ -169,6 +169,35 @@ fn with_more_shards_gone_than_parity_the_read_fails_and_sends_nothing_wrong() {
 }
 
 #[test]
+fn what_disks_that_are_away_may_have_is_not_called_lost() {
+    let world = world(profile(2, 2), 4);
+    let body = body(1_000_000);
+    block_on(async {
+        let placement = write_extents(&world, &body).await;
+        let take_away = |count: usize| {
+            world.pool.change_disks(|disks| {
+                for disk in disks.iter_mut().take(count) {
+                    disk.disk = Err("out".to_owned());
+                }
+            });
+        };
+        take_away(3);
+        let error = read(&world, &placement, 0..placement.size).await;
+        let error = error.unwrap_err();
+        let is_away = matches!(
+            error,
+            StripeError::DisksAway {
+                good: 1,
+                needed: 2,
+                away: 3,
+                ..
+            }
+        );
+        assert!(is_away, "{error}");
+    });
+}
+
+#[test]
 fn small_blobs_are_inline_with_or_without_an_announced_size() {
     let world = world(profile(2, 2), 4);
     block_on(async {
