@@ -87,23 +87,6 @@ def committed_values(name):
 ALL = {**FEATURES, **{name: committed_values(name) for name in chart.SETS}}
 
 
-def cosi_schemas():
-    """(kind) → schema, of the chart's own CRDs. What they do not name is refused, as `kubectl apply` does."""
-    found = {}
-    for path in (chart.CHART / "crds").glob("*.yaml"):
-        spec = yaml.safe_load(path.read_text())["spec"]
-        found[spec["names"]["kind"]] = strict(spec["versions"][0]["schema"]["openAPIV3Schema"])
-    return found
-
-
-def strict(schema):
-    schema = dict(schema)
-    if "properties" in schema:
-        schema["properties"] = {name: strict(below) for name, below in schema["properties"].items()}
-        schema.setdefault("additionalProperties", False)
-    return schema
-
-
 def field_schemas():
     """(API, kind) → the fields that there are, of kinds that others define."""
     found = {}
@@ -113,7 +96,6 @@ def field_schemas():
     return found
 
 
-COSI = cosi_schemas()
 FOREIGN = field_schemas()
 
 
@@ -122,7 +104,7 @@ def check(item, version):
     jsonschema = library("jsonschema")
     api, kind = item["apiVersion"], item["kind"]
     if api == "objectstorage.k8s.io/v1alpha1":
-        jsonschema.validate(item, COSI[kind])
+        jsonschema.validate(item, chart.cosi_schema(kind))
     elif (api, kind) in FOREIGN:
         jsonschema.validate(item, FOREIGN[api, kind])
     else:

@@ -121,3 +121,26 @@ def server_variables():
 
 def repository_file(*parts):
     return Path(REPOSITORY, *parts)
+
+
+def strict(schema):
+    """A schema of a CRD that refuses what it does not name, as `kubectl apply` does."""
+    schema = dict(schema)
+    if "properties" in schema:
+        schema["properties"] = {name: strict(below) for name, below in schema["properties"].items()}
+        schema.setdefault("additionalProperties", False)
+    return schema
+
+
+def cosi_schema(kind):
+    """The schema of a kind of COSI, as the chart's CRD has it."""
+    for path in (CHART / "crds").glob("*.yaml"):
+        spec = yaml.safe_load(path.read_text())["spec"]
+        if spec["names"]["kind"] == kind:
+            return strict(spec["versions"][0]["schema"]["openAPIV3Schema"])
+    raise KeyError(kind)
+
+
+def secret_keys():
+    """Keys of the Secrets that COSI's accesses get with the formats that they have by default (`cosi,aws`)."""
+    return {"BucketInfo", "BUCKET_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"}
