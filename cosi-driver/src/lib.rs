@@ -2,22 +2,30 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`grpc`] | COSI's services on a Unix socket |
-//! | [`metrics`] | what the driver did, for Prometheus |
-//! | [`controllers`] | what makes the objects of COSI true |
-//! | [`mod@kube`] | the objects of COSI in Kubernetes |
-//! | [`parameters`] | what may be written into classes |
-//! | [`policy`] | what accounts may do, in AWS's language |
 //! | [`backend`] | the server that buckets and accounts are made on, by S3 and IAM; and one in memory |
+//! | [`cli`] | the command line |
+//! | [`controllers`] | what makes the objects of COSI true |
+//! | [`grpc`] | COSI's services on a Unix socket |
+//! | [`mod@kube`] | the objects of COSI in Kubernetes |
+//! | [`metrics`] | what the driver did, for Prometheus |
+//! | [`parameters`] | what may be written into classes |
+//! | [`mod@pause`] | waiting between tries |
+//! | [`policy`] | what accounts may do, in AWS's language |
 //! | [`provision`] | what COSI asks for, in terms of buckets and accounts: idempotent, and safe to kill at any point |
+//! | [`sanity`] | `cosi-sanity`, which checks any driver |
+//! | [`serve`] | a driver that serves |
 //! | [`socket`] | the socket that a sidecar finds the driver at |
 
 pub mod backend;
+pub mod cli;
 pub mod controllers;
 pub mod grpc;
 pub mod kube;
 pub mod metrics;
 pub mod parameters;
+pub mod pause;
 pub mod policy;
 pub mod provision;
+pub mod sanity;
+pub mod serve;
 pub mod socket;

@@ -13,9 +13,9 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Response, Status, metadata::MetadataMap};
 
-pub use self::deadline::time_for;
+use self::deadline::time_for;
 use self::locks::{Locks, Taken};
 use crate::metrics::Metrics;
 
@@ -58,15 +58,15 @@ impl Calls {
         }))
     }
 
-    /// Has `work` done for a call whose fields were `checked`, in the time that is left to `request`.
+    /// Has `work` done for a call whose fields were `checked`, in the time that its caller leaves, as its `metadata` says.
     ///
     /// # Errors
     /// What is wrong with the fields, or what `work` answers; `ABORTED` where another call of the same subject takes too long, `UNAVAILABLE`
     /// where this one does. Both mean: again later.
-    pub async fn run<A, T>(
+    pub async fn run<T>(
         &self,
         call: Call<'_>,
-        request: &Request<A>,
+        metadata: &MetadataMap,
         checked: Result<(), Status>,
         work: impl Future<Output = Result<T, Status>> + Send + 'static,
     ) -> Result<Response<T>, Status>
@@ -76,7 +76,7 @@ impl Calls {
         let began = Instant::now();
         let done = match checked {
             Ok(()) => {
-                self.within(call, time_for(request, self.0.time), work)
+                self.within(call, time_for(metadata, self.0.time), work)
                     .await
             }
             Err(refused) => Err(refused),

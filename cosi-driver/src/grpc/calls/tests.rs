@@ -22,7 +22,7 @@ async fn run<T: Send + 'static>(
     calls: &Calls,
     work: impl Future<Output = Result<T, Status>> + Send + 'static,
 ) -> Result<T, Status> {
-    let done = calls.run(GRANT, &Request::new(()), Ok(()), work).await;
+    let done = calls.run(GRANT, &MetadataMap::new(), Ok(()), work).await;
     done.map(Response::into_inner)
 }
 
@@ -120,7 +120,7 @@ async fn more_calls_than_there_is_room_for_are_told_to_come_back() {
                 tokio::task::yield_now().await;
                 Ok(())
             };
-            calls.run(call, &Request::new(()), Ok(()), work).await
+            calls.run(call, &MetadataMap::new(), Ok(()), work).await
         }
     }));
     let refused: Vec<_> = all.await.into_iter().filter_map(Result::err).collect();
@@ -133,7 +133,7 @@ async fn what_was_refused_is_not_begun_and_counts() {
     let calls = calls();
     let refused = Err(Status::invalid_argument("name is empty"));
     let done = calls
-        .run(GRANT, &Request::new(()), refused, async {
+        .run(GRANT, &MetadataMap::new(), refused, async {
             panic!("begun") as Result<(), Status>
         })
         .await;
