@@ -1,14 +1,21 @@
 //! The server that buckets and accounts are made on, in S3's and IAM's own terms.
 //!
 //! A [`Backend`] does one small thing at a time, each of which is atomic on the server; what has to be done in which order, and again after a crash, is for
-//! [`crate::provision`]. There are two: [`MemoryBackend`] for tests and for trying things out, and the real one, which speaks S3 and IAM over HTTP.
+//! [`crate::provision`]. There are two: [`MemoryBackend`] for tests and for trying things out, and [`ServerBackend`], which speaks
+//! S3 and IAM over HTTP.
 //! [`Interrupted`] wraps either and stops it after a number of steps. One suite of tests is run by all of them.
 //!
 //! Nothing here knows COSI, classes or Kubernetes.
 
 mod interrupted;
 mod memory;
+pub mod server;
 mod types;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+pub(crate) mod world;
 
 use std::fmt;
 
@@ -16,6 +23,7 @@ use async_trait::async_trait;
 
 pub use interrupted::{Interrupted, Interruption};
 pub use memory::MemoryBackend;
+pub use server::{CredentialSource, ServerBackend, ServerSettings};
 pub use types::{
     AccessKey, Caller, Configuration, DeleteFailure, Encryption, Held, IdentityKind, Lifecycle,
     ListedBucket, ListedIdentity, LockMode, LockRule, NewBucket, NewIdentity, ObjectVersion, Quota,
