@@ -9,6 +9,7 @@
 #   .cache/node   the AWS SDK for JavaScript, from tests/clients/js-sdk/package-lock.json
 #   .cache/rust-sdk  the build of tests/clients/rust-sdk
 #   target/debug/larder-powercut  disks that lose power, for tests/powercut
+#   target/debug/larder-fake-kube  an API server of Kubernetes, for tests/chart
 # Debian's packages (PostgreSQL, MariaDB, backup programs, and what psycopg2 is compiled with) are installed when this runs as root;
 # otherwise it says what to install.
 set -euo pipefail
@@ -181,4 +182,11 @@ if command -v cargo >/dev/null; then
     cargo build --quiet --locked --package larder-powercut --target-dir target
 else
     say "skipped: disks that lose power (get it with: rustup)"
+fi
+
+# --- An API server of Kubernetes -------------------------------------------------------------------------------------
+if command -v cargo >/dev/null; then
+    cargo build --quiet --locked --package larder-fake-kube --target-dir target
+else
+    say "skipped: the fake API server of Kubernetes (get it with: rustup)"
 fi
