@@ -32,7 +32,8 @@ FEATURES = {
     "audit": {"audit": {"enabled": True, "path": "/audit/audit.log"}, "extraVolumes": [{"name": "audit", "emptyDir": {}}], "extraVolumeMounts": [{"name": "audit", "mountPath": "/audit"}]},
     "tls self-made": {"tls": TLS},
     "tls cert-manager": {"tls": {**TLS, "source": "certManager", "certManager": {"issuerRef": {"name": "ca"}}, "ipAddresses": ["192.0.2.1"]}},
-    "tls of a public authority": {"tls": {**TLS, "source": "certManager", "publicCA": True, "serviceNames": False, "dnsNames": ["s3.example.com"], "certManager": {"issuerRef": {"name": "acme"}}}},
+    "tls of a public authority": {"tls": {**TLS, "source": "certManager", "publicCA": True, "serviceNames": False, "dnsNames": ["s3.example.com"], "certManager": {"issuerRef": {"name": "acme"}}}, "cosi": {"endpoint": "https://s3.example.com"}, "metrics": {"serviceMonitor": {"enabled": True}}},
+    "tls of a public authority, plain within": {"tls": {**TLS, "source": "secret", "existingSecret": "t", "publicCA": True, "serviceNames": False, "dnsNames": ["s3.example.com"], "plainHttp": {"enabled": True}}},
     "tls secret": {"tls": {**TLS, "source": "secret", "existingSecret": "mine"}},
     "tls and plain": {"tls": {**TLS, "plainHttp": {"enabled": True}}},
     "client certificates": {"tls": {**TLS, "plainHttp": {"enabled": True}, "clientCA": {"existingSecret": "authorities"}}},
@@ -229,7 +230,8 @@ def test_misspelt_values_are_refused(values):
         ({"tls": {"enabled": True, "source": "certManager"}}, "issuerRef.name"),
         ({"tls": {"enabled": True, "source": "secret"}}, "tls.existingSecret"),
         ({"tls": {"enabled": True, "clientCA": {"existingSecret": "a"}}}, "shows no certificate"),
-        ({"tls": {"enabled": True, "serviceNames": False}}, "no name"),
+        ({"tls": {"enabled": True, "serviceNames": False}, "cosi": {"enabled": False}}, "no name"),
+        ({"tls": {"enabled": True, "serviceNames": False, "dnsNames": ["s3.example.com"]}}, "can't check the certificate"),
         ({"rootCredentials": {"existingSecret": "a", "accessKey": "admin", "secretKey": "long enough"}}, "both set"),
         ({"rootCredentials": {"accessKey": "admin"}}, "or neither"),
         ({"encryption": {"masterKey": {"generate": True, "existingSecret": "a"}}}, "both set"),
@@ -426,3 +428,15 @@ def test_nobody_reads_all_secrets():
 
 def test_without_controllers_there_are_no_rights():
     assert not {"ClusterRoleBinding", "RoleBinding"} & kinds(render({"cosi": {"controllers": "off"}}))
+
+
+def test_the_driver_reaches_the_store_where_it_can():
+    def endpoint(values):
+        (argument,) = [item for item in one(render(values), "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"] if item.startswith("--endpoint=")]
+        return argument.removeprefix("--endpoint=")
+
+    assert endpoint({}) == "http://larder.s3.svc:9000"
+    assert endpoint(FEATURES["tls self-made"]) == "https://larder.s3.svc:9000"
+    assert endpoint(FEATURES["client certificates"]) == "http://larder.s3.svc:9001"
+    assert endpoint(FEATURES["tls of a public authority"]) == "https://s3.example.com"
+    assert endpoint(FEATURES["tls of a public authority, plain within"]) == "http://larder.s3.svc:9001"

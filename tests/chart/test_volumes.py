@@ -2,13 +2,17 @@
 its volumes are directories, made when they are missing, as a StatefulSet makes them. Nothing but the pod's restart may be noticed by clients."""
 
 import hashlib
+import http.client
 import json
 import os
 import shutil
 import subprocess
 import threading
+import urllib.parse
 
+import boto3
 import pytest
+from botocore.config import Config
 from larderlib import chart
 from larderlib.clients import boto
 from larderlib.server import Larder, inherited_environment, larder_binary, poll
@@ -207,6 +211,32 @@ def test_volumes_of_an_uninstalled_release_serve_the_next(pod, stored):
     pod.upgrade({"disks": {"count": 4}})
     pod.start()
     everything_is_there(pod, stored)
+
+
+def test_host_style_is_served_below_the_services_names(pod, stored):
+    """With names that resolve, as CoreDNS makes them: the signature is for that host."""
+    for name in ("larder.s3.svc", "larder.s3.svc.cluster.local", "larder.s3"):
+        s3 = boto3.client("s3", endpoint_url=f"http://{name}:9000", region_name="us-east-1", aws_access_key_id=pod.access_key, aws_secret_access_key=pod.secret_key, config=Config(s3={"addressing_style": "virtual"}, signature_version="s3v4"))
+        url = urllib.parse.urlsplit(s3.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "wal/1"}))
+        assert url.netloc == f"{BUCKET}.{name}:9000"
+        connection = http.client.HTTPConnection(pod.address, timeout=30)
+        connection.request("GET", f"{url.path}?{url.query}", headers={"Host": url.netloc})
+        assert connection.getresponse().read() == stored["wal/1"]
+        connection.close()
+
+
+def test_the_pod_of_helm_test_says_that_all_is_well(pod):
+    """Its containers one after another, each twice, as after a test that broke off."""
+    items = chart.render({})
+    spec = chart.one(items, "Pod")["spec"]
+    for _ in range(2):
+        for container in [*spec["initContainers"], *spec["containers"]]:
+            environment = {item["name"]: item["value"].replace("/etc/larder/credentials/", f"{pod.directory}/secrets/") for item in container["env"]}
+            assert environment["LARDER_ENDPOINT"] == "http://larder.s3.svc:9000"
+            environment["LARDER_ENDPOINT"] = pod.endpoint
+            for _ in range(2 if container["name"] == "add-bucket" else 1):
+                done = subprocess.run([larder_binary(), *container["args"]], env={**inherited_environment(), **environment}, capture_output=True, text=True, timeout=60)
+                assert done.returncode == 0, done.stderr
 
 
 def test_commands_in_the_pod_need_no_options(pod):

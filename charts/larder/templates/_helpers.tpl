@@ -173,9 +173,16 @@ annotations:
 {{- if and .Values.tls.enabled (or .Values.tls.plainHttp.enabled (include "larder.clientCertificates" .)) }}true{{ end -}}
 {{- end -}}
 
+{{/* Where the Service's names can't be used with TLS: clients show no certificate, or the certificate does not have them */}}
+{{- define "larder.tlsUnfit" -}}
+{{- if and .Values.tls.enabled (or (include "larder.clientCertificates" .) (not .Values.tls.serviceNames)) }}true{{ end -}}
+{{- end -}}
+
 {{/* Where what belongs to the release reaches S3 */}}
 {{- define "larder.endpoint" -}}
-{{- if and (include "larder.clientCertificates" .) .Values.tls.plainHttp.enabled -}}
+{{- if .Values.cosi.endpoint -}}
+{{ .Values.cosi.endpoint }}
+{{- else if and (include "larder.tlsUnfit" .) .Values.tls.plainHttp.enabled -}}
 http://{{ include "larder.serviceHost" . }}:{{ .Values.service.httpPort }}
 {{- else -}}
 {{ include "larder.scheme" . }}://{{ include "larder.serviceHost" . }}:{{ .Values.service.port }}
@@ -222,8 +229,12 @@ http://{{ include "larder.serviceHost" . }}:{{ .Values.service.httpPort }}
 {{- if and .Values.tls.enabled (eq .Values.tls.source "certManager") (not .Values.tls.certManager.issuerRef.name) -}}
 {{- fail "tls.certManager.issuerRef.name: tls.source is `certManager`, so name the issuer" -}}
 {{- end -}}
-{{- if and (include "larder.clientCertificates" .) .Values.cosi.enabled (not .Values.tls.plainHttp.enabled) (not .Values.cosi.endpoint) -}}
+{{- if and (include "larder.tlsUnfit" .) .Values.cosi.enabled (not .Values.tls.plainHttp.enabled) (not .Values.cosi.endpoint) -}}
+{{- if include "larder.clientCertificates" . -}}
 {{- fail "tls.clientCA.auth is `required`, and the COSI driver shows no certificate: set tls.plainHttp.enabled, tls.clientCA.auth=optional, or cosi.endpoint" -}}
+{{- else -}}
+{{- fail "tls.serviceNames is off, so that the COSI driver can't check the certificate by the Service's name: set cosi.endpoint to a URL with a name that it has, or tls.plainHttp.enabled" -}}
+{{- end -}}
 {{- end -}}
 {{- if and .Values.rootCredentials.existingSecret (or .Values.rootCredentials.accessKey .Values.rootCredentials.secretKey) -}}
 {{- fail "rootCredentials: existingSecret and a key pair are both set: set one" -}}
