@@ -63,6 +63,7 @@ FEATURES = {
     "server": {"server": {"extraArgs": ["--max-requests=9"], "extraEnv": [{"name": "A", "value": "b"}], "extraEnvFrom": [{"secretRef": {"name": "s"}}], "serviceDomains": False, "listenAddress": "[::]"}},
     "no cosi": {"cosi": {"enabled": False}},
     "two drivers": {"cosi": {"replicas": 2}},
+    "no crds": {"cosi": {"installCRDs": False}},
     "no controllers": {"cosi": {"controllers": "off", "sidecar": {"enabled": True}}},
     "no rbac": {"cosi": {"rbac": {"create": False}}},
     "no aggregation": {"cosi": {"rbac": {"aggregate": False}}},
@@ -114,7 +115,7 @@ def check(item, version):
 
 @pytest.fixture(scope="module")
 def rendered():
-    return {name: render(values, "--include-crds") for name, values in ALL.items()}
+    return {name: render(values) for name, values in ALL.items()}
 
 
 def test_lint_has_nothing_to_say():
@@ -180,7 +181,7 @@ def test_misspelt_fields_are_found():
 def test_crds_are_structurally_upstreams():
     upstream = json.loads((FIELDS / "cosi-v0.2.2.json").read_text())["crds"]
     ours = {}
-    for path in (chart.CHART / "crds").glob("*.yaml"):
+    for path in (chart.CHART / "files" / "crds").glob("*.yaml"):
         crd = yaml.safe_load(path.read_text())
         assert crd["metadata"]["annotations"]["api-approved.kubernetes.io"].startswith("https://github.com/kubernetes/enhancements/")
         ours[crd["metadata"]["name"]] = without_texts(crd["spec"])

@@ -59,10 +59,10 @@ def kinds(items):
 def committed(name):
     """What a committed value set comes out as, without what is generated anew each time."""
     values = yaml.safe_load((RENDERED / "values" / f"{name}.yaml").read_text())
-    text = template(values, "--include-crds", "--kube-version", "1.36.0")
+    text = template(values, "--kube-version", "1.36.0")
     text = GENERATED.sub(r"\1<generated>", text)
     text = CERTIFICATE.sub("<generated>", text)
-    head = f"# helm template larder charts/larder --namespace s3 --include-crds --values charts/larder/rendered/values/{name}.yaml\n"
+    head = f"# helm template larder charts/larder --namespace s3 --values charts/larder/rendered/values/{name}.yaml\n"
     return head + "# Written by tests/chart/write.py; what is generated is left out.\n" + text
 
 
@@ -134,7 +134,7 @@ def strict(schema):
 
 def cosi_schema(kind):
     """The schema of a kind of COSI, as the chart's CRD has it."""
-    for path in (CHART / "crds").glob("*.yaml"):
+    for path in (CHART / "files" / "crds").glob("*.yaml"):
         spec = yaml.safe_load(path.read_text())["spec"]
         if spec["names"]["kind"] == kind:
             return strict(spec["versions"][0]["schema"]["openAPIV3Schema"])
