@@ -11,12 +11,13 @@ ARG TARGETARCH
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,id=larder-target-${TARGETARCH} \
     cargo build --release --locked --package larder-server --package larder-cosi \
-    && install -D --strip target/release/larder target/release/larder-cosi --target-directory /image/bin \
-    && install -d -m 1777 /image/tmp \
-    && install -d -o 65532 -g 65532 /image/data \
-    && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
+    && mkdir -p /image/bin /image/data /image/etc/ssl/certs /image/tmp \
+    && cp target/release/larder target/release/larder-cosi /image/bin/ \
+    && strip /image/bin/larder /image/bin/larder-cosi \
+    && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \
     && printf 'root:x:0:0:root:/:/sbin/nologin\nlarder:x:65532:65532:Larder:/:/sbin/nologin\n' > /image/etc/passwd \
-    && printf 'root:x:0:\nlarder:x:65532:\n' > /image/etc/group
+    && printf 'root:x:0:\nlarder:x:65532:\n' > /image/etc/group \
+    && chmod 1777 /image/tmp && chown 65532:65532 /image/data
 
 FROM scratch
 COPY --from=build /image/ /

@@ -1,14 +1,17 @@
 """The procedures of docs/kubernetes.md on volumes, with real processes: a pod is `larder server` in the environment that the chart gives it, and
 its volumes are directories, made when they are missing, as a StatefulSet makes them. Nothing but the pod's restart may be noticed by clients."""
 
+import base64
 import hashlib
 import http.client
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import threading
 import urllib.parse
+from pathlib import Path
 
 import boto3
 import pytest
@@ -29,23 +32,30 @@ class Pod(Larder):
 
     def upgrade(self, values):
         """`helm upgrade`: counts from the next start on."""
-        container = self._container(values)
-        self.environment = {item["name"]: item["value"] for item in container["env"]} | {"LARDER_LISTEN": "127.0.0.1:0"}
+        items = chart.render({"rootCredentials": {"accessKey": self.access_key, "secretKey": self.secret_key}, **values})
+        pod = chart.one(items, "StatefulSet")["spec"]["template"]["spec"]
+        container = pod["containers"][0]
         self.mounted = [mount["name"] for mount in container["volumeMounts"] if mount["name"].startswith("disk-")]
-        self._write_secrets()
-        for name, value in self.environment.items():
-            value = value.replace("/data/", f"{self.directory}/volumes/").replace("/etc/larder/", f"{self.directory}/")
-            self.environment[name] = value
+        self._mount_secrets(pod, container, {item["metadata"]["name"]: item["data"] for item in items if item["kind"] == "Secret"})
+        # Ports are those that are free; all else is as the container has it, below a directory of the test's.
+        self.environment = {item["name"]: self.on_this_machine(item["value"]) for item in container["env"]} | {"LARDER_LISTEN": "127.0.0.1:0"}
+        if "LARDER_HTTP_LISTEN" in self.environment:
+            assert self.environment["LARDER_HTTP_LISTEN"].startswith("127.0.0.1:"), "within the pod only"
+            self.plain, self.environment["LARDER_HTTP_LISTEN"] = True, "127.0.0.1:0"
 
-    def _container(self, values):
-        item = chart.one(chart.render(values), "StatefulSet")
-        return item["spec"]["template"]["spec"]["containers"][0]
+    def on_this_machine(self, path):
+        return path.replace("/data/", f"{self.directory}/volumes/").replace("/etc/larder/", f"{self.directory}/etc/")
 
-    def _write_secrets(self):
-        secrets = self.directory / "secrets"
-        secrets.mkdir(parents=True, exist_ok=True)
-        for name, text in (("access-key", self.access_key), ("secret-key", self.secret_key), ("metrics-token", "token-of-the-tests")):
-            (secrets / name).write_text(text)
+    def _mount_secrets(self, pod, container, secrets):
+        """The files that the container finds: each key under the name that the volume gives it."""
+        places = {mount["name"]: Path(self.on_this_machine(mount["mountPath"])) for mount in container["volumeMounts"]}
+        for volume in pod["volumes"]:
+            sources = [volume["secret"]] if "secret" in volume else [source["secret"] for source in volume["projected"]["sources"]]
+            places[volume["name"]].mkdir(parents=True, exist_ok=True)
+            for source in sources:
+                data = secrets[source.get("name") or source["secretName"]]
+                for item in source["items"]:
+                    (places[volume["name"]] / item["path"]).write_bytes(base64.b64decode(data[item["key"]]))
 
     def volume(self, number):
         return self.directory / "volumes" / f"disk-{number}"
@@ -63,7 +73,8 @@ class Pod(Larder):
 
     def exec(self, *arguments):
         """`kubectl exec larder-0 -- larder ...`: with nothing but the container's environment."""
-        environment = {**inherited_environment(), **self.environment, "LARDER_ENDPOINT": self.endpoint}
+        assert self.environment["LARDER_ENDPOINT"].startswith("http://127.0.0.1:")
+        environment = {**inherited_environment(), **self.environment, "LARDER_ENDPOINT": self.plain_endpoint if self.plain else self.endpoint}
         done = subprocess.run([larder_binary(), *arguments], env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -207,7 +218,7 @@ def test_a_start_with_values_that_were_forgotten_says_which_volume(pod, stored):
 def test_volumes_of_an_uninstalled_release_serve_the_next(pod, stored):
     """`helm uninstall` leaves volumes and the root Secret: an installation of the same name finds all of it."""
     pod.stop()
-    shutil.rmtree(pod.directory / "secrets")
+    shutil.rmtree(pod.directory / "etc")
     pod.upgrade({"disks": {"count": 4}})
     pod.start()
     everything_is_there(pod, stored)
@@ -231,7 +242,7 @@ def test_the_pod_of_helm_test_says_that_all_is_well(pod):
     spec = chart.one(items, "Pod")["spec"]
     for _ in range(2):
         for container in [*spec["initContainers"], *spec["containers"]]:
-            environment = {item["name"]: item["value"].replace("/etc/larder/credentials/", f"{pod.directory}/secrets/") for item in container["env"]}
+            environment = {item["name"]: item["value"].replace("/etc/larder/credentials/", f"{pod.directory}/etc/secrets/") for item in container["env"]}
             assert environment["LARDER_ENDPOINT"] == "http://larder.s3.svc:9000"
             environment["LARDER_ENDPOINT"] = pod.endpoint
             for _ in range(2 if container["name"] == "add-bucket" else 1):
@@ -242,3 +253,17 @@ def test_the_pod_of_helm_test_says_that_all_is_well(pod):
 def test_commands_in_the_pod_need_no_options(pod):
     assert "2+2" in pod.exec("status")
     assert pod.exec("sts", "whoami")
+
+
+def test_what_the_chart_generates_is_taken_by_the_server(tmp_path):
+    """Certificate, master key and credentials, from the Secrets to the files and into the server."""
+    values = {"tls": {"enabled": True}, "encryption": {"masterKey": {"generate": True}}, "audit": {"enabled": True}, "server": {"settings": {"encryptAll": True, "maxRequests": 100}}}
+    with Pod(tmp_path / "pod", values) as pod:
+        assert "chart-1" in pod.exec("encryption", "status")
+        s3 = boto3.client("s3", endpoint_url=pod.plain_endpoint, region_name="us-east-1", aws_access_key_id=pod.access_key, aws_secret_access_key=pod.secret_key)
+        s3.create_bucket(Bucket=BUCKET)
+        assert s3.put_object(Bucket=BUCKET, Key="k", Body=b"body")["ServerSideEncryption"] == "AES256"
+        certificate = pod.directory / "etc" / "tls" / "tls.crt"
+        shown = ssl.get_server_certificate(("127.0.0.1", pod.port))
+        assert shown.strip() in certificate.read_text()
+        assert '"operation":"PutObject"' in pod.log_path.read_text(), "the audit log is on standard output"
