@@ -13,6 +13,7 @@
 //! | [`policy`] | what accounts may do, in AWS's language |
 //! | [`provision`] | what COSI asks for, in terms of buckets and accounts: idempotent, and safe to kill at any point |
 //! | [`sanity`] | `cosi-sanity`, which checks any driver |
+//! | [`secrets`] | what is in Secrets beside `BucketInfo`, as its consumers read it |
 //! | [`serve`] | a driver that serves |
 //! | [`socket`] | the socket that a sidecar finds the driver at |
 
@@ -27,5 +28,6 @@ pub mod pause;
 pub mod policy;
 pub mod provision;
 pub mod sanity;
+pub mod secrets;
 pub mod serve;
 pub mod socket;

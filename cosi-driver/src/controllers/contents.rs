@@ -1,4 +1,4 @@
-//! `BucketInfo`, as upstream's sidecar writes it: one line of JSON, its fields in this order.
+//! What is in a Secret: `BucketInfo`, as upstream's sidecar writes it, one line of JSON, its fields in this order; and the formats that the class asks for.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -8,18 +8,30 @@ use crate::{
     kube::{Bucket, BucketAccess, info_name},
     parameters::AccessParameters,
     provision::{Credentials, Granted},
+    secrets,
 };
 
 /// What is in the Secret, by key.
 pub(crate) fn contents(
     access: &BucketAccess,
     bucket: &Bucket,
-    _parameters: &AccessParameters,
+    parameters: &AccessParameters,
     granted: &Granted,
+    ca: Option<&str>,
 ) -> Contents {
     let info = Info::of(access, bucket, granted);
     let text = serde_json::to_string(&info).unwrap_or_default();
-    Contents::from([("BucketInfo".to_owned(), text)])
+    let mut contents = Contents::from([("BucketInfo".to_owned(), text)]);
+    if let Some(place) = granted.buckets.first() {
+        let shown = secrets::Access {
+            bucket: place,
+            credentials: &granted.credentials,
+            ca,
+            prefix: parameters.prefix.as_deref(),
+        };
+        contents.extend(secrets::render(&parameters.secret_formats, shown));
+    }
+    contents
 }
 
 #[derive(Serialize)]

@@ -100,7 +100,8 @@ impl Matter<'_> {
         // Nobody gets an account for a Secret that can't be written.
         secret::find(self.ctx, self.access).await?;
         let granted = self.granted(next).await?;
-        let contents = contents(self.access, self.bucket, &self.parameters, &granted);
+        let ca = self.ctx.provisioner.settings().ca.as_deref();
+        let contents = contents(self.access, self.bucket, &self.parameters, &granted, ca);
         let generation = next.unwrap_or(self.keys.generation);
         secret::write(self.ctx, self.access, &contents, generation).await?;
         Ok(())

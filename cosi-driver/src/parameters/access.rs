@@ -51,11 +51,13 @@ pub enum SecretFormat {
     S3cfg,
     /// `ClickHouse`.
     Clickhouse,
+    /// Velero.
+    Velero,
 }
 
 impl SecretFormat {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Cosi,
         Self::Aws,
         Self::Cnpg,
@@ -64,6 +66,7 @@ impl SecretFormat {
         Self::Rclone,
         Self::S3cfg,
         Self::Clickhouse,
+        Self::Velero,
     ];
 
     /// As it is written.
@@ -77,6 +80,7 @@ impl SecretFormat {
             Self::Rclone => "rclone",
             Self::S3cfg => "s3cfg",
             Self::Clickhouse => "clickhouse",
+            Self::Velero => "velero",
         }
     }
 

@@ -152,9 +152,9 @@ pub static ACCESS_CLASS: [Key; 7] = [
     ),
     key(
         "secretFormats",
-        "some of cosi, aws, cnpg, percona, zalando (or wal-g), rclone, s3cfg, clickhouse",
+        "some of cosi, aws, cnpg, percona, zalando (or wal-g), rclone, s3cfg, clickhouse, velero",
         "cosi,aws",
-        "What is in the Secret beside `BucketInfo`.",
+        "What is in the Secret beside `BucketInfo`: see [secret formats](secret-formats.md).",
     ),
     key(
         "endpoint",
