@@ -62,6 +62,8 @@ def test_a_field_that_is_not_there_is_found(page, kind):
 def references(node):
     """(name, key) of each Secret that YAML refers to."""
     if isinstance(node, dict):
+        if isinstance(node.get("secret"), dict) and "items" in node["secret"]:
+            yield from ((node["secret"]["name"], item["key"]) for item in node["secret"]["items"])
         if isinstance(node.get("name"), str) and isinstance(node.get("key"), str):
             yield node["name"], node["key"]
         for field, keys in NAMED_ALONE.items():
@@ -94,6 +96,15 @@ def test_secrets_have_the_keys_that_are_taken_from_them(page):
     assert ours <= chart.secret_keys(), "keys that Larder's driver does not write"
     assert {(name, key) for name, key in found if name != SECRET} <= made | common
     assert page == "README.md" or ours, "a recipe that does not use the access's Secret"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_keys_are_in_a_format_that_the_page_asks_for(page):
+    formats = chart.secret_formats()
+    text = (RECIPES / page).read_text()
+    asked = {name for names in re.findall(r"secretFormats: (\S+)", text) for name in names.split(",")} | set(re.findall(r"the format `(\w+)`", text))
+    for key in {key for name, key in references(documents(page)) if name == SECRET}:
+        assert formats[key] & (asked | {"aws", "always", "all"}), f"{key} is in {formats[key]} only"
 
 
 def test_the_table_has_every_page():

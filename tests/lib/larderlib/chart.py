@@ -141,6 +141,12 @@ def cosi_schema(kind):
     raise KeyError(kind)
 
 
+def secret_formats():
+    """{key: formats} of the Secrets that COSI's accesses get, as docs/secret-formats.md has them."""
+    text = repository_file("docs", "secret-formats.md").read_text()
+    rows = re.findall(r"^\| `([\w.]+)` \| ([\w, -]+) \|", text, re.MULTILINE)
+    return {key: set(formats.split(", ")) for key, formats in rows}
+
+
 def secret_keys():
-    """Keys of the Secrets that COSI's accesses get with the formats that they have by default (`cosi,aws`)."""
-    return {"BucketInfo", "BUCKET_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"}
+    return set(secret_formats())
