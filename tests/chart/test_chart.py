@@ -52,7 +52,7 @@ FEATURES = {
     "no budget": {"podDisruptionBudget": {"enabled": False}},
     "a budget of one's own": {"podDisruptionBudget": {"maxUnavailable": 0}},
     "network policy": {"networkPolicy": {"enabled": True}},
-    "network policy, strict": {"networkPolicy": {"enabled": True, "from": [{"podSelector": {}}], "metricsFrom": [{"podSelector": {}}], "egress": {"enabled": True, "rules": [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}]}}},
+    "network policy, strict": {"networkPolicy": {"enabled": True, "from": [{"podSelector": {}}], "metricsFrom": [{"podSelector": {}}], "egress": {"enabled": True, "rules": [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}], "cosiRules": [{"ports": [{"port": 443}]}]}}},
     "no service account": {"serviceAccount": {"create": False, "name": "mine"}, "cosi": {"serviceAccount": {"create": False, "name": "theirs"}}},
     "pods": {
         "podAnnotations": {"a": "b"}, "podLabels": {"c": "d"}, "priorityClassName": "p", "runtimeClassName": "r", "schedulerName": "s", "nodeSelector": {"n": "m"},

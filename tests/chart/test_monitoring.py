@@ -11,7 +11,7 @@ from larderlib.server import Larder
 from larderlib.tls import Authority
 
 TOKEN = "token-of-the-tests"
-FUNCTIONS = {"absent", "by", "count", "increase", "max", "min", "rate", "sum", "time", "topk", "vector", "histogram_quantile", "and", "or", "up", "code"}
+FUNCTIONS = {"on", "instance", "absent", "by", "count", "increase", "max", "min", "rate", "sum", "time", "topk", "vector", "histogram_quantile", "and", "or", "up", "code"}
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,14 @@ def test_every_label_is_the_metrics(metrics):
         grouped = {label.strip() for group in re.findall(r"by \(([^)]*)\)", expression) for label in group.split(",")}
         there = set().union(*(metrics.get(name, set()) for name in names(expression)), set())
         assert matched | grouped | set(shown) <= there, title
+
+
+def test_sides_of_and_have_the_same_labels_or_say_on_which(metrics):
+    """Without `on`, Prometheus joins only what has all labels in common, and an alert would never fire."""
+    for title, expression, _ in expressions():
+        for left, right in zip(*(iter(re.split(r" (?:and|/) (?!on)", re.sub(r"\{[^}]*\}", "", expression))[at:]) for at in (0, 1))):
+            sides = [set().union(*(metrics[name] for name in names(side))) for side in (left, right) if names(side)]
+            assert len(sides) < 2 or sides[0] == sides[1], title
 
 
 def test_a_metric_that_is_not_there_is_found(metrics):
