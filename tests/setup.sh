@@ -9,6 +9,7 @@
 #   .cache/node   the AWS SDK for JavaScript, from tests/clients/js-sdk/package-lock.json
 #   .cache/rust-sdk  the build of tests/clients/rust-sdk
 #   target/debug/larder-powercut  disks that lose power, for tests/powercut
+#   target/debug/larder-cosi, cosi-sanity  the COSI driver and what checks it, for tests/cosi
 #   target/debug/larder-fake-kube  an API server of Kubernetes, for tests/chart
 # Debian's packages (PostgreSQL, MariaDB, backup programs, and what psycopg2 is compiled with) are installed when this runs as root;
 # otherwise it says what to install.
@@ -189,4 +190,11 @@ if command -v cargo >/dev/null; then
     cargo build --quiet --locked --package larder-fake-kube --target-dir target
 else
     say "skipped: the fake API server of Kubernetes (get it with: rustup)"
+fi
+
+# --- The COSI driver, unoptimised as it is quicker to build ------------------------------------------------------------
+if command -v cargo >/dev/null; then
+    cargo build --quiet --locked --package larder-cosi --bins --target-dir target
+else
+    say "skipped: the COSI driver (get it with: rustup)"
 fi

@@ -1,3 +1,7 @@
-//! `larder-cosi`: see `--help`.
+//! The `larder-cosi` binary: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    larder_cosi::cli::main()
+}

@@ -1,6 +1,6 @@
 //! A driver's socket: calls as the sidecar makes them, and what came of each, kept for checks of all of them together.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, error::Error as _, path::PathBuf, sync::Arc};
 
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -167,11 +167,16 @@ impl Driver {
         method: &'static str,
         answer: Result<tonic::Response<T>, Status>,
     ) -> Result<T, Status> {
-        answer
-            .map(tonic::Response::into_inner)
-            .inspect_err(|status| {
-                self.seen.lock().refusals.push((method, status.clone()));
-            })
+        let status = match answer {
+            Ok(answer) => return Ok(answer.into_inner()),
+            Err(status) => status,
+        };
+        if let Some(why) = status.source() {
+            // Not the driver's word: upstream's clients call a connection that broke UNAVAILABLE.
+            return Err(Status::unavailable(format!("the connection broke: {why}")));
+        }
+        self.seen.lock().refusals.push((method, status.clone()));
+        Err(status)
     }
 
     fn remember(&self, granted: &DriverGrantBucketAccessResponse) {

@@ -110,14 +110,9 @@ fn each_refusal(world: &World, fault: impl Fn(&Status) -> Option<String>) -> Che
         return Err(skipped("nothing was refused"));
     }
     for (method, status) in &refusals {
-        // What the connection says when the driver was killed is not the driver's.
-        if let Some(fault) = fault(status).filter(|_| !is_of_the_connection(status)) {
+        if let Some(fault) = fault(status) {
             return Err(failed(format!("{method}: {} {fault}", brief(status))));
         }
     }
     Ok(())
-}
-
-fn is_of_the_connection(status: &Status) -> bool {
-    std::error::Error::source(status).is_some()
 }
