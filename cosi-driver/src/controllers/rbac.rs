@@ -32,11 +32,8 @@ const LOOK: &[&str] = &["get", "list", "watch"];
 
 /// What `standalone` needs.
 const STANDALONE: &[Rule] = &[
-    cluster(
-        GROUP,
-        &["bucketclaims", "bucketaccesses"],
-        &["get", "list", "watch", "patch"],
-    ),
+    cluster(GROUP, &["bucketclaims"], &["get", "list", "watch", "patch"]),
+    cluster(GROUP, &["bucketaccesses"], &["list", "watch", "patch"]),
     cluster(
         GROUP,
         &["buckets"],
@@ -58,11 +55,7 @@ const STANDALONE: &[Rule] = &[
 /// What `repair` needs: it makes no buckets, deletes none, and grants nothing.
 const REPAIR: &[Rule] = &[
     cluster(GROUP, &["bucketclaims"], LOOK),
-    cluster(
-        GROUP,
-        &["bucketaccesses"],
-        &["get", "list", "watch", "patch"],
-    ),
+    cluster(GROUP, &["bucketaccesses"], &["list", "watch", "patch"]),
     cluster(GROUP, &["buckets"], &["get", "list", "watch", "patch"]),
     cluster(GROUP, &["bucketclasses", "bucketaccessclasses"], LOOK),
     cluster(GROUP, &["bucketclaims/status"], &["patch"]),

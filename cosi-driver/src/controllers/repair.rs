@@ -29,9 +29,6 @@ use crate::{
     },
 };
 
-/// How long upstream's sidecar has for the deletion of an access before it counts as stuck.
-const STUCK_AFTER: Duration = Duration::from_mins(1);
-
 /// One look at a claim.
 pub(crate) async fn claim(claim: Arc<BucketClaim>, ctx: Arc<Context>) -> Result<Action, Failure> {
     let uid = claim.uid().unwrap_or_default();
@@ -116,13 +113,14 @@ async fn unstick(ctx: &Context, access: &BucketAccess) -> Result<Action, Failure
         return Ok(Action::await_change());
     }
     let since = access.meta().deletion_timestamp.as_ref();
-    let due = since.map_or_else(now, |since| after(since.0, STUCK_AFTER));
+    let patience = ctx.settings.stuck_after;
+    let due = since.map_or_else(now, |since| after(since.0, patience));
     let left = until(due, now());
     if !left.is_zero() {
         return Ok(Action::requeue(left));
     }
     if !is_stuck(ctx, access).await? {
-        return Ok(Action::requeue(STUCK_AFTER));
+        return Ok(Action::requeue(patience));
     }
     undo(ctx, access).await?;
     release(&ctx.beside(access), access, &[ACCESS_FINALIZER]).await?;

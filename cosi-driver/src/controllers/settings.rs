@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use crate::controllers::upstream;
+use crate::{cli::span, controllers::upstream};
 
 /// Which controllers run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -49,13 +49,13 @@ pub struct ControllerFlags {
     #[arg(long, env = "LARDER_COSI_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
     /// How often each object is compared with the store without anything having changed.
-    #[arg(long, env = "LARDER_COSI_RESYNC", default_value = "10m", value_parser = duration, value_name = "TIME")]
+    #[arg(long, env = "LARDER_COSI_RESYNC", default_value = "10m", value_parser = span::parse, value_name = "TIME")]
     pub resync: Duration,
     /// How long an account has to be without its `BucketAccess` before it is disabled.
-    #[arg(long, env = "LARDER_COSI_ORPHAN_GRACE", default_value = "15m", value_parser = duration, value_name = "TIME")]
+    #[arg(long, env = "LARDER_COSI_ORPHAN_GRACE", default_value = "15m", value_parser = span::parse, value_name = "TIME")]
     pub orphan_grace: Duration,
     /// How long it stays disabled before it is deleted.
-    #[arg(long, env = "LARDER_COSI_ORPHAN_DELETE_AFTER", default_value = "7d", value_parser = duration, value_name = "TIME")]
+    #[arg(long, env = "LARDER_COSI_ORPHAN_DELETE_AFTER", default_value = "7d", value_parser = span::parse, value_name = "TIME")]
     pub orphan_delete_after: Duration,
     /// Which percentage of all accounts may be orphans: above it nothing is disabled, as the list is doubted.
     #[arg(long, env = "LARDER_COSI_ORPHAN_LIMIT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=100), value_name = "PERCENT")]
@@ -83,6 +83,8 @@ pub struct Settings {
     pub lease_duration: Duration,
     /// How often upstream's halves are looked for.
     pub detect_every: Duration,
+    /// How long upstream's sidecar has for the deletion of an access before it counts as stuck.
+    pub stuck_after: Duration,
     /// What is done about orphans.
     pub orphans: OrphanSettings,
 }
@@ -113,6 +115,7 @@ impl ControllerFlags {
             resync: self.resync,
             lease_duration: Duration::from_secs(15),
             detect_every: Duration::from_secs(10),
+            stuck_after: Duration::from_mins(1),
             orphans: OrphanSettings {
                 every: self.orphan_grace.min(Duration::from_mins(5)),
                 grace: self.orphan_grace,
@@ -145,60 +148,9 @@ fn identity() -> String {
     format!("{}{host}_{process:x}_{start:x}", upstream::OURS)
 }
 
-/// A time such as `90s`, `10m`, `24h` or `7d`.
-///
-/// # Errors
-///
-/// What a time looks like, where this is none.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no time such as 90s, 10m, 24h or 7d");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let number = text.strip_suffix(unit).unwrap_or_default();
-    let seconds: u64 = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        _ => return Err(wrong()),
-    };
-    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let count: u64 = digits
-        .then(|| number.parse().ok())
-        .flatten()
-        .ok_or_else(wrong)?;
-    let total = count.checked_mul(seconds).ok_or_else(wrong)?;
-    Ok(Duration::from_secs(total))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_a_number_and_a_unit() {
-        for (text, seconds) in [
-            ("90s", 90),
-            ("10m", 600),
-            ("24h", 86_400),
-            ("7d", 604_800),
-            ("0s", 0),
-        ] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in [
-            "",
-            "s",
-            "10",
-            "+1m",
-            "-1m",
-            "1.5h",
-            "1w",
-            "99999999999999999999d",
-            "ä",
-        ] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn two_processes_are_told_apart() {

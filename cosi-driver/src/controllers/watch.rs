@@ -1,6 +1,6 @@
 //! Which objects are looked at, and which others bring them up again.
 
-use std::{future::Future, sync::Arc};
+use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use kube::{
@@ -9,9 +9,11 @@ use kube::{
         Controller,
         controller::{Action, Config, Error},
         reflector::{ObjectRef, Store},
+        utils::Backoff,
         watcher,
     },
 };
+use serde::de::DeserializeOwned;
 
 use crate::{
     controllers::{
@@ -66,6 +68,38 @@ fn told<K: Resource>(outcome: Outcome<K>) -> impl Future<Output = ()> {
     std::future::ready(())
 }
 
+/// How soon a watch that ended in an error is begun anew: all watches of a controller wait together, so that a minute's pause would be one for everything.
+#[derive(Default)]
+struct Again {
+    failures: u32,
+}
+
+impl Iterator for Again {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = Duration::from_millis(100).saturating_mul(1 << self.failures.min(6));
+        self.failures = self.failures.saturating_add(1);
+        Some(pause.min(Duration::from_secs(5)))
+    }
+}
+
+impl Backoff for Again {
+    fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// Controllers of a kind, watching nothing else yet.
+fn of<K>(ctx: &Context) -> Controller<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    Controller::new(ctx.all(), all())
+        .with_config(config(ctx))
+        .trigger_backoff(Again::default())
+}
+
 fn config(ctx: &Context) -> Config {
     Config::default().concurrency(ctx.settings.concurrency)
 }
@@ -75,7 +109,7 @@ fn all() -> watcher::Config {
 }
 
 fn claims(ctx: &Context) -> Controller<BucketClaim> {
-    let controller = Controller::new(ctx.all(), all()).with_config(config(ctx));
+    let controller = of(ctx);
     let (classes, buckets, accesses) = (controller.store(), controller.store(), controller.store());
     controller
         .watches(ctx.all(), all(), move |class: BucketClass| {
@@ -113,7 +147,7 @@ fn claims_of(store: &Store<BucketClaim>, bucket: &Bucket) -> Vec<ObjectRef<Bucke
 }
 
 fn buckets(ctx: &Context) -> Controller<Bucket> {
-    let controller = Controller::new(ctx.all(), all()).with_config(config(ctx));
+    let controller = of(ctx);
     let store = controller.store();
     controller.watches(ctx.all(), all(), move |claim: BucketClaim| {
         let own = bucket_name(&claim.uid().unwrap_or_default());
@@ -130,7 +164,7 @@ fn buckets(ctx: &Context) -> Controller<Bucket> {
 }
 
 fn accesses(ctx: &Context) -> Controller<BucketAccess> {
-    let controller = Controller::new(ctx.all(), all()).with_config(config(ctx));
+    let controller = of(ctx);
     let (classes, claims) = (controller.store(), controller.store());
     controller
         .watches(ctx.all(), all(), move |class: BucketAccessClass| {
