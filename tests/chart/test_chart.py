@@ -441,3 +441,15 @@ def test_the_driver_reaches_the_store_where_it_can():
     assert endpoint(FEATURES["client certificates"]) == "http://larder.s3.svc:9001"
     assert endpoint(FEATURES["tls of a public authority"]) == "https://s3.example.com"
     assert endpoint(FEATURES["tls of a public authority, plain within"]) == "http://larder.s3.svc:9001"
+
+
+def test_every_flag_and_variable_is_the_drivers(rendered):
+    """As its source has them: a flag `--like-this` for each `LARDER_COSI_LIKE_THIS`."""
+    text = "".join(path.read_text() for path in chart.repository_file("cosi-driver", "src").rglob("*.rs"))
+    variables = set(re.findall(r'env = "((?:LARDER_)?COSI_\w+)"', text)) | {f"{name}_FILE" for name in re.findall(r'"(LARDER_COSI_(?:ACCESS|SECRET)_KEY)"', text)}
+    flags = {"--" + name.removeprefix("LARDER_COSI_").lower().replace("_", "-") for name in variables}
+    for items in rendered.values():
+        for item in (item for item in items if item["kind"] == "Deployment"):
+            container = item["spec"]["template"]["spec"]["containers"][0]
+            assert {argument.split("=")[0] for argument in container["args"] if argument.startswith("--")} - {"--x"} <= flags
+            assert {variable["name"] for variable in container["env"]} - {"A", "POD_NAME", "POD_NAMESPACE"} <= variables
