@@ -4,6 +4,7 @@
 //! environment or from files, never from the command line.
 
 pub mod connection;
+mod controllers;
 pub mod logs;
 mod serve;
 pub mod span;

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use self::{http::Pages, stop::Stop};
 use crate::{
+    controllers,
     grpc::{
         driver::Driver,
         server::{self, ServeError},
@@ -27,6 +28,8 @@ pub struct Parts {
     pub driver: Driver,
     /// What the driver's calls count in.
     pub metrics: Arc<Metrics>,
+    /// What the controllers count in.
+    pub controllers: Arc<controllers::Metrics>,
     /// Of the socket.
     pub socket: PathBuf,
     /// Of v1alpha2, where that is served.
@@ -68,6 +71,7 @@ pub async fn run(parts: Parts, stop: Stop) -> Result<(), RunError> {
         let pages = Arc::new(About {
             provisioner: parts.driver.provisioner.clone(),
             metrics: parts.metrics,
+            controllers: parts.controllers,
         });
         tokio::spawn(http::serve(listener, pages, stop.clone().wait()));
     }
@@ -98,6 +102,7 @@ async fn open_pages(parts: &Parts) -> io::Result<Option<TcpListener>> {
 struct About {
     provisioner: Provisioner,
     metrics: Arc<Metrics>,
+    controllers: Arc<controllers::Metrics>,
 }
 
 #[async_trait]
@@ -108,6 +113,6 @@ impl Pages for About {
     }
 
     fn metrics(&self) -> String {
-        self.metrics.exposition()
+        self.metrics.exposition() + &self.controllers.exposition()
     }
 }

@@ -7,11 +7,13 @@ use clap::Args;
 use super::{
     Failure, Outcome,
     connection::{Connection, ConnectionArgs},
+    controllers,
     logs::{self, LogArgs},
     span,
 };
 use crate::{
     backend::{CredentialSource, ServerBackend, ServerSettings},
+    controllers::ControllerFlags,
     grpc::{calls::Calls, driver, v1alpha2::Revision},
     metrics::Metrics,
     provision::{OidcProvider, ProvisionSettings, Provisioner},
@@ -80,6 +82,8 @@ pub(super) struct ServeArgs {
     )]
     oidc_audience: String,
     #[command(flatten)]
+    controllers: ControllerFlags,
+    #[command(flatten)]
     logs: LogArgs,
 }
 
@@ -94,19 +98,26 @@ pub(super) fn run(args: &ServeArgs) -> Outcome {
         .build()?;
     runtime.block_on(async {
         let metrics = Arc::new(Metrics::default());
+        let stop = Stop::on_signal()?;
+        let provisioner = Provisioner::new(Arc::new(backend), args.settings(&connection));
+        let (flags, driver) = (&args.controllers, &args.driver_name);
+        let controllers = controllers::start(flags, driver, &provisioner, stop.clone()).await?;
         let parts = Parts {
             driver: driver::Driver {
                 name: args.driver_name.as_str().into(),
-                provisioner: Provisioner::new(Arc::new(backend), args.settings(&connection)),
+                provisioner,
                 calls: Calls::new(args.call_timeout, Arc::clone(&metrics)),
             },
             metrics,
+            controllers: Arc::clone(&controllers.metrics),
             socket,
             revision: args.v1alpha2_revision,
             listen: args.listen,
             address_file: args.address_file.clone(),
         };
-        Ok(serve::run(parts, Stop::on_signal()?).await?)
+        let served = serve::run(parts, stop).await;
+        controllers.ended().await;
+        Ok(served?)
     })
 }
 
