@@ -36,9 +36,11 @@ const LOOK: [&str; 3] = [
 const LIST: [&str; 2] = ["s3:ListBucket", "s3:ListBucketVersions"];
 const UPLOADS: &str = "s3:ListBucketMultipartUploads";
 /// What not even an administrator of a bucket may.
-const NEVER: [&str; 4] = [
+const NEVER: [&str; 6] = [
     "s3:DeleteBucket",
     "s3:PutBucketTagging",
+    "s3:TagResource",
+    "s3:UntagResource",
     "s3:BypassGovernanceRetention",
     "s3:CreateBucket",
 ];
@@ -168,6 +170,13 @@ fn document(statements: &[Value]) -> String {
     json!({"Version": "2012-10-17", "Statement": statements}).to_string()
 }
 
+/// As [`document`], for people: a statement on each line.
+fn lines(statements: &[Value]) -> String {
+    let lines: Vec<_> = statements.iter().map(|one| format!("  {one}")).collect();
+    let lines = lines.join(",\n");
+    format!("{{\"Version\": \"2012-10-17\", \"Statement\": [\n{lines}\n]}}")
+}
+
 /// Whom a role is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Trusted<'a> {
@@ -202,6 +211,54 @@ pub fn of_trust(trusted: &Trusted<'_>) -> String {
         "Action": "sts:AssumeRoleWithWebIdentity",
         "Condition": {"StringEquals": equals},
     })])
+}
+
+/// What the driver itself needs, where it is not the account's root: buckets, and the users and roles below its own path. Quotas are not in it: see
+/// `docs/cosi-parameters.md`.
+pub fn of_driver(driver: &str) -> String {
+    let below = |word: &str| format!("arn:aws:iam::*:{word}/cosi/{driver}/*");
+    let buckets = [
+        "s3:CreateBucket",
+        "s3:DeleteBucket",
+        "s3:TagResource",
+        "s3:*BucketTagging",
+        "s3:PutBucketVersioning",
+        "s3:PutBucketObjectLockConfiguration",
+        "s3:PutLifecycleConfiguration",
+        "s3:PutEncryptionConfiguration",
+        "s3:*BucketPolicy",
+        "s3:ListBucketVersions",
+        "s3:ListBucketMultipartUploads",
+        "s3:DeleteObject",
+        "s3:DeleteObjectVersion",
+        "s3:AbortMultipartUpload",
+        "s3:GetObjectRetention",
+        "s3:GetObjectLegalHold",
+    ];
+    let accounts = [
+        "iam:*User",
+        "iam:*Role",
+        "iam:*Policy",
+        "iam:*AccessKey",
+        "iam:ListAccessKeys",
+        "larder:RecoverAccessKey",
+    ];
+    lines(&[
+        statement(&["s3:ListAllMyBuckets"], &["*".to_owned()], None),
+        statement(&buckets, &["arn:aws:s3:::*".to_owned()], None),
+        statement(&accounts, &[below("user"), below("role")], None),
+        // What is not there has no path yet.
+        statement(
+            &[
+                "iam:GetUser",
+                "iam:GetRole",
+                "iam:ListUsers",
+                "iam:ListRoles",
+            ],
+            &["*".to_owned()],
+            None,
+        ),
+    ])
 }
 
 const TRASH: &str = "LarderCosiTrash";

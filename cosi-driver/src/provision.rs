@@ -16,6 +16,10 @@ mod provisioner;
 mod trash;
 
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
+mod real_access;
+#[cfg(test)]
 mod testing;
 
 use std::{collections::BTreeMap, fmt};

@@ -1,5 +1,7 @@
 //! What parameters there are.
 
+use crate::policy;
+
 /// A parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -102,7 +104,7 @@ pub static BUCKET_CLASS: [Key; 14] = [
         "onDelete",
         "Refuse, Empty, Trash",
         "Refuse",
-        "What happens to a bucket that is deleted and is not empty. Refuse: nothing, until somebody has emptied it. Empty: all that is in it is deleted, but for what is locked. Trash: nobody can use it any more, and after trashDays it is emptied and deleted; a claim for it by name takes it out again.",
+        "What happens to a bucket that is deleted and is not empty. Refuse: nothing, until somebody has emptied it. Empty: all that is in it is deleted, but for what is locked. Trash: nobody can use it any more, and after trashDays it is emptied and deleted; a claim for it by name takes it out again. What its lifecycle deletes in the meantime is gone.",
     ),
     key(
         "trashDays",
@@ -166,11 +168,13 @@ pub static ACCESS_CLASS: [Key; 7] = [
 
 /// `docs/cosi-parameters.md`.
 pub fn reference() -> String {
-    let classes = [
+    let parts = [
+        INTRODUCTION.to_owned(),
         table("BucketClass", BUCKET_TEXT, &BUCKET_CLASS),
         table("BucketAccessClass", ACCESS_TEXT, &ACCESS_CLASS),
+        DRIVER_TEXT.replace("POLICY", &policy::of_driver("cosi.larder.dev")),
     ];
-    INTRODUCTION.to_owned() + &classes.concat()
+    parts.concat()
 }
 
 const INTRODUCTION: &str = "\
@@ -192,6 +196,19 @@ lets the access itself name a mode for each bucket (v1alpha2), that counts and n
 
 Below a `prefix`, `HeadBucket` is refused, as on AWS: whoever may ask it may list the whole bucket. Clients that ask it before anything else (barman) need an access
 without a prefix.
+";
+
+const DRIVER_TEXT: &str = "
+## What the driver itself has to be allowed
+The chart gives the driver the server's root, and then there is nothing to do. A user of an account of its own does as well; it needs a policy that lets it make buckets, and users and roles below
+`/cosi/<driver's name>/`:
+
+```json
+POLICY
+```
+
+`quotaBytes` and `quotaObjects` are set, and `erasureProfile` is compared, by Larder's own API ([admin-api.md](admin-api.md)), which only the server's root may ask: such a driver refuses classes that have them. Whoever may make users and their policies can give
+itself any right to the account's buckets: keep the driver's key as you keep the root's.
 ";
 
 fn table(class: &str, text: &str, keys: &[Key]) -> String {

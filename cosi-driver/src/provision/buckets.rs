@@ -238,7 +238,7 @@ fn check_same(
 }
 
 /// What S3 lets a bucket be called.
-fn check_name(name: &str) -> Result<(), ProvisionError> {
+pub(super) fn check_name(name: &str) -> Result<(), ProvisionError> {
     let may_be = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
     let is_end = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = name.as_bytes();

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::{
     Parameters, ProvisionError, Provisioner,
     bucket_state::{BucketState, instant_text},
+    buckets::check_name,
     fault::failed,
     provisioner::Inner,
 };
@@ -29,6 +30,9 @@ impl Provisioner {
         parameters: &Parameters,
     ) -> Result<(), ProvisionError> {
         let asked = BucketParameters::parse(parameters)?;
+        if check_name(id).is_err() {
+            return Ok(());
+        }
         let names_it = parameters.contains_key("onDelete");
         let asked = names_it.then_some(asked.on_delete);
         let _only = self.inner.locks.lock(id).await;

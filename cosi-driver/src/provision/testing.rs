@@ -82,33 +82,7 @@ pub(crate) fn refusal<T: std::fmt::Debug>(
     message
 }
 
-/// Has the driver die after each operation of `call` in turn, each time on what `prepare` makes, and hands the backend that it left behind to `after`, which
-/// calls again and looks. Answers how many operations an undisturbed call takes.
-pub(crate) async fn at_every_crash<B: Backend + 'static>(
-    prepare: impl AsyncFn() -> Arc<B>,
-    call: impl AsyncFn(Provisioner),
-    after: impl AsyncFn(Arc<B>, u64),
-) -> u64 {
-    for nth in 1.. {
-        let backend = prepare().await;
-        let inner: Arc<dyn Backend> = Arc::<B>::clone(&backend);
-        let crashing = Arc::new(Interrupted::after(inner, nth, Interruption::Stop));
-        let provisioner = on(&crashing);
-        let is_done = tokio::select! {
-            biased;
-            () = crashing.stopped() => false,
-            () = call(provisioner) => true,
-        };
-        after(backend, nth).await;
-        if is_done {
-            return nth - 1;
-        }
-    }
-    unreachable!("a call ends");
-}
-
 /// `backend` as one that others come to between any two operations.
-pub(crate) fn yielding<B: Backend + 'static>(backend: &Arc<B>) -> Arc<Interrupted> {
-    let inner: Arc<dyn Backend> = Arc::<B>::clone(backend);
-    Arc::new(Interrupted::after(inner, 0, Interruption::Fail))
+pub(crate) fn yielding(backend: Arc<dyn Backend>) -> Arc<Interrupted> {
+    Arc::new(Interrupted::after(backend, 0, Interruption::Fail))
 }

@@ -1,6 +1,7 @@
 //! The trash: buckets that nobody can use, until they go or are taken out again.
 
 use time::Duration;
+use tokio::time::Instant;
 
 use super::{
     ProvisionError, Provisioner, Purged,
@@ -14,7 +15,7 @@ use crate::{
 };
 
 impl Provisioner {
-    /// Deletes the buckets that were in the trash long enough. One call does as much as its time allows; what is left is in [`Purged::kept`].
+    /// Deletes the buckets that were in the trash long enough: as much as one call has time for, the rest the next time.
     ///
     /// # Errors
     /// [`ProvisionError::Denied`], [`ProvisionError::Unavailable`], where not even the list can be had.
@@ -26,7 +27,8 @@ impl Provisioner {
             .into_iter()
             .filter(|bucket| is_over(bucket.trashed_until));
         let mut purged = Purged::default();
-        for bucket in due {
+        let end = Instant::now() + self.inner.settings.patience;
+        for bucket in due.take_while(|_| Instant::now() < end) {
             match self.inner.purge(&bucket.id).await {
                 Ok(true) => purged.deleted.push(bucket.id),
                 Ok(false) => {}

@@ -86,7 +86,6 @@ pub(super) fn read_retention(root: &Element) -> Option<(LockMode, OffsetDateTime
     Some((mode(root.get("Mode"))?, until))
 }
 
-/// Delete markers that nothing is left under go as well, so that a bucket does not fill up with them.
 pub(super) fn lifecycle(lifecycle: &Lifecycle) -> String {
     let days = |group_name: &str, name: &str, days: Option<u32>| {
         days.map_or(String::new(), |days| {

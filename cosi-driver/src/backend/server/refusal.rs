@@ -93,7 +93,7 @@ fn denied(code: String, message: &str) -> BackendError {
             "look at the driver's key pair, LARDER_COSI_ACCESS_KEY and LARDER_COSI_SECRET_KEY or the files of the same names: it is not one that counts on this server"
         }
         _ => {
-            "the driver's user may not do this: give the driver the account's root, or its user the policy that docs/cosi.md shows"
+            "the driver's user may not do this: give the driver the account's root, or its user the policy that docs/cosi-parameters.md shows"
         }
     };
     BackendError::Denied {

@@ -1,10 +1,8 @@
-use std::sync::Arc;
-
 use crate::{
-    backend::{Backend as _, MemoryBackend, NewBucket, Setting, Tags},
+    backend::{Backend as _, NewBucket, Setting, Tags},
     provision::{
         ProvisionError, ProvisionSettings, Provisioner,
-        testing::{at_every_crash, memory, on, parameters, refusal, settings, yielding},
+        testing::{memory, parameters, refusal, settings},
     },
 };
 
@@ -153,68 +151,4 @@ async fn a_bucket_that_there_is_can_be_taken_whoever_made_it() {
         );
     }
     assert_eq!(backend.bucket_tags("own").await.unwrap(), Tags::new());
-}
-
-async fn survives_every_crash(new: fn() -> MemoryBackend) -> u64 {
-    let (undisturbed, provisioner) = {
-        let backend = Arc::new(new());
-        let provisioner = on(&backend);
-        (backend, provisioner)
-    };
-    let create = async |provisioner: Provisioner| {
-        provisioner
-            .create_bucket("bucket-1", &parameters(&ALL))
-            .await
-            .unwrap();
-    };
-    create(provisioner).await;
-    at_every_crash(
-        async || Arc::new(new()),
-        create,
-        async |backend, nth| {
-            create(on(&backend)).await;
-            let same = |a, b| assert_eq!(a, b, "after operation {nth}");
-            same(
-                backend.bucket_tags("bucket-1").await,
-                undisturbed.bucket_tags("bucket-1").await,
-            );
-            assert_eq!(
-                backend.configuration("bucket-1").await,
-                undisturbed.configuration("bucket-1").await
-            );
-        },
-    )
-    .await
-}
-
-#[tokio::test]
-async fn creation_survives_a_crash_at_every_point() {
-    assert!(survives_every_crash(MemoryBackend::new).await >= 9);
-}
-
-#[tokio::test]
-async fn creation_survives_a_crash_on_a_server_that_takes_no_tags_with_it() {
-    assert!(survives_every_crash(MemoryBackend::ignoring_tags).await >= 13);
-}
-
-#[tokio::test]
-async fn sixteen_processes_at_once_make_one_bucket() {
-    for new in [MemoryBackend::new, MemoryBackend::ignoring_tags] {
-        sixteen_at_once(&Arc::new(new())).await;
-    }
-}
-
-async fn sixteen_at_once(backend: &Arc<MemoryBackend>) {
-    let asked = parameters(&ALL);
-    let processes: Vec<_> = (0..16).map(|_| on(&yielding(backend))).collect();
-    let all = processes
-        .iter()
-        .map(|p| p.create_bucket("bucket-1", &asked));
-    let answers = futures_util::future::join_all(all).await;
-    assert!(
-        answers
-            .iter()
-            .all(|answer| answer == &answers[0] && answer.is_ok())
-    );
-    assert_eq!(backend.list_buckets("").await.unwrap().len(), 1);
 }

@@ -6,7 +6,7 @@ use crate::{
     backend::{Backend, BackendError, MemoryBackend, NewBucket},
     provision::{
         Parameters, ProvisionError, ProvisionSettings, Provisioner, Purged,
-        testing::{at_every_crash, grant, memory, on, parameters, refusal, settings},
+        testing::{grant, memory, on, parameters, refusal, settings},
     },
 };
 
@@ -128,24 +128,6 @@ async fn a_bucket_goes_while_accounts_live() {
     provisioner.revoke("ba-1").await.unwrap();
 }
 
-#[tokio::test]
-async fn emptying_survives_a_crash_at_every_point() {
-    let class = [("versioning", "Enabled"), ("onDelete", "Empty")];
-    let delete = async |provisioner: Provisioner| {
-        provisioner.delete_bucket("bucket-1", &NONE).await.unwrap();
-    };
-    let prepare = async || {
-        let backend = Arc::new(MemoryBackend::new());
-        filled(&backend, &class).await;
-        backend
-    };
-    let operations = at_every_crash(prepare, delete, async |backend, _| {
-        delete(on(&backend)).await;
-        assert!(is_gone(&backend).await);
-    });
-    assert!(operations.await >= 6);
-}
-
 const TRASH: [(&str, &str); 3] = [
     ("versioning", "Enabled"),
     ("onDelete", "Trash"),
@@ -223,37 +205,4 @@ async fn what_is_locked_stays_in_the_trash() {
     assert_eq!(id, "bucket-1");
     assert!(error.to_string().contains("mode Governance"), "{error}");
     provisioner.existing_bucket("bucket-1").await.unwrap();
-}
-
-#[tokio::test]
-async fn the_trash_survives_a_crash_at_every_point() {
-    let trash = async |provisioner: Provisioner| {
-        provisioner.delete_bucket("bucket-1", &NONE).await.unwrap();
-    };
-    let restore = async |provisioner: Provisioner| {
-        provisioner.existing_bucket("bucket-1").await.unwrap();
-    };
-    let full = async || {
-        let backend = Arc::new(MemoryBackend::new());
-        filled(&backend, &TRASH).await;
-        backend
-    };
-    let in_trash = async || {
-        let backend = full().await;
-        trash(on(&backend)).await;
-        backend
-    };
-    let operations = at_every_crash(full, trash, async |backend, _| {
-        trash(on(&backend)).await;
-        assert!(is_shut(&backend).await);
-        restore(on(&backend)).await;
-        assert!(!is_shut(&backend).await);
-    });
-    assert!(operations.await >= 5);
-    let operations = at_every_crash(in_trash, restore, async |backend, _| {
-        restore(on(&backend)).await;
-        assert!(!is_shut(&backend).await);
-        assert_eq!(on(&backend).buckets().await.unwrap()[0].trashed_until, None);
-    });
-    assert!(operations.await >= 4);
 }
