@@ -6,6 +6,7 @@ import signal
 import socket
 import stat
 import subprocess
+import threading
 
 import pytest
 from larderlib.clients import boto
@@ -74,6 +75,28 @@ def test_a_stop_lets_calls_finish(server, name):
         assert driver.create(name) == name
         assert driver.process.wait(30) == 0
         driver.process = None
+
+
+def test_a_call_that_takes_too_long_is_answered_and_goes_on(server, name):
+    """The server's first answer is held back: the caller is told in time, the next one waits in vain, and then all is as if nothing had been."""
+    go_on = threading.Event()
+    with Proxy(server) as proxy, Driver(server, endpoint=proxy.endpoint, extra_args=["--call-timeout", "500ms"]) as driver:
+        proxy.after = lambda *_: go_on.wait(60)
+        for code in ("UNAVAILABLE", "ABORTED"):
+            with pytest.raises(Refused) as refused:
+                driver.create(name)
+            assert refused.value.code == code and "ask again" in refused.value.message
+        go_on.set()
+        proxy.after = None
+        assert poll(lambda: created(driver, name), 30, "the call goes on") == name
+
+
+def created(driver, name):
+    try:
+        return driver.create(name)
+    except Refused as refused:
+        assert refused.code in ("UNAVAILABLE", "ABORTED"), refused
+        return None
 
 
 def test_readiness_is_the_servers_and_liveness_is_its_own(server):
