@@ -133,7 +133,7 @@ def test_logs_are_json_when_asked_for(driver, name):
     assert any(call["id"] == name and call["message"] == "done" for call in calls)
 
 
-WHO = {"LARDER_COSI_ACCESS_KEY": "AK", "LARDER_COSI_SECRET_KEY": "hush-hush"}
+WHO = {"LARDER_COSI_ACCESS_KEY": "AK", "LARDER_COSI_SECRET_KEY": "hush-hush", "LARDER_COSI_CONTROLLERS": "off"}
 
 
 @pytest.mark.parametrize(
