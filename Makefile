@@ -54,6 +54,7 @@ bench: build setup ## Measure Larder, beside the floors of this machine (50 GB o
 	.cache/venv/bin/python tests/bench/figures.py $(ARGS)
 	.cache/venv/bin/python tests/bench/upkeep.py
 	.cache/venv/bin/python tests/bench/lifecycle.py
+	.cache/venv/bin/python tests/bench/cosi.py
 
 bench-peers: build setup ## The same load on SeaweedFS and Larder in turns, as ratios
 	.cache/venv/bin/python tests/bench/peers.py $(ARGS)
