@@ -1,20 +1,20 @@
 """Recipes for operators: the YAML names only fields of the operators' CRDs, and of Secrets only the keys that Larder's driver writes.
 
-`fields.json` is taken from the CRDs, in the versions that the pages name: at each level that a recipe goes through all names that there are, without what is below those that it does not use.
+`fields.json` has the fields that the pages use, each looked up in the operator's documented API, in the version that the page names.
 """
 
-import json
 import re
 import subprocess
 
 import pytest
 import yaml
 from larderlib import chart
+from larderlib.fields import Known
 from larderlib.need import library, tool
 
 RECIPES = chart.repository_file("docs", "recipes")
 PAGES = sorted(path.name for path in RECIPES.glob("*.md"))
-SCHEMAS = {(item["apiVersion"], item["kind"]): item["schema"] for item in json.loads(chart.repository_file("tests", "recipes", "fields.json").read_text())}
+KNOWN = Known(chart.repository_file("tests", "recipes", "fields.json"))
 # The Secret of the access in all recipes.
 SECRET = "backups"
 # Fields that name a Secret alone, whose keys the operator knows itself.
@@ -30,12 +30,10 @@ def documents(page):
 
 
 def check(item):
-    jsonschema = library("jsonschema")
-    key = item["apiVersion"], item["kind"]
-    if key in SCHEMAS:
-        jsonschema.validate(item, SCHEMAS[key])
+    if KNOWN.has(item):
+        KNOWN.check(item)
     elif item["apiVersion"].startswith("objectstorage.k8s.io/"):
-        jsonschema.validate(item, chart.cosi_schema(item["kind"]))
+        library("jsonschema").validate(item, chart.cosi_schema(item["kind"]))
     else:
         library("kubernetes_validate").validate(item, "1.36", strict=True)
 
