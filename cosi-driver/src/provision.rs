@@ -3,6 +3,21 @@
 //! Every call may be repeated at any time, by another process too, with the same answer: what there is is kept by the backend alone (tags of buckets and
 //! users, and access keys that are made under a name), so that a driver that is killed between two steps loses nothing and leaves nothing behind.
 //! `docs/decisions/0008-cosi-state.md` has the whole of it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `provisioner` | [`Provisioner`] and its settings: begin here |
+//! | `buckets`, `deletion`, `trash` | what is done with buckets |
+//! | `bucket_state` | what a bucket's tags say |
+//! | `accounts`, `identity` | accesses and their keys; the users and roles behind them |
+//! | `access` | what an account may do, and what its tags say |
+//! | `fault` | what a refusal of the backend means to who asked |
+//! | `locks` | one call at a time for each name |
+//! | `crashes`, `real_access` | tests: killed at every point; asked of a real server |
+//!
+//! Invariants: nothing without the driver's tag is changed or deleted; each step is one operation of the backend that may be repeated; marks that somebody
+//! else finishes come before what they announce, and marks that say "done" come last. What the file `access` and the tags keep of an access is what it may
+//! do, never how its Secret looks.
 
 mod access;
 mod accounts;

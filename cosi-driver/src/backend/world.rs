@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use super::{
-    Backend, MemoryBackend,
-    server::testing::{App, backend, is_ready},
+    Backend, MemoryBackend, ServerBackend,
+    server::testing::{App, is_ready, settings},
 };
 use crate::provision::KeyPair;
 
@@ -81,6 +81,14 @@ impl Drop for ServerWorld {
     }
 }
 
+/// Files of a certificate, its key, and who signed it.
+#[derive(Debug)]
+pub(crate) struct TlsPair {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) authority: PathBuf,
+}
+
 const START: Duration = Duration::from_mins(1);
 
 impl ServerWorld {
@@ -89,6 +97,11 @@ impl ServerWorld {
     /// # Panics
     /// Where there has to be one (`LARDER_REQUIRE_ALL`), and where it does not start.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_with(None).await
+    }
+
+    /// As [`ServerWorld::start`], speaking TLS where there is a pair.
+    pub(crate) async fn start_with(tls: Option<&TlsPair>) -> Option<Self> {
         let Some(binary) = binary() else {
             let what = "no larder to test against: set LARDER_BIN, or cargo build --release";
             assert!(std::env::var_os("LARDER_REQUIRE_ALL").is_none(), "{what}");
@@ -100,11 +113,18 @@ impl ServerWorld {
             access_key: "COSITESTROOT".to_owned(),
             secret_key: Zeroizing::new("cosi/test+secret/root0123456789abcdefgh".to_owned()),
         };
-        let mut process = command(&binary, directory.path(), &root).spawn().unwrap();
-        let endpoint = until_ready(&mut process, directory.path()).await;
+        let mut command = command(&binary, directory.path(), &root);
+        if let Some(tls) = tls {
+            command.arg("--tls-cert").arg(&tls.certificate);
+            command.arg("--tls-key").arg(&tls.key);
+        }
+        let ca_file = tls.map(|tls| tls.authority.as_path());
+        let mut process = command.spawn().unwrap();
+        let endpoint = until_ready(&mut process, directory.path(), ca_file).await;
+        let settings = || settings(&endpoint, &root, ca_file);
         Some(Self {
-            backend: Arc::new(backend(&endpoint, &root)),
-            app: App::new(&endpoint, &root),
+            backend: Arc::new(ServerBackend::new(settings()).unwrap()),
+            app: App::with(settings()),
             endpoint,
             root,
             process,
@@ -156,7 +176,8 @@ fn command(binary: &Path, directory: &Path, root: &KeyPair) -> Command {
     command
 }
 
-async fn until_ready(process: &mut Child, directory: &Path) -> String {
+async fn until_ready(process: &mut Child, directory: &Path, ca_file: Option<&Path>) -> String {
+    let scheme = ca_file.map_or("http", |_| "https");
     let log = || std::fs::read_to_string(directory.join("log")).unwrap_or_default();
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     let ready = async {
@@ -169,8 +190,8 @@ async fn until_ready(process: &mut Child, directory: &Path) -> String {
             let Some(address) = address.split_whitespace().next() else {
                 continue;
             };
-            let endpoint = format!("http://{address}");
-            if is_ready(&endpoint).await {
+            let endpoint = format!("{scheme}://{address}");
+            if is_ready(&endpoint, ca_file).await {
                 return endpoint;
             }
         }

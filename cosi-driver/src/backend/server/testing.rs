@@ -1,5 +1,7 @@
 //! Clients of S3 for tests: what an application does with the keys that it was given.
 
+use std::path::Path;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -32,7 +34,10 @@ pub(crate) struct Ask<'a> {
 
 impl App {
     pub(crate) fn new(endpoint: &str, pair: &KeyPair) -> Self {
-        let settings = settings(endpoint, pair);
+        Self::with(settings(endpoint, pair, None))
+    }
+
+    pub(crate) fn with(settings: ServerSettings) -> Self {
         Self {
             connection: Connection::new(settings).unwrap(),
         }
@@ -85,26 +90,26 @@ impl App {
     }
 }
 
-pub(crate) fn settings(endpoint: &str, pair: &KeyPair) -> ServerSettings {
+pub(crate) fn settings(endpoint: &str, pair: &KeyPair, ca_file: Option<&Path>) -> ServerSettings {
     ServerSettings {
         endpoint: endpoint.to_owned(),
         region: "us-east-1".to_owned(),
-        ca_file: None,
+        ca_file: ca_file.map(Path::to_owned),
         credentials: CredentialSource::given(pair),
     }
 }
 
 pub(crate) fn backend(endpoint: &str, pair: &KeyPair) -> ServerBackend {
-    ServerBackend::new(settings(endpoint, pair)).unwrap()
+    ServerBackend::new(settings(endpoint, pair, None)).unwrap()
 }
 
 /// Whether somebody answers there that it is ready.
-pub(crate) async fn is_ready(endpoint: &str) -> bool {
+pub(crate) async fn is_ready(endpoint: &str, ca_file: Option<&Path>) -> bool {
     let pair = KeyPair {
         access_key: "nobody".to_owned(),
         secret_key: zeroize::Zeroizing::new("nothing".to_owned()),
     };
-    let Ok(connection) = Connection::new(settings(endpoint, &pair)) else {
+    let Ok(connection) = Connection::new(settings(endpoint, &pair, ca_file)) else {
         return false;
     };
     connection.status_of("/readyz").await == Some(StatusCode::OK)

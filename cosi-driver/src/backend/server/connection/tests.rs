@@ -4,8 +4,14 @@ use std::{
     thread::JoinHandle,
 };
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa};
+
 use super::*;
-use crate::backend::server::testing::settings;
+use crate::backend::{
+    Backend as _, ServerBackend,
+    server::testing::settings,
+    world::{ServerWorld, TlsPair, World as _},
+};
 
 fn pair() -> KeyPair {
     KeyPair {
@@ -15,7 +21,7 @@ fn pair() -> KeyPair {
 }
 
 fn at(endpoint: &str) -> Result<Connection, SettingsError> {
-    Connection::new(settings(endpoint, &pair()))
+    Connection::new(settings(endpoint, &pair(), None))
 }
 
 /// Answers each connection with one of these, and ends.
@@ -98,4 +104,76 @@ async fn what_does_not_pass_is_told() {
     let message = error.to_string();
     assert!(message.contains("LARDER_COSI_ENDPOINT"), "{message}");
     assert!(!format!("{connection:?} {error:?}").contains("very secret"));
+}
+
+/// A certificate for 127.0.0.1, and the authority that signed it.
+fn certificate(directory: &std::path::Path) -> TlsPair {
+    let path = |name: &str| directory.join(name);
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, rcgen::KeyPair::generate().unwrap());
+    let authority = authority.unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &authority).unwrap();
+    std::fs::write(path("ca.crt"), authority.pem()).unwrap();
+    std::fs::write(path("tls.crt"), certificate.pem()).unwrap();
+    std::fs::write(path("tls.key"), key.serialize_pem()).unwrap();
+    TlsPair {
+        certificate: path("tls.crt"),
+        key: path("tls.key"),
+        authority: path("ca.crt"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_with_tls_is_trusted_by_its_authority_and_by_it_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let tls = certificate(directory.path());
+    let Some(world) = ServerWorld::start_with(Some(&tls)).await else {
+        return;
+    };
+    assert!(world.endpoint.starts_with("https://"));
+    world.backend().caller().await.unwrap();
+    let stranger = ServerBackend::new(settings(&world.endpoint, &world.root, None)).unwrap();
+    let message = stranger.caller().await.unwrap_err().to_string();
+    assert!(message.contains("LARDER_COSI_CA_FILE"), "{message}");
+    let plain = world.endpoint.replace("https:", "http:");
+    let plain = ServerBackend::new(settings(&plain, &world.root, None)).unwrap();
+    plain.caller().await.unwrap_err();
+    for wrong in ["none", "tls.key"] {
+        let file = directory.path().join(wrong);
+        let refused = ServerBackend::new(settings(&world.endpoint, &world.root, Some(&file)));
+        assert!(refused.unwrap_err().to_string().contains(wrong));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_replaced_is_read_again_when_it_is_refused() {
+    let Some(world) = ServerWorld::start().await else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("secret");
+    std::fs::write(&file, "of-yesterday").unwrap();
+    let variable = |name: &str| match name {
+        "LARDER_COSI_ACCESS_KEY" => Some(world.root.access_key.clone()),
+        "LARDER_COSI_SECRET_KEY_FILE" => Some(file.to_str().unwrap().to_owned()),
+        _ => None,
+    };
+    let settings = ServerSettings {
+        credentials: CredentialSource::of_environment(variable).unwrap(),
+        ..settings(&world.endpoint, &world.root, None)
+    };
+    let backend = ServerBackend::new(settings).unwrap();
+    let refused = backend.list_buckets("").await.unwrap_err();
+    assert!(
+        matches!(refused, BackendError::Denied { .. }),
+        "{refused:?}"
+    );
+    let refused = backend.caller().await.unwrap_err().to_string();
+    assert!(refused.contains("LARDER_COSI_ACCESS_KEY"), "{refused}");
+    std::fs::write(&file, world.root.secret_key.as_str()).unwrap();
+    backend.list_buckets("").await.unwrap();
+    backend.caller().await.unwrap();
 }
