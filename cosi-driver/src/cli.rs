@@ -6,6 +6,7 @@
 pub mod connection;
 mod controllers;
 pub mod logs;
+mod operate;
 mod serve;
 pub mod span;
 
@@ -37,6 +38,9 @@ only variables, with _FILE for a file that holds them.";
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::ServeArgs>),
+    Orphans(operate::OrphansArgs),
+    Migrate(operate::MigrateArgs),
+    Doctor(operate::DoctorArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -45,6 +49,9 @@ pub fn main() -> ExitCode {
     let ran = match cli.command {
         None => serve::run(&cli.serve),
         Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Orphans(args)) => operate::orphans(&args),
+        Some(Command::Migrate(args)) => operate::migrate(&args),
+        Some(Command::Doctor(args)) => operate::doctor(&args),
     };
     match ran {
         Ok(()) => ExitCode::SUCCESS,

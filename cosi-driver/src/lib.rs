@@ -8,6 +8,7 @@
 //! | [`grpc`] | COSI's services on a Unix socket |
 //! | [`mod@kube`] | the objects of COSI in Kubernetes |
 //! | [`metrics`] | what the driver did, for Prometheus |
+//! | [`operate`] | what operators ask: orphans, what moves a cluster to v1alpha2, what is wrong |
 //! | [`parameters`] | what may be written into classes |
 //! | [`mod@pause`] | waiting between tries |
 //! | [`policy`] | what accounts may do, in AWS's language |
@@ -23,6 +24,7 @@ pub mod controllers;
 pub mod grpc;
 pub mod kube;
 pub mod metrics;
+pub mod operate;
 pub mod parameters;
 pub mod pause;
 pub mod policy;

@@ -35,7 +35,7 @@ mod crashes;
 #[cfg(test)]
 mod real_access;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::{collections::BTreeMap, fmt};
 

@@ -54,6 +54,19 @@ impl Row {
             && self.operation == writer.operation
             && self.subresource == writer.subresource
     }
+
+    /// As conflicts name it: whoever applies, by name alone.
+    fn shown(&self) -> String {
+        let through = match self.subresource.as_str() {
+            "" => String::new(),
+            name => format!(" with subresource {name:?}"),
+        };
+        let using = match self.operation.as_str() {
+            "Update" => format!(" using {}", self.version),
+            _ => String::new(),
+        };
+        format!("{:?}{through}{using}", self.manager)
+    }
 }
 
 fn rows(object: &Value) -> Vec<Row> {
@@ -197,11 +210,8 @@ fn settle_conflicts(rows: &mut [Row], changed: &Fields, writer: &Writer) -> Resu
     let mut conflicts = Vec::new();
     for row in rows.iter_mut().filter(|row| !row.is(writer)) {
         let both = row.fields.intersection(changed);
-        conflicts.extend(
-            both.paths()
-                .into_iter()
-                .map(|path| (row.manager.clone(), row.version.clone(), path)),
-        );
+        let who = row.shown();
+        conflicts.extend(both.paths().into_iter().map(|path| (who.clone(), path)));
         if writer.force {
             row.fields.subtract(&both);
         }

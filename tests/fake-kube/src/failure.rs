@@ -94,13 +94,11 @@ impl Failure {
         )
     }
 
-    /// Fields that others own: `(manager, version, field)`.
-    pub(crate) fn field_conflicts(conflicts: &[(String, String, String)]) -> Self {
+    /// Fields that others own: `(who, field)`.
+    pub(crate) fn field_conflicts(conflicts: &[(String, String)]) -> Self {
         let each: Vec<String> = conflicts
             .iter()
-            .map(|(manager, version, field)| {
-                format!("conflict with {manager:?} using {version}: {field}")
-            })
+            .map(|(who, field)| format!("conflict with {who}: {field}"))
             .collect();
         let message = match each.as_slice() {
             [one] => format!("Apply failed with 1 conflict: {one}"),
@@ -110,10 +108,8 @@ impl Failure {
                 many.join(", ")
             ),
         };
-        let causes: Vec<Value> = conflicts
-            .iter()
-            .map(|(manager, version, field)| json!({"reason": "FieldManagerConflict", "message": format!("conflict with {manager:?} using {version}"), "field": field}))
-            .collect();
+        let cause = |(who, field): &(String, String)| json!({"reason": "FieldManagerConflict", "message": format!("conflict with {who}"), "field": field});
+        let causes: Vec<Value> = conflicts.iter().map(cause).collect();
         let mut failure = Self::new(409, "Conflict", message);
         failure.details = json!({"causes": causes});
         failure

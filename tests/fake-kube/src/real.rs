@@ -9,6 +9,7 @@ use std::{
 };
 
 use kube::api::{Api, DynamicObject, PostParams};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -99,11 +100,18 @@ impl ApiServer {
 
 /// A process that ends with its handle.
 #[derive(Debug)]
-struct Process(Child);
+struct Process(Mutex<Child>);
+
+impl Process {
+    fn is_running(&self) -> bool {
+        self.0.lock().try_wait().is_ok_and(|ended| ended.is_none())
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ended = self.0.kill().and_then(|()| self.0.wait());
+        let child = self.0.get_mut();
+        let _ended = child.kill().and_then(|()| child.wait());
     }
 }
 
@@ -111,9 +119,9 @@ impl Drop for Process {
 #[derive(Debug)]
 pub struct RealKube {
     // Processes end before their directory goes.
-    _api_server: Process,
+    api_server: Process,
     _etcd: Process,
-    _directory: TempDir,
+    directory: TempDir,
     url: String,
     token: String,
 }
@@ -133,12 +141,13 @@ impl RealKube {
         )?;
         let key = rcgen::KeyPair::generate().map_err(io::Error::other)?;
         std::fs::write(at.join("accounts.key"), key.serialize_pem())?;
+        std::fs::write(at.join("accounts.pub"), key.public_key_pem())?;
         let [clients, peers, port] = [free_port()?, free_port()?, free_port()?];
         let etcd = start_etcd(etcd, at, clients, peers)?;
         let server = Self {
-            _api_server: start_api_server(api_server, at, clients, port)?,
+            api_server: start_api_server(api_server, at, clients, port)?,
             _etcd: etcd,
-            _directory: directory,
+            directory,
             url: format!("https://127.0.0.1:{port}"),
             token,
         };
@@ -166,9 +175,17 @@ impl RealKube {
             .body(Vec::new())
             .map_err(|error| error.to_string())?;
         until("the API server is not ready", async || {
-            client.request_text(ready.clone()).await.is_ok()
+            !self.api_server.is_running() || client.request_text(ready.clone()).await.is_ok()
         })
         .await?;
+        if !self.api_server.is_running() {
+            let log = std::fs::read_to_string(self.directory.path().join("api-server.log"));
+            let last = log.unwrap_or_default();
+            return Err(format!(
+                "the API server ended: {}",
+                last.lines().last().unwrap_or_default()
+            ));
+        }
         for mut definition in crate::cosi::definitions() {
             definition["apiVersion"] = json!("apiextensions.k8s.io/v1");
             definition["kind"] = json!("CustomResourceDefinition");
@@ -227,7 +244,7 @@ fn start(command: &mut Command, log: PathBuf) -> io::Result<Process> {
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()?;
-    Ok(Process(child))
+    Ok(Process(Mutex::new(child)))
 }
 
 fn start_etcd(program: &Path, at: &Path, clients: u16, peers: u16) -> io::Result<Process> {
@@ -260,7 +277,7 @@ fn start_api_server(program: &Path, at: &Path, etcd: u16, port: u16) -> io::Resu
         format!("--secure-port={port}"),
         file("cert-dir", "certificates"),
         file("token-auth-file", "tokens.csv"),
-        file("service-account-key-file", "accounts.key"),
+        file("service-account-key-file", "accounts.pub"),
         file("service-account-signing-key-file", "accounts.key"),
         format!("--service-account-issuer=https://127.0.0.1:{port}"),
     ]);
