@@ -10,7 +10,6 @@
 mod auto;
 mod claims;
 mod crashes;
-mod figures;
 mod orphans;
 mod repair;
 mod rights;
