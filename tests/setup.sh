@@ -178,23 +178,10 @@ else
     say "skipped: the AWS SDK for Rust (get it with: rustup)"
 fi
 
-# --- Disks that lose power -------------------------------------------------------------------------------------------
+# --- Programs of our own that tests need, unoptimised as they are quicker to build; in one go, so that what they share is built once ------------------------
+# Disks that lose power, an API server of Kubernetes, the COSI driver and what checks it.
 if command -v cargo >/dev/null; then
-    cargo build --quiet --locked --package larder-powercut --target-dir target
+    cargo build --quiet --locked --package larder-powercut --package larder-fake-kube --package larder-cosi --bins --target-dir target
 else
-    say "skipped: disks that lose power (get it with: rustup)"
-fi
-
-# --- An API server of Kubernetes -------------------------------------------------------------------------------------
-if command -v cargo >/dev/null; then
-    cargo build --quiet --locked --package larder-fake-kube --target-dir target
-else
-    say "skipped: the fake API server of Kubernetes (get it with: rustup)"
-fi
-
-# --- The COSI driver, unoptimised as it is quicker to build ------------------------------------------------------------
-if command -v cargo >/dev/null; then
-    cargo build --quiet --locked --package larder-cosi --bins --target-dir target
-else
-    say "skipped: the COSI driver (get it with: rustup)"
+    say "skipped: disks that lose power, the fake API server of Kubernetes, the COSI driver (get them with: rustup)"
 fi
