@@ -17,11 +17,14 @@ from .server import poll
 from .tls import Authority, openssl
 
 
+NO_APISERVER = "no kube-apiserver"
+
+
 def programs():
     """The paths of kube-apiserver and etcd; skips the calling test, everywhere, where there is none."""
     apiserver = os.environ.get("KUBE_APISERVER")
     if not apiserver:
-        pytest.skip("no kube-apiserver: KUBE_APISERVER=PATH runs this (and ETCD=PATH; .cache/kube/bin has an etcd)")
+        pytest.skip(f"{NO_APISERVER}, which no registry has: KUBE_APISERVER=PATH runs this (and ETCD=PATH; .cache/kube/bin has an etcd)")
     etcd = os.environ.get("ETCD") or shutil.which("etcd", path=str(CACHE / "kube/bin")) or shutil.which("etcd")
     if not etcd:
         pytest.skip("no etcd: ETCD=PATH, or tests/setup.sh")
