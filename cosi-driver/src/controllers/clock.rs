@@ -1,4 +1,4 @@
-//! Time: that of the wall, as objects have it, and waiting.
+//! Time: that of the wall, as objects have it.
 
 use std::time::Duration;
 
@@ -20,15 +20,6 @@ pub(crate) fn after(time: Timestamp, by: Duration) -> Timestamp {
 /// How long it is until then; nothing where it has passed.
 pub(crate) fn until(time: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(time.duration_since(now)).unwrap_or_default()
-}
-
-/// Waits. Everything that waits for something to happen in the cluster waits for the event instead.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the cluster's time is the wall's: there is no simulated one to wait for"
-)]
-pub(crate) async fn pause(time: Duration) {
-    tokio::time::sleep(time).await;
 }
 
 #[cfg(test)]

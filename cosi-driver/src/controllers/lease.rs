@@ -15,10 +15,7 @@ use kube::{
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::{
-    controllers::clock::{now, pause},
-    kube::MANAGER,
-};
+use crate::{controllers::clock::now, kube::MANAGER, pause::pause};
 
 /// What a lease is called, and for how long it is held without renewal.
 #[derive(Clone, Debug)]

@@ -14,13 +14,14 @@ use time::OffsetDateTime;
 
 use crate::{
     controllers::{
-        clock::{after, now, pause},
+        clock::{after, now},
         context::Context,
         failure::Failure,
         metrics::{ACCOUNTS, BUCKETS, ORPHAN_ACCOUNTS, ORPHAN_BUCKETS, ORPHANS_DOUBTFUL},
         settings::OrphanSettings,
     },
     kube::{Bucket, BucketAccess, account_name},
+    pause::pause,
     provision::{AccountSummary, ProvisionError},
 };
 

@@ -8,7 +8,6 @@ use tokio::{select, time::timeout};
 
 use crate::{
     controllers::{
-        clock::pause,
         context::Context,
         lease::{Lease, Terms},
         metrics::{LEADER, Metrics},
@@ -17,6 +16,7 @@ use crate::{
         upstream::{self, Places, sidecar_lease},
         watch,
     },
+    pause::pause,
     provision::Provisioner,
 };
 

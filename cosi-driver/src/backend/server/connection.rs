@@ -37,6 +37,7 @@ use super::{
 };
 use crate::{
     backend::{BackendError, BackendResult},
+    pause::pause,
     provision::KeyPair,
 };
 
@@ -154,11 +155,11 @@ impl Connection {
             let Err(error @ BackendError::Unavailable(_)) = asked else {
                 return asked;
             };
-            let Some(pause) = pauses.next() else {
+            let Some(time) = pauses.next() else {
                 return Err(error);
             };
             tracing::debug!(%error, "asked again");
-            sleep(pause).await;
+            pause(time).await;
         }
     }
 
@@ -341,14 +342,6 @@ fn advice(reason: &str) -> &'static str {
         return "the server speaks no TLS there: try http:// instead of https://";
     }
     "look whether the server runs there: --endpoint (LARDER_COSI_ENDPOINT) says where"
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this crate has no simulated time, and nothing is decided by this one"
-)]
-async fn sleep(duration: Duration) {
-    tokio::time::sleep(duration).await;
 }
 
 #[cfg(test)]
