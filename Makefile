@@ -25,7 +25,8 @@ build: ## Build the release binary
 
 test: test-rust sim test-blackbox ## Run all tests: Rust, then real clients against a real server (LARDER_REQUIRE_ALL=1: no skips)
 
-test-rust: ## Run the Rust tests of the workspace
+# The driver's tests start the server that LARDER_BIN names.
+test-rust: build ## Run the Rust tests of the workspace
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	    cargo nextest run --locked --workspace --no-fail-fast; \
 	    cargo test --locked --workspace --doc; \

@@ -119,7 +119,8 @@ impl ServerWorld {
             command.arg("--tls-key").arg(&tls.key);
         }
         let ca_file = tls.map(|tls| tls.authority.as_path());
-        let mut process = command.spawn().unwrap();
+        let started = command.spawn();
+        let mut process = started.unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
         let endpoint = until_ready(&mut process, directory.path(), ca_file).await;
         let settings = || settings(&endpoint, &root, ca_file);
         Some(Self {
