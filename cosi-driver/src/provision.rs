@@ -42,6 +42,7 @@ use std::{collections::BTreeMap, fmt};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+pub(crate) use bucket_state::instant_text;
 pub use provisioner::{OidcProvider, ProvisionSettings, Provisioner};
 
 /// Parameters of a class as an administrator wrote them.

@@ -7,6 +7,7 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
+use serde_json::{Value, json};
 
 use super::{Failure, Outcome, connection::ConnectionArgs, print};
 use crate::{
@@ -46,6 +47,9 @@ pub(super) struct OrphansArgs {
     /// Delete them even where the cluster has no access at all, which looks like the wrong cluster.
     #[arg(long, requires = "delete")]
     force: bool,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 /// How accesses say what they may do.
@@ -65,6 +69,9 @@ pub(super) struct MigrateArgs {
     /// Of v1alpha2: r1 (March 2026), r2 (September 2026) or r3 (the enhancement proposal of autumn 2026).
     #[arg(long, value_enum, default_value = "r3")]
     revision: Revision,
+    /// Print one JSON document, a List, which kubectl takes as well.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Look for what is wrong, in the cluster and in the store, and say what to do. Fails if something is.
@@ -72,6 +79,9 @@ pub(super) struct MigrateArgs {
 pub(super) struct DoctorArgs {
     #[command(flatten)]
     places: Places,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Places {
@@ -119,14 +129,36 @@ pub(super) fn orphans(args: &OrphansArgs) -> Outcome {
         let provisioner = args.places.provisioner()?;
         let world = World::load(&args.places.client().await?, &provisioner).await?;
         let found = orphans::find(&world);
-        print(&found.text())?;
-        if args.delete {
-            for account in orphans::delete(&found, &provisioner, args.force).await? {
+        if !args.json {
+            print(&found.text())?;
+        }
+        let mut deleted = Vec::new();
+        let outcome = delete(args, &found, &provisioner, &mut deleted).await;
+        // What was deleted is said, whatever became of the rest.
+        if args.json {
+            let mut document = found.json();
+            document["deleted"] = json!(deleted);
+            print_json(&document)?;
+        } else {
+            for account in &deleted {
                 print(&format!("deleted {account}\n"))?;
             }
         }
-        Ok(())
+        outcome
     })
+}
+
+async fn delete(
+    args: &OrphansArgs,
+    found: &orphans::Orphans,
+    provisioner: &Provisioner,
+    deleted: &mut Vec<String>,
+) -> Outcome {
+    if args.delete {
+        let tell = |account: &str| deleted.push(account.to_owned());
+        orphans::delete(found, provisioner, args.force, tell).await?;
+    }
+    Ok(())
 }
 
 pub(super) fn migrate(args: &MigrateArgs) -> Outcome {
@@ -136,11 +168,12 @@ pub(super) fn migrate(args: &MigrateArgs) -> Outcome {
             Revision::R1 => migrate::Modes::One,
             Revision::R2 | Revision::R3 => migrate::Modes::Several,
         };
-        Ok(print(&migrate::manifests(
-            &world,
-            &args.places.driver_name,
-            modes,
-        ))?)
+        let driver = &args.places.driver_name;
+        if args.json {
+            print_json(&migrate::json(&world, driver, modes))
+        } else {
+            Ok(print(&migrate::manifests(&world, driver, modes))?)
+        }
     })
 }
 
@@ -149,11 +182,19 @@ pub(super) fn doctor(args: &DoctorArgs) -> Outcome {
         let provisioner = args.places.provisioner()?;
         let client = args.places.client().await?;
         let checks = doctor::examine(&client, &provisioner, &args.places.driver_name).await;
-        print(&doctor::text(&checks))?;
+        if args.json {
+            print_json(&doctor::json(&checks))?;
+        } else {
+            print(&doctor::text(&checks))?;
+        }
         if doctor::is_well(&checks) {
             Ok(())
         } else {
             Err("something is wrong: see above".into())
         }
     })
+}
+
+fn print_json(document: &Value) -> Outcome {
+    Ok(print(&format!("{document:#}\n"))?)
 }

@@ -7,7 +7,7 @@ use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{Api, Client, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::World;
 use crate::{
@@ -34,6 +34,16 @@ pub enum Verdict {
     Odd,
     /// Something doesn't work.
     Wrong,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Fine => "ok",
+            Self::Odd => "odd",
+            Self::Wrong => "wrong",
+        }
+    }
 }
 
 /// One thing that was looked at.
@@ -73,15 +83,11 @@ impl Check {
     }
 
     fn line(&self) -> String {
-        let word = match self.verdict {
-            Verdict::Fine => "ok   ",
-            Verdict::Odd => "odd  ",
-            Verdict::Wrong => "wrong",
-        };
+        let word = self.verdict.word();
         if self.cure.is_empty() {
-            format!("{word}  {}\n", self.found)
+            format!("{word:<5}  {}\n", self.found)
         } else {
-            format!("{word}  {}\n       -> {}\n", self.found, self.cure)
+            format!("{word:<5}  {}\n       -> {}\n", self.found, self.cure)
         }
     }
 }
@@ -89,6 +95,14 @@ impl Check {
 /// For people.
 pub fn text(checks: &[Check]) -> String {
     checks.iter().map(Check::line).collect()
+}
+
+/// For programs.
+pub fn json(checks: &[Check]) -> Value {
+    let each = checks.iter().map(|check| {
+        json!({"verdict": check.verdict.word(), "found": check.found, "cure": check.cure})
+    });
+    json!({"well": is_well(checks), "checks": each.collect::<Vec<_>>()})
 }
 
 /// Whether nothing is wrong.

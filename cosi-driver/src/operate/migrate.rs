@@ -38,6 +38,11 @@ pub fn manifests(world: &World, driver: &str, modes: Modes) -> String {
     text
 }
 
+/// All of it, as a list that kubectl takes.
+pub fn json(world: &World, driver: &str, modes: Modes) -> Value {
+    json!({"apiVersion": "v1", "kind": "List", "items": objects(world, driver, modes)})
+}
+
 fn objects(world: &World, driver: &str, modes: Modes) -> Vec<Value> {
     let ours: Vec<&Bucket> = world
         .buckets

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use kube::ResourceExt;
+use serde_json::{Value, json};
 
 use super::{OperateError, World};
 use crate::{
     kube::account_name,
-    provision::{AccountSummary, BucketSummary, Provisioner},
+    provision::{AccountSummary, BucketSummary, Provisioner, instant_text},
 };
 
 /// What nobody in the cluster has.
@@ -89,9 +90,39 @@ impl Orphans {
         lines.extend(self.doubt.iter().map(|doubt| format!("doubtful: {doubt}")));
         lines.join("\n") + "\n"
     }
+
+    /// For programs.
+    pub fn json(&self) -> Value {
+        json!({
+            "accounts": self.accounts.iter().map(account).collect::<Vec<_>>(),
+            "buckets": self.buckets.iter().map(bucket).collect::<Vec<_>>(),
+            "doubt": self.doubt,
+        })
+    }
 }
 
-/// Deletes the accounts, and never a bucket; says which.
+fn account(account: &AccountSummary) -> Value {
+    let buckets = account.buckets.iter();
+    let buckets: Vec<Value> = buckets
+        .map(|(bucket, mode)| json!({"bucket": bucket, "accessMode": mode.name()}))
+        .collect();
+    json!({
+        "account": account.account,
+        "buckets": buckets,
+        "created": instant_text(account.created),
+        "disabled": account.disabled.map(instant_text),
+    })
+}
+
+fn bucket(bucket: &BucketSummary) -> Value {
+    json!({
+        "bucket": bucket.id,
+        "created": instant_text(bucket.created),
+        "trashedUntil": bucket.trashed_until.map(instant_text),
+    })
+}
+
+/// Deletes the accounts, and never a bucket. Each is told once it is gone, so that it is known which are when a later one can't be deleted.
 ///
 /// # Errors
 /// [`OperateError::Doubtful`] where the list of objects is not to be believed and nobody insists; [`OperateError::Store`].
@@ -99,16 +130,16 @@ pub async fn delete(
     orphans: &Orphans,
     provisioner: &Provisioner,
     insist: bool,
-) -> Result<Vec<String>, OperateError> {
+    mut tell: impl FnMut(&str),
+) -> Result<(), OperateError> {
     if let Some(doubt) = orphans.doubt.as_ref().filter(|_| !insist) {
         return Err(OperateError::Doubtful(format!(
             "{doubt} Nothing was deleted; --force deletes them even so"
         )));
     }
-    let mut deleted = Vec::new();
     for account in &orphans.accounts {
         provisioner.revoke(&account.account).await?;
-        deleted.push(account.account.clone());
+        tell(&account.account);
     }
-    Ok(deleted)
+    Ok(())
 }

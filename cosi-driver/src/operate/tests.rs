@@ -77,6 +77,17 @@ async fn granted(client: &Client, provisioner: &Provisioner) -> String {
     account
 }
 
+async fn deleted(
+    found: &orphans::Orphans,
+    provisioner: &Provisioner,
+    insist: bool,
+) -> Result<Vec<String>, OperateError> {
+    let mut told = Vec::new();
+    let tell = |account: &str| told.push(account.to_owned());
+    orphans::delete(found, provisioner, insist, tell).await?;
+    Ok(told)
+}
+
 #[tokio::test]
 async fn orphans_are_what_has_no_object() {
     let (_backend, provisioner) = memory();
@@ -111,7 +122,7 @@ async fn orphans_are_what_has_no_object() {
         found.text()
     );
     assert_eq!(
-        orphans::delete(&found, &provisioner, false).await.unwrap(),
+        deleted(&found, &provisioner, false).await.unwrap(),
         ["ba-gone"]
     );
     let left: Vec<String> = provisioner
@@ -147,14 +158,14 @@ async fn a_cluster_without_any_access_is_doubted() {
             .await
             .unwrap(),
     );
-    let refused = orphans::delete(&found, &provisioner, false)
+    let refused = deleted(&found, &provisioner, false)
         .await
         .unwrap_err()
         .to_string();
     assert!(refused.contains("right cluster"), "{refused}");
     assert_eq!(provisioner.accounts().await.unwrap().len(), 1);
     assert_eq!(
-        orphans::delete(&found, &provisioner, true).await.unwrap(),
+        deleted(&found, &provisioner, true).await.unwrap(),
         ["ba-1"]
     );
 }

@@ -54,7 +54,7 @@ pub(super) fn set_trashed(tags: &mut Tags, until: Option<OffsetDateTime>) {
 }
 
 /// `2026-11-29T14:00:00Z`.
-pub(super) fn instant_text(at: OffsetDateTime) -> String {
+pub(crate) fn instant_text(at: OffsetDateTime) -> String {
     let whole = at.replace_nanosecond(0).unwrap_or(at);
     whole.format(&Rfc3339).unwrap_or_default()
 }
