@@ -97,6 +97,26 @@ class Kube:
     def until_gone(self, *what, seconds=60):
         poll(lambda: self.get(*what) is None, seconds, f"{' '.join(what)} is gone")
 
+    def authority(self):
+        """The file with the authority of the API server's certificate; none where it has no certificate."""
+        return self("config", "view", "--raw", "-o", "jsonpath={.clusters[0].cluster.certificate-authority}")
+
+    def publish_keys(self):
+        """Lets everybody read with which keys tokens of service accounts are signed."""
+        group = "rbac.authorization.k8s.io"
+        role = {"apiGroup": group, "kind": "ClusterRole", "name": "system:service-account-issuer-discovery"}
+        subjects = [{"apiGroup": group, "kind": "Group", "name": "system:unauthenticated"}]
+        self.apply({"apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "published-keys"}, "roleRef": role, "subjects": subjects})
+
+    def service_account(self, namespace, name):
+        self.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}})
+
+    def token(self, namespace, name, *audiences):
+        """A service account's token as a pod's projected volume has it."""
+        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": list(audiences), "expirationSeconds": 3600}}
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        return json.loads(self("create", "--raw", path, "-f", "-", stdin=json.dumps(asked)))["status"]["token"]
+
     def fake(self, command, method="POST"):
         """What is told to the fake server, or asked."""
         with urllib.request.urlopen(urllib.request.Request(f"{self.url}/_fake/{command}", method=method), timeout=30) as answer:
@@ -106,8 +126,8 @@ class Kube:
     def bucket_class(self, policy="Delete", driver="cosi.larder.dev", **parameters):
         return self._class("BucketClass", {"driverName": driver, "deletionPolicy": policy, "parameters": parameters})
 
-    def access_class(self, driver="cosi.larder.dev", **parameters):
-        return self._class("BucketAccessClass", {"driverName": driver, "authenticationType": "Key", "parameters": parameters})
+    def access_class(self, driver="cosi.larder.dev", authentication="Key", **parameters):
+        return self._class("BucketAccessClass", {"driverName": driver, "authenticationType": authentication, "parameters": parameters})
 
     def _class(self, kind, fields):
         name = f"class-{os.getpid()}-{next(_numbers)}"
@@ -117,8 +137,8 @@ class Kube:
     def claim(self, namespace, name, **spec):
         self.apply({"apiVersion": f"{GROUP}/v1alpha1", "kind": "BucketClaim", "metadata": {"name": name, "namespace": namespace}, "spec": {"protocols": ["S3"], **spec}})
 
-    def access(self, namespace, name, claim, access_class, secret):
-        spec = {"bucketClaimName": claim, "bucketAccessClassName": access_class, "credentialsSecretName": secret, "protocol": "S3"}
+    def access(self, namespace, name, claim, access_class, secret, **more):
+        spec = {"bucketClaimName": claim, "bucketAccessClassName": access_class, "credentialsSecretName": secret, "protocol": "S3", **more}
         self.apply({"apiVersion": f"{GROUP}/v1alpha1", "kind": "BucketAccess", "metadata": {"name": name, "namespace": namespace}, "spec": spec})
 
     def until_ready(self, namespace, claim):
