@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use k8s_openapi::{
+    ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
+};
 use kube::{
     Api, Resource, ResourceExt,
     api::{ObjectMeta, Patch, PatchParams, PostParams},
@@ -16,7 +18,8 @@ use crate::{
         rotation::GENERATION,
     },
     kube::{
-        BucketAccess, DRIVER_ANNOTATION, MANAGER, SECRET_FINALIZER, delete, info_name, release,
+        BucketAccess, DRIVER_ANNOTATION, MANAGER, SECRET_FINALIZER, delete, info_name, merge,
+        release,
     },
 };
 
@@ -80,11 +83,50 @@ pub(crate) async fn write(
                 "the Secret was deleted while the access is there: it is made anew",
             ))
         }
-        Some(secret) if is_as_wanted(&secret, contents, &annotations) => Ok(false),
-        Some(secret) => renew(ctx, access, &secret, contents, &annotations)
-            .await
-            .map(|()| true),
+        Some(secret) => put_right(ctx, access, secret, contents, &annotations).await,
     }
+}
+
+async fn put_right(
+    ctx: &Context,
+    access: &BucketAccess,
+    secret: Secret,
+    contents: &Contents,
+    annotations: &BTreeMap<String, String>,
+) -> Result<bool, Failure> {
+    let surplus = surplus(&secret, contents);
+    let rid = if surplus.is_empty() {
+        None
+    } else {
+        Some(merge(&secrets(ctx, access), &secret, json!({ "data": surplus })).await?)
+    };
+    let secret = rid.as_ref().unwrap_or(&secret);
+    if is_as_wanted(secret, contents, annotations) {
+        return Ok(rid.is_some());
+    }
+    renew(ctx, access, secret, contents, annotations).await?;
+    Ok(true)
+}
+
+/// The keys that this driver has written and does not write any more, such as those of a format that the class has no longer: each with nothing in it, which takes it away.
+/// What somebody else owns as well stays; and where nothing says who wrote a key, so does that.
+fn surplus(secret: &Secret, contents: &Contents) -> BTreeMap<String, Option<String>> {
+    let rows = secret.managed_fields();
+    let owns = |row: &ManagedFieldsEntry, key: &str| {
+        let fields = row.fields_v1.as_ref();
+        let data = fields.and_then(|fields| fields.0.get("f:data"));
+        data.is_some_and(|data| data.get(format!("f:{key}")).is_some())
+    };
+    let is_ours = |row: &&ManagedFieldsEntry| row.manager.as_deref() == Some(MANAGER);
+    let there = secret.data.iter().flatten().map(|(key, _)| key);
+    there
+        .filter(|key| !contents.contains_key(*key))
+        .filter(|key| {
+            let mut owners = rows.iter().filter(|row| owns(row, key)).peekable();
+            owners.peek().is_some() && owners.all(|row| is_ours(&row))
+        })
+        .map(|key| (key.clone(), None))
+        .collect()
 }
 
 fn annotations(ctx: &Context, access: &BucketAccess, generation: u64) -> BTreeMap<String, String> {
@@ -242,6 +284,34 @@ mod tests {
         assert!(!belongs(&Secret::default(), &access()));
         assert!(!belongs(&secret("password", "hunter2"), &access()));
         assert!(!belongs(&secret(INFO, "not json"), &access()));
+    }
+
+    #[test]
+    fn what_is_not_written_any_more_goes_unless_somebody_else_has_a_part_in_it() {
+        let keys = ["BucketInfo", "cloud", "extra", "shared", "unknown"];
+        let data = keys.map(|key| (key.to_owned(), ByteString(b"x".to_vec())));
+        let row = |manager: &str, keys: &[&str]| {
+            let fields: Value = keys
+                .iter()
+                .map(|key| (format!("f:{key}"), json!({})))
+                .collect();
+            serde_json::from_value(json!({"manager": manager, "fieldsV1": {"f:data": fields}}))
+                .unwrap()
+        };
+        let mut secret = Secret {
+            data: Some(BTreeMap::from(data)),
+            ..Secret::default()
+        };
+        secret.metadata.managed_fields = Some(vec![
+            row(MANAGER, &["BucketInfo", "cloud"]),
+            row(MANAGER, &["shared"]),
+            row("kubectl-edit", &["extra", "shared"]),
+        ]);
+        let wanted = Contents::from([("BucketInfo".to_owned(), "y".to_owned())]);
+        let gone = BTreeMap::from([("cloud".to_owned(), None)]);
+        assert_eq!(surplus(&secret, &wanted), gone);
+        secret.metadata.managed_fields = None;
+        assert_eq!(surplus(&secret, &wanted), BTreeMap::new());
     }
 
     #[test]

@@ -1,8 +1,16 @@
 //! Accesses and their Secrets in standalone mode.
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt};
-use larder_cosi::{controllers::Mode, kube::BucketAccess};
+use std::collections::BTreeMap;
+
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use larder_cosi::{
+    controllers::Mode,
+    kube::{BucketAccess, BucketAccessClass},
+};
 use serde_json::{Value, json};
 
 use crate::world::{DRIVER, World, access, create, delete, merge, until};
@@ -72,6 +80,56 @@ async fn what_is_changed_in_a_secret_is_put_right_and_what_is_added_stays() {
         right.then(|| assert_eq!(data["extra"].0, b"mine"))
     })
     .await;
+}
+
+/// What is in a Secret, once these keys are in it and no others.
+async fn keys(secrets: &Api<Secret>, wanted: &str) -> BTreeMap<String, ByteString> {
+    until(&format!("{wanted} is in the Secret"), || async {
+        let data = secrets.get("app").await.unwrap().data.unwrap();
+        let keys: Vec<_> = data.keys().map(String::as_str).collect();
+        (keys.join(" ") == wanted).then_some(data)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_a_format_that_a_class_has_no_more_go_and_what_others_added_stays() {
+    let world = World::new(Mode::Standalone).await;
+    let formats = [("secretFormats", "aws,velero,rclone")];
+    world.access_class("many", DRIVER, "Key", &formats).await;
+    let _running = world.start();
+    world.claim("photos", "fast").await;
+    world.access("app", "photos", "many").await;
+    world.granted("app").await;
+    let secrets: Api<Secret> = world.here();
+    let added = json!({ "stringData": { "extra": "mine" } });
+    merge(&secrets, "app", added).await;
+    let change = |formats: &'static str| {
+        let classes = world.all::<BucketAccessClass>();
+        async move {
+            let body = json!({ "parameters": { "secretFormats": formats } });
+            merge(&classes, "many", body).await;
+        }
+    };
+    // As the Secret was made, and then as it was changed: neither leaves anything behind.
+    change("velero,s3cfg").await;
+    let data = keys(&secrets, ".s3cfg BucketInfo cloud extra").await;
+    assert_eq!(data["extra"].0, b"mine");
+    change("rclone").await;
+    keys(&secrets, "BucketInfo extra rclone.conf").await;
+
+    // A key of that name that is somebody else's is theirs.
+    let how = PatchParams::apply("somebody").force();
+    let body = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "app" }, "data": { "rclone.conf": ByteString(b"theirs".to_vec()) } });
+    change("velero").await;
+    keys(&secrets, "BucketInfo cloud extra").await;
+    secrets
+        .patch("app", &how, &Patch::Apply(body))
+        .await
+        .unwrap();
+    change("s3cfg").await;
+    let data = keys(&secrets, ".s3cfg BucketInfo extra rclone.conf").await;
+    assert_eq!(data["rclone.conf"].0, b"theirs");
 }
 
 #[tokio::test(flavor = "multi_thread")]
