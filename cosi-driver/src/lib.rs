@@ -13,6 +13,7 @@
 //! | [`mod@pause`] | waiting between tries |
 //! | [`policy`] | what accounts may do, in AWS's language |
 //! | [`provision`] | what COSI asks for, in terms of buckets and accounts: idempotent, and safe to kill at any point |
+//! | [`mod@repeats`] | refusals that come again and again, told now and then |
 //! | [`sanity`] | `cosi-sanity`, which checks any driver |
 //! | [`secrets`] | what is in Secrets beside `BucketInfo`, as its consumers read it |
 //! | [`serve`] | a driver that serves |
@@ -29,6 +30,7 @@ pub mod parameters;
 pub mod pause;
 pub mod policy;
 pub mod provision;
+pub mod repeats;
 pub mod sanity;
 pub mod secrets;
 pub mod serve;

@@ -172,3 +172,26 @@ def test_help_teaches(server):
     for word in ("--driver-name", "COSI_ENDPOINT", "LARDER_COSI_SECRET_KEY", "--v1alpha2-revision", "/readyz"):
         assert word in text
     assert server.secret_key not in text
+
+
+def test_a_refusal_that_comes_again_and_again_is_logged_once(server, name):
+    """Whoever asks every second doesn't fill the log; another reason, another bucket, and what was well in between are news."""
+    with Driver(server, extra_args=["--log-format", "json"]) as driver:
+
+        def refused(bucket, **parameters):
+            with pytest.raises(Refused):
+                driver.create(bucket, **parameters)
+
+        for _ in range(20):
+            refused(name, noSuchParameter="1")
+        refused(name, quotaBytes="many")
+        refused(f"{name}-b", noSuchParameter="1")
+        refused(name, noSuchParameter="1")
+        driver.create(name)
+        refused(name, noSuchParameter="1")
+        refused(name, noSuchParameter="1")
+        lines = [json.loads(line)["fields"] for line in driver.log().splitlines()]
+    told = [(line["id"], "noSuchParameter" in line["why"]) for line in lines if line["message"] == "refused"]
+    assert told == [(name, True), (name, False), (f"{name}-b", True), (name, True)]
+    # All of them are counted.
+    assert not [line for line in lines if "refused again" in line["message"]]

@@ -13,6 +13,7 @@ use crate::{
     },
     kube::{Bucket, BucketAccessClass, BucketClass, DRIVER_ANNOTATION, same_driver},
     provision::Provisioner,
+    repeats::Repeats,
 };
 
 /// What every controller has at hand.
@@ -25,6 +26,8 @@ pub(crate) struct Context {
     pub(crate) backoff: Backoff,
     /// Compared with the store not long ago.
     pub(crate) lately: Lately,
+    /// What the log has of objects that are not done yet.
+    repeats: Repeats,
 }
 
 impl Context {
@@ -42,6 +45,7 @@ impl Context {
             metrics,
             backoff: Backoff::default(),
             lately: Lately::default(),
+            repeats: Repeats::default(),
         }
     }
 
@@ -103,6 +107,7 @@ impl Context {
         match &answer {
             Ok(_) => {
                 self.backoff.done(uid);
+                self.repeats.forget(uid);
                 self.metrics.reconciled(kind, "done");
             }
             Err(failure) => {
@@ -119,19 +124,29 @@ impl Context {
 
     /// When to try again.
     pub(crate) fn retry<K: Resource<DynamicType = ()>>(&self, object: &K, why: &Failure) -> Action {
-        let kind = K::kind(&());
         let pause = self.backoff.failed(&object.uid().unwrap_or_default());
+        if why.is_conflict() {
+            tracing::debug!(kind = %K::kind(&()), name = object.name_any(), "changed meanwhile");
+            return Action::requeue(pause.min(Duration::from_secs(1)));
+        }
+        self.log(object, why);
+        Action::requeue(pause)
+    }
+
+    fn log<K: Resource<DynamicType = ()>>(&self, object: &K, why: &Failure) {
+        let kind = K::kind(&());
         let name = object.name_any();
         let namespace = object.namespace().unwrap_or_default();
-        match why {
-            Failure::Told(_) => tracing::info!(%kind, namespace, name, "not yet: {why}"),
-            _ if why.is_conflict() => {
-                tracing::debug!(%kind, namespace, name, "changed meanwhile");
-                return Action::requeue(pause.min(Duration::from_secs(1)));
+        let uid = object.uid().unwrap_or_default();
+        match (self.repeats.heard(&uid, &why.to_string()), why) {
+            (None, _) => tracing::debug!(%kind, namespace, name, "still: {why}"),
+            (Some(repeated), Failure::Told(_)) => {
+                tracing::info!(%kind, namespace, name, repeated, "not yet: {why}");
             }
-            _ => tracing::warn!(%kind, namespace, name, "failed, tried again: {why}"),
+            (Some(repeated), _) => {
+                tracing::warn!(%kind, namespace, name, repeated, "failed, tried again: {why}");
+            }
         }
-        Action::requeue(pause)
     }
 
     /// The class of a bucket.

@@ -17,7 +17,7 @@ use tonic::{Code, Response, Status, metadata::MetadataMap};
 
 use self::deadline::time_for;
 use self::locks::{Locks, Taken};
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, repeats::Repeats};
 
 /// Calls in progress at most, those that wait included.
 pub const MAX_CALLS: usize = 256;
@@ -45,6 +45,7 @@ struct Shared {
     room: Arc<Semaphore>,
     locks: Locks,
     metrics: Arc<Metrics>,
+    repeats: Repeats,
 }
 
 impl Calls {
@@ -55,6 +56,7 @@ impl Calls {
             room: Arc::new(Semaphore::new(MAX_CALLS)),
             locks: Locks::default(),
             metrics,
+            repeats: Repeats::default(),
         }))
     }
 
@@ -138,19 +140,16 @@ impl Calls {
         self.0.metrics.called(call.method, code, took);
         let (kind, id) = call.subject;
         let (method, millis) = (call.method, took.as_millis());
-        match error {
-            None => tracing::info!(method, kind, id, millis, "done"),
-            Some(status) => {
-                tracing::warn!(
-                    method,
-                    kind,
-                    id,
-                    millis,
-                    ?code,
-                    why = status.message(),
-                    "refused"
-                );
-            }
+        let subject = format!("{method} {id}");
+        let Some(status) = error else {
+            self.0.repeats.forget(&subject);
+            return tracing::info!(method, kind, id, millis, "done");
+        };
+        let why = status.message();
+        if let Some(repeated) = self.0.repeats.heard(&subject, &format!("{code:?} {why}")) {
+            tracing::warn!(method, kind, id, millis, ?code, why, repeated, "refused");
+        } else {
+            tracing::debug!(method, kind, id, millis, ?code, why, "refused again");
         }
     }
 }
