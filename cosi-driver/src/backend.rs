@@ -20,9 +20,11 @@ pub(crate) mod world;
 use std::fmt;
 
 use async_trait::async_trait;
+use time::OffsetDateTime;
 
 pub use interrupted::{Interrupted, Interruption};
 pub use memory::MemoryBackend;
+pub(crate) use server::date_of;
 pub use server::{CredentialSource, ServerBackend, ServerSettings};
 pub use types::{
     AccessKey, Caller, Configuration, DeleteFailure, Encryption, Held, IdentityKind, Lifecycle,
@@ -87,6 +89,9 @@ pub enum BackendError {
 pub trait Backend: Send + Sync + fmt::Debug {
     /// Who the driver is to the server.
     async fn caller(&self) -> BackendResult<Caller>;
+
+    /// What the server's clock shows, to the second; `None` where it does not say. Nothing is signed for it: a signature with a wrong time would be refused.
+    async fn date(&self) -> BackendResult<Option<OffsetDateTime>>;
 
     /// The erasure profile that objects are written with, such as `4+2`; `None` where the server does not say.
     async fn profile(&self) -> BackendResult<Option<String>>;

@@ -31,4 +31,9 @@ pub use self::{
     rotation::ROTATE,
     run::run,
     settings::{ControllerFlags, Mode, OrphanSettings, Settings},
+    upstream::Places,
+};
+pub(crate) use self::{
+    settings::{UPSTREAM_NAMESPACE, own_namespace},
+    upstream::{AtWork, CONTROLLER_DEPLOYMENT, who},
 };

@@ -1,15 +1,19 @@
 """`larder-cosi orphans`, `migrate` and `doctor` as a user runs them, beside a server, an API server and a driver: what they print, how they end, and what they change."""
 
 import dataclasses
+import datetime
+import email.utils
 import itertools
 import json
 import os
+import re
 import subprocess
+import types
 
 import pytest
 import yaml
 from larderlib.clients import boto
-from larderlib.cosi import Driver, driver_binary
+from larderlib.cosi import Driver, Proxy, driver_binary
 from larderlib.expect import refused
 from larderlib.kubectl import cluster
 from larderlib.server import inherited_environment
@@ -184,6 +188,16 @@ def test_the_doctor_finds_nothing_then_what_was_broken(shop):
     assert [check["verdict"] for check in report["checks"]].count("wrong") == 2 and all(check["cure"] for check in report["checks"] if check["verdict"] == "wrong")
 
 
+def kubeconfig_of(kube, url, directory):
+    """The cluster's, with another address."""
+    configuration = yaml.safe_load(kube.kubeconfig.read_text())
+    configuration["clusters"][0]["cluster"]["server"] = url
+    path = directory / "kubeconfig-of-another-address"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(configuration))
+    return str(path)
+
+
 def test_the_doctor_says_who_does_not_answer(shop, tmp_path):
     shop.driver.stop()
 
@@ -195,11 +209,72 @@ def test_the_doctor_says_who_does_not_answer(shop, tmp_path):
     assert found.startswith("Larder does not answer at http://127.0.0.1:1: ") and "--endpoint" in cure
     ((found, cure),) = wrong(LARDER_COSI_SECRET_KEY="not-the-secret-at-all")
     assert "refuses the driver" in found and "LARDER_COSI_SECRET_KEY" in cure and "not-the-secret-at-all" not in found
-    configuration = yaml.safe_load(shop.kube.kubeconfig.read_text())
-    configuration["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:1"
-    nowhere = tmp_path / "nowhere"
-    nowhere.write_text(json.dumps(configuration))
-    ((found, cure),) = wrong(LARDER_COSI_KUBECONFIG=str(nowhere))
+    ((found, cure),) = wrong(LARDER_COSI_KUBECONFIG=kubeconfig_of(shop.kube, "http://127.0.0.1:1", tmp_path))
     assert found.startswith("the API server does not answer: ") and "--kubeconfig" in cure
     ((found, cure),) = wrong(LARDER_COSI_DRIVER_NAME="nobody.cosi.test")
     assert found.startswith("no BucketClass is of driver nobody.cosi.test") and shop.name in found and "--driver-name" in cure
+
+
+def ago(**time):
+    return datetime.datetime.now(datetime.UTC) - datetime.timedelta(**time)
+
+
+def clock(report, whose):
+    """Verdict, minutes, direction and cure of the check of a clock that is not as this machine's."""
+    (check,) = [check for check in report["checks"] if check["found"].startswith(f"the clock of {whose} ")]
+    told = re.fullmatch(r"the clock of .* is (\d+) min \d+ s (ahead of|behind) this machine's", check["found"])
+    return check["verdict"], int(told[1]), told[2], check["cure"]
+
+
+def test_the_doctor_measures_clocks(server, shop, tmp_path):
+    def told(proxy, status=0, **settings):
+        proxy.instead = {"date": email.utils.format_datetime(ago(**settings), usegmt=True)}
+        return shop.json("doctor", status=status, **environment)
+
+    with Proxy(server) as proxy:
+        environment = {"LARDER_COSI_ENDPOINT": proxy.endpoint}
+        verdict, minutes, where, cure = clock(told(proxy, minutes=-5, seconds=-30), "Larder")
+        assert (verdict, minutes, where) == ("odd", 5, "ahead of") and "time server" in cure
+        verdict, minutes, where, _ = clock(told(proxy, minutes=20, seconds=30, status=1), "Larder")
+        assert (verdict, minutes, where) == ("wrong", 20, "behind")
+    # The real API server speaks TLS, which the proxy does not.
+    if shop.kube.url.startswith("http://"):
+        with Proxy(types.SimpleNamespace(address=shop.kube.url.removeprefix("http://"))) as proxy:
+            environment = {"LARDER_COSI_KUBECONFIG": kubeconfig_of(shop.kube, proxy.endpoint, tmp_path)}
+            verdict, minutes, where, cure = clock(told(proxy, minutes=2, seconds=30), "the API server")
+            assert (verdict, minutes, where) == ("odd", 2, "behind") and "tokens of service accounts" in cure
+
+
+def lease(namespace, name, holder, renewed):
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": 150, "renewTime": renewed.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def test_the_doctor_finds_controllers_that_do_not_go_together(shop):
+    upstream = shop.kube.namespace()
+
+    def found(status=0):
+        checks = shop.json("doctor", status=status, LARDER_COSI_UPSTREAM_NAMESPACE=upstream)["checks"]
+        return [(check["verdict"], check["found"], check["cure"]) for check in checks if "controller" in check["found"]]
+
+    alone = ("ok", "Larder's controllers are at work and do everything (standalone)", "")
+    assert found() == [alone]
+    shop.kube.apply(lease(upstream, "leader-lock-cosi-controller-manager", "controller-7c5_1f", ago()))
+    ((verdict, what, cure),) = found(status=1)
+    assert verdict == "wrong" and what.startswith(f"upstream's controller (in {upstream}) and Larder's") and "--controllers auto or repair" in cure
+
+    # It was there once; or it is there, and does not work.
+    shop.kube.apply(lease(upstream, "leader-lock-cosi-controller-manager", "controller-7c5_1f", ago(hours=1)))
+    assert found() == [alone]
+    labels, container = {"app": "upstream"}, {"name": "controller", "image": "example.test/controller:v0.2.2"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    shop.kube.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "container-object-storage-controller", "namespace": upstream}, "spec": spec})
+    first, (verdict, what, cure) = found()
+    assert first == alone and verdict == "odd" and f"Deployment {upstream}/container-object-storage-controller" in what and "goes over to repair" in cure
+
+    # The driver goes, and upstream's controller is left alone with the claims.
+    shop.driver.stop()
+    shop.kube.apply(lease(upstream, "leader-lock-cosi-controller-manager", "controller-7c5_1f", ago()))
+    ((verdict, what, cure),) = found()
+    assert verdict == "odd" and "no sidecar of driver" in what and "cosi.sidecar.enabled" in cure

@@ -9,6 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use super::{
@@ -100,6 +101,7 @@ macro_rules! pass_on {
 
 pass_on! {
     caller() -> Caller;
+    date() -> Option<OffsetDateTime>;
     profile() -> Option<String>;
     create_bucket(bucket: &str, new: &NewBucket) -> ();
     list_buckets(prefix: &str) -> Vec<ListedBucket>;

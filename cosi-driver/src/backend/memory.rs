@@ -145,6 +145,10 @@ impl Backend for MemoryBackend {
         })
     }
 
+    async fn date(&self) -> BackendResult<Option<OffsetDateTime>> {
+        Ok(Some(OffsetDateTime::now_utc()))
+    }
+
     async fn profile(&self) -> BackendResult<Option<String>> {
         Ok(Some("1+0".to_owned()))
     }

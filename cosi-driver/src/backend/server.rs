@@ -24,7 +24,9 @@ mod xml;
 pub(crate) mod testing;
 
 use async_trait::async_trait;
+use time::OffsetDateTime;
 
+pub(crate) use connection::date_of;
 pub use connection::{ServerSettings, SettingsError};
 pub use credentials::{CredentialSource, CredentialsError};
 
@@ -57,6 +59,10 @@ impl ServerBackend {
 impl Backend for ServerBackend {
     async fn caller(&self) -> BackendResult<Caller> {
         iam::caller(&self.connection).await
+    }
+
+    async fn date(&self) -> BackendResult<Option<OffsetDateTime>> {
+        self.connection.date().await
     }
 
     async fn profile(&self) -> BackendResult<Option<String>> {

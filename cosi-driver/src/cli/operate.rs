@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{Failure, Outcome, connection::ConnectionArgs, print};
 use crate::{
     backend::{CredentialSource, ServerBackend, ServerSettings},
+    controllers::{self, UPSTREAM_NAMESPACE},
     operate::{World, doctor, migrate, orphans},
     provision::{ProvisionSettings, Provisioner},
 };
@@ -79,6 +80,12 @@ pub(super) struct MigrateArgs {
 pub(super) struct DoctorArgs {
     #[command(flatten)]
     places: Places,
+    /// Where the driver runs, and has its Lease; left out, the pod's namespace.
+    #[arg(long, env = "LARDER_COSI_NAMESPACE", value_name = "NAME")]
+    namespace: Option<String>,
+    /// Where upstream's controller would be.
+    #[arg(long, env = "LARDER_COSI_UPSTREAM_NAMESPACE", value_name = "NAME", default_value = UPSTREAM_NAMESPACE)]
+    upstream_namespace: String,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -114,6 +121,19 @@ impl Places {
             }
         };
         Ok(Client::try_from(config)?)
+    }
+}
+
+impl DoctorArgs {
+    fn leases(&self) -> controllers::Places {
+        controllers::Places {
+            upstream_namespace: self.upstream_namespace.clone(),
+            namespace: self
+                .namespace
+                .clone()
+                .unwrap_or_else(controllers::own_namespace),
+            driver: self.places.driver_name.clone(),
+        }
     }
 }
 
@@ -181,7 +201,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> Outcome {
     wait(async {
         let provisioner = args.places.provisioner()?;
         let client = args.places.client().await?;
-        let checks = doctor::examine(&client, &provisioner, &args.places.driver_name).await;
+        let checks = doctor::examine(&client, &provisioner, &args.leases()).await;
         if args.json {
             print_json(&doctor::json(&checks))?;
         } else {

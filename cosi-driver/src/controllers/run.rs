@@ -13,7 +13,7 @@ use crate::{
         metrics::{LEADER, Metrics},
         orphans,
         settings::{Mode, Settings},
-        upstream::{self, Places, sidecar_lease},
+        upstream::{self, Places, repair_lease, sidecar_lease},
         watch,
     },
     pause::pause,
@@ -117,10 +117,10 @@ impl Office {
     }
 
     fn terms(&self, mode: Mode) -> Terms {
-        let sidecar = sidecar_lease(&self.settings.driver);
+        let driver = &self.settings.driver;
         let name = match mode {
-            Mode::Standalone => sidecar,
-            _ => format!("{sidecar}-repair"),
+            Mode::Standalone => sidecar_lease(driver),
+            _ => repair_lease(driver),
         };
         Terms {
             name,

@@ -6,6 +6,9 @@ use clap::{Args, ValueEnum};
 
 use crate::{cli::span, controllers::upstream};
 
+/// Where upstream's installation puts its controller.
+pub(crate) const UPSTREAM_NAMESPACE: &str = "container-object-storage-system";
+
 /// Which controllers run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
@@ -41,7 +44,7 @@ pub struct ControllerFlags {
     #[arg(
         long,
         env = "LARDER_COSI_UPSTREAM_NAMESPACE",
-        default_value = "container-object-storage-system",
+        default_value = UPSTREAM_NAMESPACE,
         value_name = "NAME"
     )]
     pub upstream_namespace: String,
@@ -127,7 +130,7 @@ impl ControllerFlags {
 }
 
 /// The pod's namespace, found as upstream's sidecar finds it: the two share a Lease.
-fn own_namespace() -> String {
+pub(crate) fn own_namespace() -> String {
     const MOUNTED: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
     let mounted = || std::fs::read_to_string(MOUNTED).ok();
     std::env::var("POD_NAMESPACE")

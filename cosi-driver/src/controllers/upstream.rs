@@ -16,6 +16,8 @@ use crate::controllers::{
 
 /// The lease of upstream's controller.
 pub(crate) const CONTROLLER_LEASE: &str = "leader-lock-cosi-controller-manager";
+/// The Deployment of upstream's controller.
+pub(crate) const CONTROLLER_DEPLOYMENT: &str = "container-object-storage-controller";
 /// What identities of Larder's own processes begin with.
 pub(crate) const OURS: &str = "larder-cosi_";
 /// How far the clocks of two machines may be apart.
@@ -30,14 +32,56 @@ pub(crate) fn sidecar_lease(driver: &str) -> String {
     format!("{}-cosi", plain.to_ascii_lowercase())
 }
 
+/// The lease of Larder's own controllers that repair.
+pub(crate) fn repair_lease(driver: &str) -> String {
+    format!("{}-repair", sidecar_lease(driver))
+}
+
 /// Where to look.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub struct Places {
     /// Of upstream's controller.
-    pub(crate) upstream_namespace: String,
-    /// Of this process, and of the sidecar that would be in its pod.
-    pub(crate) namespace: String,
-    pub(crate) driver: String,
+    pub upstream_namespace: String,
+    /// Of the driver, and of the sidecar that would be in its pod.
+    pub namespace: String,
+    /// The driver's name.
+    pub driver: String,
+}
+
+/// Who is at work, by the leases that are held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be at work beside any other"
+)]
+pub(crate) struct AtWork {
+    /// Upstream's controller.
+    pub(crate) controller: bool,
+    /// Upstream's sidecar for the driver.
+    pub(crate) sidecar: bool,
+    /// Larder's own controllers, as those that do everything.
+    pub(crate) standalone: bool,
+    /// Larder's own controllers, as those that mend what upstream's leave behind.
+    pub(crate) repair: bool,
+}
+
+/// Who is at work.
+pub(crate) async fn who(client: &Client, places: &Places) -> kube::Result<AtWork> {
+    let held = async |namespace: &str, name: &str| {
+        let api: Api<LeaseObject> = Api::namespaced(client.clone(), namespace);
+        let lease = api.get_opt(name).await?;
+        Ok::<_, kube::Error>(lease.filter(|lease| is_held(lease, now())))
+    };
+    let controller = held(&places.upstream_namespace, CONTROLLER_LEASE).await?;
+    let driver = held(&places.namespace, &sidecar_lease(&places.driver)).await?;
+    let repair = held(&places.namespace, &repair_lease(&places.driver)).await?;
+    let is_ours = |lease: &LeaseObject| held_by(lease).is_some_and(|it| it.starts_with(OURS));
+    Ok(AtWork {
+        controller: controller.is_some(),
+        sidecar: driver.as_ref().is_some_and(|lease| !is_ours(lease)),
+        standalone: driver.as_ref().is_some_and(is_ours),
+        repair: repair.is_some(),
+    })
 }
 
 /// Whether one of upstream's two is at work.
@@ -56,14 +100,16 @@ pub(crate) async fn at_work(client: &Client, places: &Places) -> kube::Result<bo
 }
 
 fn is_theirs(lease: &LeaseObject, now: Timestamp) -> bool {
+    is_held(lease, now) && held_by(lease).is_some_and(|holder| !holder.starts_with(OURS))
+}
+
+fn is_held(lease: &LeaseObject, now: Timestamp) -> bool {
     let renewed = lease
         .spec
         .as_ref()
         .and_then(|spec| spec.renew_time.as_ref());
     match (held_by(lease), renewed) {
-        (Some(holder), Some(renewed)) if !holder.starts_with(OURS) => {
-            after(renewed.0, span(lease) + SKEW) > now
-        }
+        (Some(_), Some(renewed)) => after(renewed.0, span(lease) + SKEW) > now,
         _ => false,
     }
 }

@@ -1,5 +1,8 @@
 //! `larder-cosi doctor`: one line for each thing that has to be right, and what to do where it isn't.
 
+mod clocks;
+mod controllers;
+
 use std::collections::BTreeSet;
 
 use k8s_openapi::{
@@ -11,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::World;
 use crate::{
+    controllers::Places,
     kube::{BucketAccess, GROUP, VERSION, info_name, same_driver},
     parameters::{AccessParameters, BucketParameters},
     provision::{ProvisionError, Provisioner},
@@ -99,9 +103,9 @@ pub fn text(checks: &[Check]) -> String {
 
 /// For programs.
 pub fn json(checks: &[Check]) -> Value {
-    let each = checks.iter().map(|check| {
-        json!({"verdict": check.verdict.word(), "found": check.found, "cure": check.cure})
-    });
+    let each = checks.iter().map(
+        |check| json!({"verdict": check.verdict.word(), "found": check.found, "cure": check.cure}),
+    );
     json!({"well": is_well(checks), "checks": each.collect::<Vec<_>>()})
 }
 
@@ -111,8 +115,10 @@ pub fn is_well(checks: &[Check]) -> bool {
 }
 
 /// Looks at everything that can be looked at.
-pub async fn examine(client: &Client, provisioner: &Provisioner, driver: &str) -> Vec<Check> {
+pub async fn examine(client: &Client, provisioner: &Provisioner, places: &Places) -> Vec<Check> {
+    let driver = &places.driver;
     let mut checks = vec![store(provisioner).await];
+    checks.extend(clocks::of_store(provisioner).await);
     let version = match client.apiserver_version().await {
         Ok(version) => version,
         Err(error) => {
@@ -127,6 +133,8 @@ pub async fn examine(client: &Client, provisioner: &Provisioner, driver: &str) -
         "the API server answers: {}",
         version.git_version
     )));
+    checks.extend(clocks::of_cluster(client, provisioner.settings().now).await);
+    checks.extend(controllers::examine(client, places).await);
     checks.extend(definitions(client).await);
     match World::of_cluster(client).await {
         Ok(world) => {

@@ -164,10 +164,7 @@ async fn a_cluster_without_any_access_is_doubted() {
         .to_string();
     assert!(refused.contains("right cluster"), "{refused}");
     assert_eq!(provisioner.accounts().await.unwrap().len(), 1);
-    assert_eq!(
-        deleted(&found, &provisioner, true).await.unwrap(),
-        ["ba-1"]
-    );
+    assert_eq!(deleted(&found, &provisioner, true).await.unwrap(), ["ba-1"]);
 }
 
 #[tokio::test]
@@ -217,6 +214,14 @@ async fn everything_becomes_a_static_bucket() {
     assert!(!migrate::manifests(&world, "another.driver", migrate::Modes::One).contains("---"));
 }
 
+fn places(driver: &str) -> crate::controllers::Places {
+    crate::controllers::Places {
+        upstream_namespace: "upstream".to_owned(),
+        namespace: "larder".to_owned(),
+        driver: driver.to_owned(),
+    }
+}
+
 fn wrong(checks: &[doctor::Check]) -> Vec<&str> {
     checks
         .iter()
@@ -230,7 +235,7 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
     let (_backend, provisioner) = memory();
     let (server, client) = world(&provisioner).await;
     let account = granted(&client, &provisioner).await;
-    let checks = doctor::examine(&client, &provisioner, DRIVER).await;
+    let checks = doctor::examine(&client, &provisioner, &places(DRIVER)).await;
     assert_eq!(
         wrong(&checks),
         ["BucketAccess default/access: there is no Secret s"]
@@ -243,7 +248,7 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
 
     provisioner.revoke(&account).await.unwrap();
     apply(&client, json!({"kind": "BucketClass", "metadata": {"name": "c"}, "driverName": DRIVER, "deletionPolicy": "Delete", "parameters": {"versionning": "Enabled"}})).await;
-    let checks = doctor::examine(&client, &provisioner, DRIVER).await;
+    let checks = doctor::examine(&client, &provisioner, &places(DRIVER)).await;
     assert_eq!(wrong(&checks).len(), 2, "{checks:?}");
     assert!(
         wrong(&checks)[0].contains("versionning")
@@ -251,13 +256,13 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
         "{checks:?}"
     );
 
-    let checks = doctor::examine(&client, &provisioner, "another.driver").await;
+    let checks = doctor::examine(&client, &provisioner, &places("another.driver")).await;
     assert!(
         wrong(&checks)[0].contains("those of cosi.larder.dev"),
         "{checks:?}"
     );
     drop(server);
-    let checks = doctor::examine(&client, &provisioner, DRIVER).await;
+    let checks = doctor::examine(&client, &provisioner, &places(DRIVER)).await;
     assert!(
         !doctor::is_well(&checks) && wrong(&checks)[0].contains("does not answer"),
         "{checks:?}"
@@ -272,7 +277,7 @@ async fn the_doctor_finds_definitions_that_are_not_there() {
         ..larder_fake_kube::Options::default()
     };
     let server = FakeKube::start(options).await.unwrap();
-    let checks = doctor::examine(&server.client().unwrap(), &provisioner, DRIVER).await;
+    let checks = doctor::examine(&server.client().unwrap(), &provisioner, &places(DRIVER)).await;
     assert_eq!(
         wrong(&checks)
             .iter()

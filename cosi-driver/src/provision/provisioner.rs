@@ -107,6 +107,14 @@ impl Provisioner {
     pub async fn check(&self) -> Result<Caller, ProvisionError> {
         self.inner.backend.caller().await.map_err(failed)
     }
+
+    /// What the server's clock shows, to the second; `None` where it does not say.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Unavailable`].
+    pub async fn server_date(&self) -> Result<Option<OffsetDateTime>, ProvisionError> {
+        self.inner.backend.date().await.map_err(failed)
+    }
 }
 
 impl Inner {

@@ -191,6 +191,8 @@ class Proxy:
         self.upstream = server.address
         self.after = None
         self.down = False
+        # Headers of answers, in small letters, that say something else than was answered.
+        self.instead = {}
         self.lock = threading.Lock()
         proxy = self
 
@@ -236,7 +238,7 @@ class Proxy:
         handler.send_response_only(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in HOP_BY_HOP | {"content-length"}:
-                handler.send_header(name, value)
+                handler.send_header(name, self.instead.get(name.lower(), value))
         if handler.command == "HEAD":
             handler.send_header("content-length", answer.getheader("content-length") or "0")
         else:

@@ -16,7 +16,7 @@ use aws_sigv4::{
     sign::v4,
 };
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header::DATE};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -29,7 +29,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 use sha2::{Digest as _, Sha256};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use super::{
     credentials::{CredentialSource, Identity},
@@ -216,6 +216,16 @@ impl Connection {
         Ok((status, body.to_bytes()))
     }
 
+    /// What the server's clock shows, by the answer to a request without a signature.
+    pub(super) async fn date(&self) -> BackendResult<Option<OffsetDateTime>> {
+        let request = Request::head(format!("{}/", self.base)).body(Full::default());
+        let request = request.map_err(|error| self.unreachable(&error))?;
+        let asked = tokio::time::timeout(ATTEMPT, self.http.request(request)).await;
+        let asked = asked.map_err(|late| self.unreachable(&late))?;
+        let answer = asked.map_err(|error| self.unreachable(&error))?;
+        Ok(date_of(answer.headers()))
+    }
+
     /// The status of what needs no signature.
     #[cfg(test)]
     pub(super) async fn status_of(&self, path: &str) -> Option<StatusCode> {
@@ -324,6 +334,12 @@ fn connector(settings: &ServerSettings) -> Result<HttpsConnector<HttpConnector>,
         .https_or_http()
         .enable_http1()
         .build())
+}
+
+/// When whoever answered says that it did.
+pub(crate) fn date_of(headers: &HeaderMap) -> Option<OffsetDateTime> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    OffsetDateTime::parse(text, &Rfc2822).ok()
 }
 
 fn last_cause(error: &(dyn std::error::Error + 'static)) -> String {
