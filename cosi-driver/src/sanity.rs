@@ -7,6 +7,7 @@
 //! | [`call`] | one call, for scripts |
 //! | [`checks`] | what is asked, and where it is written that it must be so |
 //! | [`driver`] | a driver's socket |
+//! | [`info`] | what v1alpha2's sidecar looks for in answers |
 //! | [`report`] | what came of it |
 //! | [`s3`] | just enough of S3 to use what was granted |
 //! | [`world`] | what the checks work with |
@@ -17,6 +18,7 @@ pub mod args;
 pub mod call;
 pub mod checks;
 pub mod driver;
+pub mod info;
 pub mod report;
 pub mod s3;
 pub mod world;
@@ -41,7 +43,7 @@ const EXIT_TROUBLE: u8 = 2;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let ran = match &cli.command {
-        Some(Command::List(args)) => checks::list(args.json).map(|()| ExitCode::SUCCESS),
+        Some(Command::List(args)) => checks::list(args.api, args.json).map(|()| ExitCode::SUCCESS),
         Some(Command::Call(args)) => block_on(call::run(args)),
         None => block_on(run(&cli.run)),
     };
@@ -65,7 +67,7 @@ fn block_on(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<Exi
 async fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let world = World::open(args).await?;
     let mut report = Report::new(args.json);
-    for check in checks::ALL {
+    for check in checks::of(args.api) {
         if args.wants(check.name) {
             report.add(check, (check.run)(&world).await)?;
         }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "sanity_finds/v1alpha2.rs"]
+mod v1alpha2;
+
 use std::{
     sync::{
         Arc,
@@ -32,7 +35,10 @@ use larder_cosi::{
     socket,
 };
 use tokio_stream::wrappers::UnixListenerStream;
-use tonic::{Code, Request, Response, Status, async_trait, transport::Server};
+use tonic::{
+    Code, Request, Response, Status, async_trait,
+    transport::{Server, server::Router},
+};
 
 /// What is wrong, and who does or did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,27 +208,36 @@ impl Provisioner for Wrong {
 
 /// What fails of the checks whose names contain one of `only`, with a driver that has a fault.
 async fn found(fault: Fault, only: &[&str]) -> Vec<&'static str> {
-    let directory = tempfile::tempdir().unwrap();
+    let wrong = Wrong {
+        right: V1Alpha1(right()),
+        fault,
+        count: Arc::default(),
+    };
+    let router = Server::builder()
+        .add_service(IdentityServer::new(wrong.clone()))
+        .add_service(ProvisionerServer::new(wrong));
+    failures(router, &[], only).await
+}
+
+/// A driver on a store in memory, where nothing can be written.
+fn right() -> Driver {
     let settings = ProvisionSettings {
         endpoint: "http://127.0.0.1:1".to_owned(),
         ..ProvisionSettings::default()
     };
-    let right = V1Alpha1(Driver {
+    Driver {
         name: "cosi.larder.dev".into(),
         provisioner: Provisioning::new(Arc::new(MemoryBackend::new()), settings),
         calls: Calls::new(DEFAULT_TIME, Arc::new(Metrics::default())),
-    });
-    let wrong = Wrong {
-        right,
-        fault,
-        count: Arc::default(),
-    };
+    }
+}
+
+/// What fails of these checks where this is served.
+async fn failures(router: Router, more: &[&str], only: &[&str]) -> Vec<&'static str> {
+    let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cosi.sock");
     let (listener, _bound) = socket::bind(&path).unwrap();
-    let serving = Server::builder()
-        .add_service(IdentityServer::new(wrong.clone()))
-        .add_service(ProvisionerServer::new(wrong))
-        .serve_with_incoming(UnixListenerStream::new(listener));
+    let serving = router.serve_with_incoming(UnixListenerStream::new(listener));
     let endpoint = format!("unix://{}", path.display());
     let mut flags = vec![
         "cosi-sanity",
@@ -231,6 +246,7 @@ async fn found(fault: Fault, only: &[&str]) -> Vec<&'static str> {
         "--patience",
         "200ms",
     ];
+    flags.extend(more);
     flags.extend(["--other-parameters", "quotaBytes=2Gi"]);
     flags.extend(["--other-access-parameters", "accessMode=ReadOnly"]);
     for name in only {
@@ -240,7 +256,7 @@ async fn found(fault: Fault, only: &[&str]) -> Vec<&'static str> {
     let checking = async {
         let world = World::open(&args).await.unwrap();
         let mut failed = Vec::new();
-        for check in checks::ALL.iter().filter(|it| args.wants(it.name)) {
+        for check in checks::of(args.api).filter(|it| args.wants(it.name)) {
             if let Err(NotOk::Failed(_)) = (check.run)(&world).await {
                 failed.push(check.name);
             }
@@ -250,7 +266,7 @@ async fn found(fault: Fault, only: &[&str]) -> Vec<&'static str> {
     tokio::select! {
         failed = checking => failed,
         ended = serving => panic!("{ended:?}"),
-        () = larder_cosi::pause::pause(Duration::from_mins(1)) => panic!("{fault:?}: too slow"),
+        () = larder_cosi::pause::pause(Duration::from_mins(1)) => panic!("{more:?} {only:?}: too slow"),
     }
 }
 

@@ -16,7 +16,13 @@ use larder_cosi::{
     },
     metrics::Metrics,
     provision::{Parameters, ProvisionSettings, Provisioner},
-    sanity::{args::Cli, checks, driver::Driver as Client, report::NotOk, world::World},
+    sanity::{
+        args::Cli,
+        checks,
+        driver::{Api, Driver as Client},
+        report::NotOk,
+        world::World,
+    },
     serve::stop::Stop,
     socket,
 };
@@ -71,7 +77,7 @@ impl Serving {
     }
 
     fn client(&self) -> Client {
-        Client::new(socket::path_of(&self.endpoint()).unwrap())
+        Client::new(socket::path_of(&self.endpoint()).unwrap(), Api::V1alpha1)
     }
 
     fn channel(&self) -> Channel {
@@ -91,19 +97,30 @@ impl Serving {
 /// What can be checked without S3 and without a process to kill is, and nothing of it fails.
 #[tokio::test]
 async fn the_driver_is_sane() {
-    let serving = Serving::start(None);
+    is_sane(&Serving::start(None), "v1alpha1").await;
+}
+
+#[tokio::test]
+async fn the_driver_is_sane_in_v1alpha2() {
+    is_sane(&Serving::start(Some(Revision::R3)), "v1alpha2").await;
+}
+
+async fn is_sane(serving: &Serving, api: &str) {
     let world = serving
         .world(&[
+            "--api",
+            api,
             "--parameters",
             "quotaBytes=1Gi",
             "--other-parameters",
             "quotaBytes=2Gi",
             "--other-access-parameters",
-            "accessMode=ReadOnly",
+            // Of v1alpha2 the mode counts that the access names.
+            "prefix=other/",
         ])
         .await;
     let mut skipped = Vec::new();
-    for check in checks::ALL {
+    for check in checks::of(world.args.api) {
         match (check.run)(&world).await {
             Ok(()) => {}
             Err(NotOk::Skipped(_)) => skipped.push(check.name),
@@ -161,7 +178,8 @@ async fn versions_share_what_there_is() {
     let released = serving.client();
     let world = serving.world(&[]).await;
     released.create("b-1", &Parameters::new()).await.unwrap();
-    let before = released.grant(&world.access("b-1", "ba-1")).await.unwrap();
+    let access = world.access("b-1", "ba-1");
+    let before = released.grant_v1alpha1(&access).await.unwrap();
     let mut identity = v1alpha2::identity_client::IdentityClient::new(serving.channel());
     let info = identity
         .driver_get_info(v1alpha2::DriverGetInfoRequest {})

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
+use super::driver::Api;
 use crate::{cli::span, provision::Parameters, socket};
 
 /// Checks a COSI driver by its socket.
@@ -19,7 +20,7 @@ pub struct Cli {
 }
 
 const LONG_ABOUT: &str = "\
-Checks a COSI driver, any driver that speaks v1alpha1, by its socket:
+Checks a COSI driver, any driver that speaks v1alpha1 or v1alpha2, by its socket:
 
     cosi-sanity --endpoint unix:///var/lib/cosi/cosi.sock --parameters quotaBytes=1Gi
 
@@ -42,6 +43,9 @@ pub enum Command {
 /// See [`Command::List`].
 #[derive(Debug, Args)]
 pub struct ListArgs {
+    /// Those of this version alone.
+    #[arg(long, value_enum, value_name = "VERSION")]
+    pub api: Option<Api>,
     /// As JSON.
     #[arg(long)]
     pub json: bool,
@@ -74,6 +78,9 @@ pub struct RunArgs {
     /// The driver's socket.
     #[arg(long, env = "COSI_ENDPOINT", value_name = "ENDPOINT", default_value = socket::DEFAULT_ENDPOINT)]
     pub endpoint: String,
+    /// Which version of COSI is spoken; v1alpha2 is the unreleased one in its revision r3, the enhancement proposal of autumn 2026.
+    #[arg(long, value_enum, default_value = "v1alpha1", value_name = "VERSION")]
+    pub api: Api,
     /// A parameter of the BucketClass. Repeatable.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub parameters: Vec<(String, String)>,

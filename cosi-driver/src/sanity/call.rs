@@ -9,7 +9,7 @@ use tonic::Status;
 use super::{
     EXIT_CHECK_FAILED,
     args::CallArgs,
-    driver::{Access, Driver},
+    driver::{Access, Api, Driver},
     say,
 };
 use crate::{
@@ -34,11 +34,17 @@ struct Asked {
 }
 
 pub(super) async fn run(args: &CallArgs) -> Result<ExitCode, Failure> {
-    let driver = Driver::new(socket::path_of(&args.endpoint)?);
+    let driver = Driver::new(socket::path_of(&args.endpoint)?, Api::V1alpha1);
     let asked: Asked = serde_json::from_str(&args.request)?;
     let answer = match args.method.as_str() {
         "DriverGetInfo" => json(driver.name(), |name| json!({"name": name})).await,
-        "DriverCreateBucket" => json(driver.create(&asked.name, &asked.parameters), created).await,
+        "DriverCreateBucket" => {
+            json(
+                driver.create_v1alpha1(&asked.name, &asked.parameters),
+                created,
+            )
+            .await
+        }
         "DriverDeleteBucket" => {
             json(
                 driver.delete(&asked.bucket_id, &asked.delete_context),
@@ -46,7 +52,7 @@ pub(super) async fn run(args: &CallArgs) -> Result<ExitCode, Failure> {
             )
             .await
         }
-        "DriverGrantBucketAccess" => json(driver.grant(&asked.access()?), granted).await,
+        "DriverGrantBucketAccess" => json(driver.grant_v1alpha1(&asked.access()?), granted).await,
         "DriverRevokeBucketAccess" => {
             json(driver.revoke(&asked.bucket_id, &asked.account_id), nothing).await
         }
@@ -100,10 +106,9 @@ impl Asked {
             Some(other) => return Err(format!("{other} is no AuthenticationType").into()),
         };
         Ok(Access {
-            bucket: self.bucket_id,
-            name: self.name,
             parameters: self.parameters,
             authentication,
+            ..Access::new(&self.bucket_id, &self.name)
         })
     }
 }

@@ -17,16 +17,13 @@ use tonic::{Code, Status};
 
 use super::{
     args::RunArgs,
-    driver::{Access, Driver, is_passing},
+    driver::{Access, Answer, Driver, is_passing},
     report::{Checked, NotOk, failed, skipped},
     s3::{Client, Keys},
 };
 use crate::{
-    cli::Failure,
-    grpc::pb::v1alpha1::{AuthenticationType, DriverGrantBucketAccessResponse},
-    pause::pause,
-    provision::Parameters,
-    socket,
+    cli::Failure, grpc::pb::v1alpha1::DriverGrantBucketAccessResponse, pause::pause,
+    provision::Parameters, socket,
 };
 
 /// Between two tries.
@@ -67,7 +64,7 @@ impl World {
     /// # Errors
     /// Nobody answers at the socket.
     pub async fn open(args: &RunArgs) -> Result<Self, Failure> {
-        let driver = Driver::new(socket::path_of(&args.endpoint)?);
+        let driver = Driver::new(socket::path_of(&args.endpoint)?, args.api);
         let now = OffsetDateTime::now_utc().unix_timestamp_nanos();
         let world = Self {
             driver,
@@ -143,7 +140,7 @@ impl World {
     pub async fn create(&self, name: &str) -> Result<String, NotOk> {
         let parameters = self.args.parameters();
         let made = self.settled(|| self.driver.create(name, &parameters)).await;
-        let id = made.map_err(refused("DriverCreateBucket"))?.bucket_id;
+        let id = made.map_err(refused("DriverCreateBucket"))?.id;
         if id.is_empty() {
             return Err(failed("DriverCreateBucket answers an empty bucket_id"));
         }
@@ -167,10 +164,8 @@ impl World {
     /// A request for access by key.
     pub fn access(&self, bucket: &str, name: &str) -> Access {
         Access {
-            bucket: bucket.to_owned(),
-            name: name.to_owned(),
             parameters: self.args.access_parameters(),
-            authentication: AuthenticationType::Key.into(),
+            ..Access::new(bucket, name)
         }
     }
 
@@ -182,7 +177,7 @@ impl World {
         let access = self.access(bucket, name);
         let granted = self.settled(|| self.driver.grant(&access)).await;
         let granted = granted.map_err(refused("DriverGrantBucketAccess"))?;
-        let account = granted.account_id.clone();
+        let account = granted.account().to_owned();
         self.made.lock().accounts.push((bucket.to_owned(), account));
         as_secret(&granted)
     }
@@ -248,11 +243,19 @@ impl World {
     }
 }
 
-/// What the sidecar makes a Secret of: it takes the one entry of the credentials, and leaves fields empty that it does not find.
+/// What the sidecar makes a Secret of.
 ///
 /// # Errors
 /// There is something missing.
-pub fn as_secret(granted: &DriverGrantBucketAccessResponse) -> Result<Granted, NotOk> {
+pub fn as_secret(granted: &Answer) -> Result<Granted, NotOk> {
+    match granted {
+        Answer::V1Alpha1(granted) => of_credentials(granted),
+        Answer::V1Alpha2(granted) => super::info::as_secret(granted),
+    }
+}
+
+/// The released sidecar takes the one entry of the credentials, and leaves fields empty that it does not find.
+fn of_credentials(granted: &DriverGrantBucketAccessResponse) -> Result<Granted, NotOk> {
     if granted.account_id.is_empty() {
         return Err(failed("account_id is empty"));
     }

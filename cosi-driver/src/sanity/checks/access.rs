@@ -85,7 +85,7 @@ pub(super) async fn grant_iam(world: &World) -> Checked {
     let mut access = world.access(&bucket, &world.account_name());
     access.authentication = AuthenticationType::Iam.into();
     match world.settled(|| world.driver.grant(&access)).await {
-        Ok(granted) => world.revoke(&bucket, &granted.account_id).await,
+        Ok(granted) => world.revoke(&bucket, granted.account()).await,
         Err(status) => expect_code::<()>("IAM", Err(status), &[Code::InvalidArgument]),
     }
 }

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use tonic::Code;
 
 use super::{Checked, World};
-use crate::sanity::{args::NonEmpty, report::failed, s3::Client, world::expect_code};
+use crate::sanity::{args::NonEmpty, driver::Api, report::failed, s3::Client, world::expect_code};
 
 const BODY: &[u8] = b"written by cosi-sanity";
 
@@ -13,7 +13,11 @@ pub(super) async fn usable(world: &World) -> Checked {
     let name = world.bucket_name();
     let bucket = world.create(&name).await?;
     let granted = world.grant(&bucket, &world.account_name()).await?;
-    works(&world.s3(&granted).await?, &name).await
+    let seen = match world.args.api {
+        Api::V1alpha1 => &name,
+        Api::V1alpha2 => &bucket,
+    };
+    works(&world.s3(&granted).await?, seen).await
 }
 
 pub(super) async fn revoked(world: &World) -> Checked {
@@ -84,6 +88,18 @@ pub(super) async fn works(client: &Client, bucket: &str) -> Checked {
     }
     ask(client, Method::DELETE, &object, &[204, 200]).await?;
     ask(client, Method::GET, &object, &[404]).await.map(drop)
+}
+
+/// What was granted for reading reads, and doesn't write.
+pub(super) async fn only_reads(writer: &Client, reader: &Client, bucket: &str) -> Checked {
+    let object = format!("/{bucket}/read-only");
+    ask(writer, Method::PUT, &object, &[200]).await?;
+    ask(reader, Method::GET, &object, &[200]).await?;
+    ask(reader, Method::PUT, &object, &[403]).await?;
+    ask(reader, Method::DELETE, &object, &[403]).await?;
+    ask(writer, Method::DELETE, &object, &[204, 200])
+        .await
+        .map(drop)
 }
 
 async fn is_refused(client: &Client, bucket: &str, when: &str) -> Checked {
