@@ -8,7 +8,7 @@ use kube::{Api, Resource, ResourceExt, runtime::controller::Action};
 
 use crate::{
     controllers::{
-        context::{Context, age, is_deleting, is_held},
+        context::{Context, is_deleting, is_held},
         failure::Failure,
         keys,
         metrics::ACCESS_SECRET,
@@ -193,10 +193,8 @@ async fn show(
         return Ok(());
     }
     apply_status(accesses, access, &status).await?;
-    if !access.granted()
-        && let Some(age) = age(access)
-    {
-        ctx.metrics.took(ACCESS_SECRET, age);
+    if !access.granted() {
+        ctx.took(ACCESS_SECRET, access);
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     controllers::{
-        context::{Context, age, is_deleting, is_held},
+        context::{Context, is_deleting, is_held},
         failure::Failure,
         metrics::CLAIM_READY,
     },
@@ -266,11 +266,8 @@ async fn show(
         return Ok(());
     }
     apply_status(claims, claim, &status).await?;
-    if status.bucket_ready
-        && !claim.ready()
-        && let Some(age) = age(claim)
-    {
-        ctx.metrics.took(CLAIM_READY, age);
+    if status.bucket_ready && !claim.ready() {
+        ctx.took(CLAIM_READY, claim);
     }
     Ok(())
 }

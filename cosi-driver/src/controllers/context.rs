@@ -16,6 +16,9 @@ use crate::{
     repeats::Repeats,
 };
 
+/// No watch is behind for longer.
+const COUNTED: Duration = Duration::from_mins(10);
+
 /// What every controller has at hand.
 pub(crate) struct Context {
     pub(crate) client: Client,
@@ -26,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) backoff: Backoff,
     /// Compared with the store not long ago.
     pub(crate) lately: Lately,
+    /// How long it took is counted already.
+    counted: Lately,
     /// What the log has of objects that are not done yet.
     repeats: Repeats,
 }
@@ -45,6 +50,7 @@ impl Context {
             metrics,
             backoff: Backoff::default(),
             lately: Lately::default(),
+            counted: Lately::default(),
             repeats: Repeats::default(),
         }
     }
@@ -93,6 +99,18 @@ impl Context {
     /// When an object is looked at again without anything having happened.
     pub(crate) fn resync(&self) -> Action {
         Action::requeue(self.settings.resync)
+    }
+
+    /// Counts how long an object took, once: as long as a watch is behind, the object looks as if it were not done yet, and is done again.
+    pub(crate) fn took(&self, what: &'static str, object: &impl ResourceExt) {
+        let uid = object.uid().unwrap_or_default();
+        if self.counted.seen(&uid, what, COUNTED) {
+            return;
+        }
+        self.counted.note(&uid, what.to_owned(), COUNTED);
+        if let Some(age) = age(object) {
+            self.metrics.took(what, age);
+        }
     }
 
     /// Takes down how it went, and tells the owner what is wrong.
@@ -179,10 +197,61 @@ pub(crate) fn is_held(object: &impl ResourceExt, finalizer: &str) -> bool {
 }
 
 /// How long an object has been there.
-pub(crate) fn age(object: &impl ResourceExt) -> Option<Duration> {
+fn age(object: &impl ResourceExt) -> Option<Duration> {
     let made = object.creation_timestamp()?;
     Some(crate::controllers::clock::until(
         crate::controllers::clock::now(),
         made.0,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use kube::client::Body;
+
+    use super::*;
+    use crate::{
+        controllers::{ControllerFlags, metrics::CLAIM_READY},
+        kube::BucketClaim,
+        provision::testing::memory,
+    };
+
+    #[derive(Debug, Parser)]
+    struct Only {
+        #[command(flatten)]
+        flags: ControllerFlags,
+    }
+
+    /// One that asks nobody.
+    fn context() -> Context {
+        let nobody = tower::service_fn(|_: http::Request<Body>| async {
+            Err::<http::Response<Body>, _>(std::io::Error::other("nobody is asked"))
+        });
+        Context::new(
+            Client::new(nobody, "default"),
+            Arc::new(memory().1),
+            Only::parse_from(["it"]).flags.settings("cosi.larder.dev"),
+            Arc::default(),
+        )
+    }
+
+    #[tokio::test]
+    async fn how_long_an_object_took_is_counted_once() {
+        let ctx = context();
+        for uid in ["one", "one", "two"] {
+            let mut claim = BucketClaim::named("photos");
+            claim.metadata.uid = Some(uid.to_owned());
+            claim.metadata.creation_timestamp =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+                    crate::controllers::clock::now(),
+                ));
+            ctx.took(CLAIM_READY, &claim);
+        }
+        let text = ctx.metrics.exposition();
+        assert!(
+            text.contains("larder_cosi_claim_ready_seconds_count 2\n"),
+            "{text}"
+        );
+    }
 }
