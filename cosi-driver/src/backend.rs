@@ -28,8 +28,8 @@ pub(crate) use server::date_of;
 pub use server::{CredentialSource, ServerBackend, ServerSettings};
 pub use types::{
     AccessKey, Caller, Configuration, DeleteFailure, Encryption, Held, IdentityKind, Lifecycle,
-    ListedBucket, ListedIdentity, LockMode, LockRule, NewBucket, NewIdentity, ObjectVersion, Quota,
-    Setting, StoredIdentity, Tags, Upload, UploadPage, VersionPage,
+    ListedBucket, ListedIdentity, LockMode, LockRule, NewBucket, NewIdentity, ObjectVersion,
+    Profile, Quota, Setting, StoredIdentity, Tags, Upload, UploadPage, VersionPage,
 };
 
 use crate::provision::KeyPair;
@@ -93,15 +93,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// What the server's clock shows, to the second; `None` where it does not say. Nothing is signed for it: a signature with a wrong time would be refused.
     async fn date(&self) -> BackendResult<Option<OffsetDateTime>>;
 
-    /// The erasure profile that objects are written with, such as `4+2`; `None` where the server does not say.
-    async fn profile(&self) -> BackendResult<Option<String>>;
-
     /// Makes a bucket with its tags. `Ok` as well where the account has one of that name already, which then stays as it is.
     ///
     /// Not every server takes tags with the creation: whether they came through, [`Backend::bucket_tags`] says.
     ///
     /// # Errors
-    /// [`BackendError::BucketAlreadyExists`]: it is another account's.
+    /// [`BackendError::BucketAlreadyExists`]: it is another account's. [`BackendError::Refused`]: it can't be as it is asked for, and is not made.
     async fn create_bucket(&self, bucket: &str, new: &NewBucket) -> BackendResult<()>;
 
     /// The account's buckets whose names begin so, in order.
@@ -120,6 +117,9 @@ pub trait Backend: Send + Sync + fmt::Debug {
     async fn put_bucket_tags(&self, bucket: &str, tags: &Tags) -> BackendResult<()>;
 
     /// Sets one thing about a bucket.
+    ///
+    /// # Errors
+    /// [`BackendError::Refused`].
     async fn configure(&self, bucket: &str, setting: &Setting) -> BackendResult<()>;
 
     /// What is set about a bucket.
@@ -247,4 +247,14 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`BackendError::NoSuchEntity`].
     async fn delete_access_key(&self, user: &str, access_key: &str) -> BackendResult<()>;
+}
+
+/// Whoever made the bucket did not ask for it, or the server does not know profiles.
+fn profile_not_taken(profile: Profile) -> BackendError {
+    BackendError::Refused {
+        code: "NoProfile".to_owned(),
+        message: format!(
+            "the bucket has no profile {profile}: the server took no notice of it, and can't be a Larder of this release"
+        ),
+    }
 }

@@ -15,6 +15,6 @@ pub mod text;
 mod values;
 
 pub use access::{AccessParameters, EndpointKind, SecretFormat};
-pub use bucket::{BucketParameters, OnDelete, Profile};
+pub use bucket::{BucketParameters, OnDelete};
 pub use table::{ACCESS_CLASS, BUCKET_CLASS, Key, reference};
 pub use values::Cidr;

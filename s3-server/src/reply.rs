@@ -72,6 +72,9 @@ pub fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
+/// Larder's own: how a bucket's objects are coded. Asked for when it is made, and in the answer of `HeadBucket`, where it is not as the cluster's.
+pub const X_LARDER_PROFILE: &str = "x-larder-profile";
+
 /// Says which version an answer is about, in a bucket that has versions.
 pub fn set_version(headers: &mut HeaderMap, version: Option<VersionId>) {
     if let Some(version) = version {

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::{
     Backend, BackendError, Encryption, IdentityKind, Lifecycle, LockMode, LockRule, MemoryBackend,
-    NewBucket, NewIdentity, ObjectVersion, Quota, Setting, Tags,
+    NewBucket, NewIdentity, ObjectVersion, Profile, Quota, Setting, Tags,
     world::{MemoryWorld, ServerWorld, World},
 };
 
@@ -18,7 +18,7 @@ fn tags(pairs: &[(&str, &str)]) -> Tags {
 fn new_bucket(pairs: &[(&str, &str)]) -> NewBucket {
     NewBucket {
         tags: tags(pairs),
-        object_lock: false,
+        ..NewBucket::default()
     }
 }
 
@@ -28,6 +28,7 @@ async fn conforms(world: &dyn World) {
     buckets(&*backend).await;
     what_is_not_there(&*backend).await;
     settings(&*backend).await;
+    profiles(&*backend).await;
     policies_of_buckets(&*backend).await;
     content(world).await;
     locks(world).await;
@@ -41,7 +42,6 @@ async fn who_asks(backend: &dyn Backend) {
     let caller = backend.caller().await.unwrap();
     assert_eq!(caller.account.len(), 12);
     assert_eq!(caller.arn, format!("arn:aws:iam::{}:root", caller.account));
-    assert_eq!(backend.profile().await.unwrap().as_deref(), Some("1+0"));
 }
 
 async fn buckets(backend: &dyn Backend) {
@@ -49,7 +49,7 @@ async fn buckets(backend: &dyn Backend) {
     let all = tags(&[("cosi.larder.dev/driver", "x"), ("a", "b=c@d+e/f")]);
     let new = NewBucket {
         tags: all.clone(),
-        object_lock: false,
+        ..NewBucket::default()
     };
     backend.create_bucket("made-1", &new).await.unwrap();
     assert_eq!(backend.bucket_tags("made-1").await.unwrap(), all);
@@ -155,6 +155,33 @@ async fn settings(backend: &dyn Backend) {
     backend.delete_bucket("set").await.unwrap();
 }
 
+/// Both have one disk.
+async fn profiles(backend: &dyn Backend) {
+    let asked = |profile| NewBucket {
+        profile: Profile::parse(profile),
+        ..NewBucket::default()
+    };
+    for too_much in ["1+1", "2+0"] {
+        let refused = backend.create_bucket("coded", &asked(too_much)).await;
+        assert!(
+            matches!(&refused, Err(BackendError::Refused { code, message })
+                if code == "InvalidArgument" && message.contains(too_much)),
+            "{refused:?}"
+        );
+        let tags = backend.bucket_tags("coded").await;
+        assert!(matches!(tags, Err(BackendError::NoSuchBucket(_))));
+    }
+    let own = Profile::parse("1+0").unwrap();
+    for (new, is_own) in [(asked("1+0"), true), (NewBucket::default(), false)] {
+        backend.create_bucket("coded", &new).await.unwrap();
+        let there = backend.configuration("coded").await.unwrap().profile;
+        assert_eq!(there, is_own.then_some(own));
+        let looked = backend.configure("coded", &Setting::Profile(own)).await;
+        assert_eq!(looked.is_ok(), is_own, "{looked:?}");
+        backend.delete_bucket("coded").await.unwrap();
+    }
+}
+
 async fn policies_of_buckets(backend: &dyn Backend) {
     backend
         .create_bucket("shut", &new_bucket(&[]))
@@ -231,8 +258,8 @@ async fn content(world: &dyn World) {
 async fn locks(world: &dyn World) {
     let backend = world.backend();
     let new = NewBucket {
-        tags: Tags::new(),
         object_lock: true,
+        ..NewBucket::default()
     };
     backend.create_bucket("locked", &new).await.unwrap();
     assert!(backend.configuration("locked").await.unwrap().versioning);

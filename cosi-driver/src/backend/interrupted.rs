@@ -102,7 +102,6 @@ macro_rules! pass_on {
 pass_on! {
     caller() -> Caller;
     date() -> Option<OffsetDateTime>;
-    profile() -> Option<String>;
     create_bucket(bucket: &str, new: &NewBucket) -> ();
     list_buckets(prefix: &str) -> Vec<ListedBucket>;
     delete_bucket(bucket: &str) -> ();

@@ -16,7 +16,7 @@ use self::{
 use super::{
     AccessKey, Backend, BackendError, BackendResult, Caller, Configuration, DeleteFailure, Held,
     IdentityKind, ListedBucket, ListedIdentity, LockMode, NewBucket, NewIdentity, ObjectVersion,
-    Setting, StoredIdentity, Tags, Upload, UploadPage, VersionPage,
+    Profile, Setting, StoredIdentity, Tags, Upload, UploadPage, VersionPage,
 };
 use crate::provision::KeyPair;
 
@@ -149,16 +149,13 @@ impl Backend for MemoryBackend {
         Ok(Some(OffsetDateTime::now_utc()))
     }
 
-    async fn profile(&self) -> BackendResult<Option<String>> {
-        Ok(Some("1+0".to_owned()))
-    }
-
     async fn create_bucket(&self, bucket: &str, new: &NewBucket) -> BackendResult<()> {
         let mut state = self.state.lock();
         if state.foreign.contains(bucket) {
             return Err(BackendError::BucketAlreadyExists(bucket.to_owned()));
         }
         check_tags(&new.tags)?;
+        check_profile(new.profile)?;
         let tags = if self.ignores_tags {
             Tags::new()
         } else {
@@ -170,6 +167,7 @@ impl Backend for MemoryBackend {
             can_lock: new.object_lock,
             configuration: Configuration {
                 versioning: new.object_lock,
+                profile: new.profile,
                 ..Configuration::default()
             },
             policy: None,
@@ -229,6 +227,10 @@ impl Backend for MemoryBackend {
             Setting::Encryption(encryption) => {
                 configuration.encryption = Some(encryption.clone());
             }
+            Setting::Profile(profile) if configuration.profile != Some(*profile) => {
+                return Err(super::profile_not_taken(*profile));
+            }
+            Setting::Profile(_) => {}
             Setting::Quota(quota) => configuration.quota = *quota,
         }
         Ok(())
@@ -393,6 +395,17 @@ impl Backend for MemoryBackend {
 
     async fn delete_access_key(&self, user: &str, access_key: &str) -> BackendResult<()> {
         self.state.lock().identities.delete_key(user, access_key)
+    }
+}
+
+/// As a server of one disk has it.
+fn check_profile(profile: Option<Profile>) -> BackendResult<()> {
+    match profile.map(|profile| profile.to_string()) {
+        Some(asked) if asked != "1+0" => Err(BackendError::Refused {
+            code: "InvalidArgument".to_owned(),
+            message: format!("profile {asked} is too much for 1 disk"),
+        }),
+        _ => Ok(()),
     }
 }
 

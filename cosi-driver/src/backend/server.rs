@@ -65,10 +65,6 @@ impl Backend for ServerBackend {
         self.connection.date().await
     }
 
-    async fn profile(&self) -> BackendResult<Option<String>> {
-        admin::profile(&self.connection).await
-    }
-
     async fn create_bucket(&self, bucket: &str, new: &NewBucket) -> BackendResult<()> {
         s3::create_bucket(&self.connection, bucket, new).await
     }

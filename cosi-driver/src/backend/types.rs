@@ -1,6 +1,6 @@
 //! What is asked of a backend, and what it answers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use time::OffsetDateTime;
 
@@ -16,6 +16,32 @@ pub struct Caller {
     pub arn: String,
 }
 
+/// How many data and parity shards objects have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    data: u8,
+    parity: u8,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}+{}", self.data, self.parity)
+    }
+}
+
+impl Profile {
+    /// Such as `4+2`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (data, parity) = text.split_once('+')?;
+        let number = |text: &str| {
+            let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            text.parse().ok().filter(|_| is_number)
+        };
+        let (data, parity) = (number(data)?, number(parity)?);
+        (data > 0).then_some(Self { data, parity })
+    }
+}
+
 /// A bucket to be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewBucket {
@@ -23,6 +49,8 @@ pub struct NewBucket {
     pub tags: Tags,
     /// Whether objects in it can be locked, which can't be had later on every server.
     pub object_lock: bool,
+    /// How its objects are to be coded; `None`: as the server has it.
+    pub profile: Option<Profile>,
 }
 
 /// A bucket in a list.
@@ -99,6 +127,8 @@ pub enum Setting {
     Lifecycle(Lifecycle),
     /// Objects are encrypted.
     Encryption(Encryption),
+    /// Objects are coded like this. To be asked for when the bucket is made, by [`NewBucket::profile`]; set here it is only looked at whether the server took it.
+    Profile(Profile),
     /// No more than this may be in it.
     Quota(Quota),
 }
@@ -114,6 +144,8 @@ pub struct Configuration {
     pub lifecycle: Lifecycle,
     /// How objects are encrypted.
     pub encryption: Option<Encryption>,
+    /// How objects are coded, where that is not as the server has it.
+    pub profile: Option<Profile>,
     /// How much may be in it.
     pub quota: Quota,
 }

@@ -1,6 +1,6 @@
 //! Parameters of a `BucketClass`.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use super::{
     reader::Reader,
@@ -8,7 +8,7 @@ use super::{
     values::{count, days, size, tags, tags_text},
 };
 use crate::{
-    backend::{Encryption, Lifecycle, LockMode, LockRule, Quota, Setting},
+    backend::{Encryption, Lifecycle, LockMode, LockRule, Profile, Quota, Setting},
     provision::{Parameters, ProvisionError},
 };
 
@@ -25,7 +25,7 @@ pub struct BucketParameters {
     pub object_lock: Option<LockRule>,
     /// What goes by itself.
     pub lifecycle: Lifecycle,
-    /// What the server's profile has to be.
+    /// How its objects are coded.
     pub erasure_profile: Option<Profile>,
     /// How objects are encrypted.
     pub encryption: Option<Encryption>,
@@ -50,31 +50,6 @@ pub enum OnDelete {
         /// How many.
         days: u32,
     },
-}
-
-/// How many data and parity shards objects have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Profile {
-    data: u8,
-    parity: u8,
-}
-
-impl fmt::Display for Profile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}+{}", self.data, self.parity)
-    }
-}
-
-impl Profile {
-    fn parse(text: &str) -> Option<Self> {
-        let (data, parity) = text.split_once('+')?;
-        let number = |text: &str| {
-            let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            text.parse().ok().filter(|_| is_number)
-        };
-        let (data, parity) = (number(data)?, number(parity)?);
-        (data > 0).then_some(Self { data, parity })
-    }
 }
 
 impl BucketParameters {
@@ -156,6 +131,7 @@ impl BucketParameters {
             self.object_lock.map(Setting::ObjectLock),
             lifecycle.map(Setting::Lifecycle),
             self.encryption.clone().map(Setting::Encryption),
+            self.erasure_profile.map(Setting::Profile),
             quota.map(Setting::Quota),
         ];
         all.into_iter().flatten().collect()

@@ -85,8 +85,8 @@ pub static BUCKET_CLASS: [Key; 14] = [
     key(
         "erasureProfile",
         "data and parity shards, such as 4+2",
-        "as the server has it",
-        "Has to be the server's own profile: a safeguard for classes that promise one.",
+        "the server's",
+        "How objects are coded: into so many shards, of which as many may be lost as there are parity shards. Needs that many disks, and a server whose own profile has as much parity; without either, the claim is refused.",
     ),
     key(
         "encryption",
@@ -207,7 +207,7 @@ The chart gives the driver the server's root, and then there is nothing to do. A
 POLICY
 ```
 
-`quotaBytes` and `quotaObjects` are set, and `erasureProfile` is compared, by Larder's own API ([admin-api.md](admin-api.md)), which only the server's root may ask: such a driver refuses classes that have them. Whoever may make users and their policies can give
+`quotaBytes` and `quotaObjects` are set by Larder's own API ([admin-api.md](admin-api.md)), which only the server's root may ask: such a driver refuses classes that have them. Whoever may make users and their policies can give
 itself any right to the account's buckets: keep the driver's key as you keep the root's.
 ";
 

@@ -97,10 +97,11 @@ impl Inner {
     }
 
     async fn create(&self, name: &str, asked: &BucketParameters) -> Result<(), ProvisionError> {
-        self.check_server(asked).await?;
+        self.check_server(asked)?;
         let new = NewBucket {
             tags: self.new_tags(asked),
             object_lock: asked.object_lock.is_some(),
+            profile: asked.erasure_profile,
         };
         match self.backend.create_bucket(name, &new).await {
             Err(BackendError::BucketAlreadyExists(_)) => Err(ProvisionError::Conflict(format!(
@@ -135,7 +136,7 @@ impl Inner {
                 self.settings.driver
             )));
         }
-        self.check_server(asked).await?;
+        self.check_server(asked)?;
         let tags = self.new_tags(asked);
         let put = self.backend.put_bucket_tags(name, &tags).await;
         put.map_err(failed)
@@ -157,25 +158,14 @@ impl Inner {
     }
 
     /// What the server itself has to be like.
-    async fn check_server(&self, asked: &BucketParameters) -> Result<(), ProvisionError> {
+    fn check_server(&self, asked: &BucketParameters) -> Result<(), ProvisionError> {
         let region = &self.settings.region;
         if let Some(asked) = asked.region.as_ref().filter(|asked| *asked != region) {
             return Err(ProvisionError::Invalid(format!(
                 "parameter region of the BucketClass is {asked}, and this server's is {region}"
             )));
         }
-        let Some(profile) = asked.erasure_profile.map(|profile| profile.to_string()) else {
-            return Ok(());
-        };
-        match self.backend.profile().await.map_err(failed)? {
-            Some(found) if found == profile => Ok(()),
-            Some(found) => Err(ProvisionError::Invalid(format!(
-                "parameter erasureProfile of the BucketClass is {profile}, and this server writes {found}: buckets can't have profiles of their own yet"
-            ))),
-            None => Err(ProvisionError::Invalid(format!(
-                "parameter erasureProfile of the BucketClass is {profile}, but the server does not say what it writes to the driver's credentials"
-            ))),
-        }
+        Ok(())
     }
 
     pub(super) async fn is_own(&self, name: &str) -> Result<bool, ProvisionError> {

@@ -411,11 +411,12 @@ async fn the_documented_policy_is_what_a_driver_needs() {
         message.contains("only the server's root may ask"),
         "{message}"
     );
-    let profile = parameters(&[("erasureProfile", "1+0")]);
-    refusal(
-        ProvisionError::Invalid,
-        driver.create_bucket("profile", &profile).await,
-    );
+    let profile = |profile| parameters(&[("erasureProfile", profile)]);
+    let wide = driver.create_bucket("profile", &profile("2+0")).await;
+    let message = refusal(ProvisionError::Invalid, wide);
+    assert!(message.contains("needs 2 disks"), "{message}");
+    let own = driver.create_bucket("profile", &profile("1+0")).await;
+    own.unwrap();
     // It is no administrator of what is not its own.
     let other = driver.revoke("larder-cosi").await;
     other.unwrap();

@@ -1,15 +1,19 @@
-//! `buckets`: how much is in each, and how much may be; `buckets/quota`: sets the latter.
+//! `buckets`: how much is in each, how much may be, and how objects are coded; `buckets/quota` and `buckets/profile` set the latter two.
 
-use larder_storage::objects::{Bucket, BucketName, Quota, Store, StoreError, Tally, Versioning};
+use larder_storage::objects::{
+    Bucket, BucketName, BucketProfile, Quota, Store, StoreError, Tally, Versioning,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{AdminCall, AdminError, AdminResult, json};
-use crate::http::Response;
+use crate::{config::ProfileSetting, http::Response};
 
 /// Below [`super::V1`]. With `?bucket=` only that one.
 pub const PATH: &str = "buckets";
 /// Below [`super::V1`].
 pub const QUOTA_PATH: &str = "buckets/quota";
+/// Below [`super::V1`].
+pub const PROFILE_PATH: &str = "buckets/profile";
 
 /// Buckets with their usage, in order of name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +45,10 @@ pub struct BucketEntry {
     pub max_bytes: Option<u64>,
     /// Objects that may be there, counted as [`BucketEntry::objects`].
     pub max_objects: Option<u64>,
+    /// The profile that was asked for, such as `2+1`; `null`: the cluster's.
+    pub profile: Option<String>,
+    /// What new objects are written with: another one than was asked for as long as that can't be had.
+    pub profile_used: String,
 }
 
 /// A new quota; what is `null` or left out has no bound.
@@ -56,9 +64,20 @@ pub struct QuotaChange {
     pub max_objects: Option<u64>,
 }
 
+/// How objects are to be coded whose writes begin from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ProfileChange {
+    /// In this bucket.
+    pub bucket: String,
+    /// Data and parity shards, such as `2+1`; `null`: as the cluster's are.
+    pub profile: Option<String>,
+}
+
 impl BucketEntry {
     /// A bucket and what is known of it.
-    fn new(bucket: &Bucket, usage: Tally, quota: Quota) -> Self {
+    fn new(bucket: &Bucket, usage: Tally, quota: Quota, profile: BucketProfile) -> Self {
         let versioning = match bucket.versioning {
             Versioning::Off => "off",
             Versioning::Enabled => "enabled",
@@ -74,6 +93,8 @@ impl BucketEntry {
             delete_markers: usage.delete_markers,
             max_bytes: quota.max_bytes,
             max_objects: quota.max_objects,
+            profile: profile.asked.map(|profile| profile.to_string()),
+            profile_used: profile.used.to_string(),
         }
     }
 }
@@ -97,7 +118,8 @@ pub(super) async fn entries(store: &Store, limit: usize) -> Result<Vec<BucketEnt
 async fn entry(store: &Store, bucket: Bucket) -> Result<BucketEntry, StoreError> {
     let usage = store.usage(&bucket.name).await?;
     let quota = store.quota(&bucket.name).await?;
-    Ok(BucketEntry::new(&bucket, usage, quota))
+    let profile = store.profile(&bucket.name).await?;
+    Ok(BucketEntry::new(&bucket, usage, quota, profile))
 }
 
 pub(super) async fn list(call: AdminCall<'_>) -> AdminResult<Response> {
@@ -130,6 +152,25 @@ pub(super) async fn set_quota(mut call: AdminCall<'_>) -> AdminResult<Response> 
     json(&one(store, &bucket).await?)
 }
 
+pub(super) async fn set_profile(mut call: AdminCall<'_>) -> AdminResult<Response> {
+    let ProfileChange { bucket, profile } = call.body().await?;
+    let store = call.storage()?.store();
+    let checked: Option<ProfileSetting> = profile
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(AdminError::bad_request)?;
+    let parsed = checked
+        .map(|profile| profile.to_string().parse())
+        .transpose();
+    let parsed = parsed
+        .map_err(|_| AdminError::bad_request("a profile has 255 shards at most".to_owned()))?;
+    let set = store.set_profile(&parse(&bucket)?, parsed).await;
+    set.map_err(|error| refused(error, &bucket))?;
+    let profile = checked.map_or_else(|| "the cluster's".to_owned(), String::from);
+    tracing::info!(bucket, profile, "profile set");
+    json(&one(store, &bucket).await?)
+}
+
 async fn one(store: &Store, name: &str) -> AdminResult<BucketEntry> {
     let bucket = store.bucket(&parse(name)?).await;
     let bucket = bucket.map_err(|error| refused(error, name))?;
@@ -146,6 +187,9 @@ fn refused(error: StoreError, name: &str) -> AdminError {
     match error {
         StoreError::NoSuchBucket => AdminError::not_found(format!(
             "there is no bucket {name}: `larder bucket list` shows which there are"
+        )),
+        StoreError::UnsuitableProfile(why) => AdminError::bad_request(format!(
+            "{why}: `larder status` shows profile and disks of the cluster"
         )),
         other => AdminError::internal(other),
     }

@@ -35,6 +35,9 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         Box::pin(accounts::rotate(call))
     }),
     Endpoint::get(buckets::PATH, |call| Box::pin(buckets::list(call))),
+    Endpoint::post(buckets::PROFILE_PATH, |call| {
+        Box::pin(buckets::set_profile(call))
+    }),
     Endpoint::post(buckets::QUOTA_PATH, |call| {
         Box::pin(buckets::set_quota(call))
     }),

@@ -82,8 +82,9 @@ fn all() -> Vec<Described> {
         post(accounts::QUOTA_PATH, Some(of::<accounts::AccountQuotaChange>), of::<accounts::AccountEntry>, "Sets how much may be in all buckets of an account together."),
         post(accounts::REMOVE_PATH, Some(of::<accounts::Which>), of::<accounts::AccountEntry>, "Removes an account that owns no buckets and has no users, groups, roles or policies."),
         post(accounts::ROTATE_PATH, Some(of::<accounts::Which>), of::<accounts::NewKey>, "Gives an account a new key pair, shown this once; the old one is void at once."),
-        get(buckets::PATH, of::<buckets::BucketList>, "All buckets with usage and quota.")
+        get(buckets::PATH, of::<buckets::BucketList>, "All buckets with usage, quota and profile.")
             .with(&[("bucket", "Only the bucket of this name.")]),
+        post(buckets::PROFILE_PATH, Some(of::<buckets::ProfileChange>), of::<buckets::BucketEntry>, "Sets how new objects of a bucket are coded."),
         post(buckets::QUOTA_PATH, Some(of::<buckets::QuotaChange>), of::<buckets::BucketEntry>, "Sets how much may be in a bucket."),
         get(disks::PATH, of::<disks::DiskList>, "All disks: number, directory, state, space, and what has to leave them."),
         post(disks::ADD_PATH, Some(of::<disks::Add>), of::<disks::DiskChanged>, "Makes an empty directory a further disk."),

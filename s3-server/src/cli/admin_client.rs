@@ -61,7 +61,6 @@ impl AdminClient {
     }
 
     /// `GET` of an endpoint.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for subcommands to come"))]
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> ClientResult<T> {
         decode(&self.get_bytes(path)?)
     }

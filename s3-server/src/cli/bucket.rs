@@ -4,6 +4,7 @@ mod encryption;
 mod lock;
 mod make;
 mod notify;
+mod profile;
 mod versioning;
 
 use clap::{Args, Subcommand};
@@ -20,7 +21,7 @@ use crate::admin::buckets::{BucketEntry, BucketList, PATH, QUOTA_PATH, QuotaChan
 
 /// Buckets: make and remove them, show how much is in them, set how much may be and how objects are kept.
 ///
-/// list, usage and quota are the operator's; the rest is asked through S3, by whoever may.
+/// list, usage, quota and profile are the operator's; the rest is asked through S3, by whoever may.
 #[derive(Debug, Args)]
 pub(super) struct BucketArgs {
     #[command(subcommand)]
@@ -37,6 +38,9 @@ enum BucketCommand {
     Usage(WhichArgs),
     /// Set how much may be in a bucket. What is there stays; writes that would pass the quota get 403 `QuotaExceeded`.
     Quota(QuotaArgs),
+    /// Show or set into how many shards new objects are cut, and how many of them may be lost.
+    #[command(after_help = profile::EXAMPLES)]
+    Profile(profile::ProfileArgs),
     /// Make a bucket.
     #[command(after_help = make::EXAMPLES)]
     Add(make::AddArgs),
@@ -84,6 +88,7 @@ pub(super) fn run(args: &BucketArgs) -> Outcome {
             show(&answer, args.ask.json, text)
         }
         BucketCommand::Quota(args) => quota(args),
+        BucketCommand::Profile(args) => profile::run(args),
         BucketCommand::Add(args) => make::add(args),
         BucketCommand::Remove(args) => make::remove(args),
         BucketCommand::Lock(args) => lock::run(args),
@@ -117,6 +122,7 @@ fn text(list: &BucketList) -> String {
         ("SIZE", Lean::Right),
         ("OF", Lean::Right),
         ("DELETE MARKERS", Lean::Right),
+        ("PROFILE", Lean::Left),
     ]);
     for bucket in &list.buckets {
         table.row([
@@ -127,6 +133,7 @@ fn text(list: &BucketList) -> String {
             bytes(bucket.bytes),
             bound_of_bytes(bucket.max_bytes),
             bucket.delete_markers.to_string(),
+            bucket.profile_used.clone(),
         ]);
     }
     table.text()

@@ -1,7 +1,9 @@
 //! `CreateBucket`.
 
 use http::header;
-use larder_storage::objects::{AccountId, BucketLock, BucketName, CreateBucket, StoreError};
+use larder_storage::objects::{
+    AccountId, BucketLock, BucketName, CreateBucket, Profile, Store, StoreError,
+};
 
 use super::{
     Call, acl, authorize,
@@ -10,10 +12,10 @@ use super::{
 };
 use crate::{
     access::{Acl, Ownership},
-    config::DEFAULT_REGION,
+    config::{DEFAULT_REGION, ProfileSetting},
     error::{S3Code, S3Error, S3Result},
     http::Response,
-    reply,
+    reply::{self, X_LARDER_PROFILE},
     xml::{
         parse::{MAX_SMALL_BYTES, create_bucket_configuration},
         write,
@@ -23,6 +25,7 @@ use crate::{
 pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Response> {
     check_unbuilt_headers(call.headers())?;
     let lock = object_lock(text(call.headers(), "x-amz-bucket-object-lock-enabled"))?;
+    let profile = profile(text(call.headers(), X_LARDER_PROFILE), call.store)?;
     let owner = authorize::account(&call)?;
     let access = Access::asked(owner, &call)?;
     let body = small_body::read(&mut call, MAX_SMALL_BYTES).await?;
@@ -36,6 +39,7 @@ pub(super) async fn run(bucket: &BucketName, mut call: Call<'_>) -> S3Result<Res
         region: region.clone(),
         owner,
         lock,
+        profile,
         tags: asked.tags.as_ref().map(|tags| write::tagging(tags).into()),
         ..CreateBucket::new(bucket.clone())
     };
@@ -136,6 +140,24 @@ fn object_lock(asked: Option<&str>) -> S3Result<Option<BucketLock>> {
             other,
             "Invalid x-amz-bucket-object-lock-enabled header",
         )),
+    }
+}
+
+/// A profile that the bucket can have.
+fn profile(asked: Option<&str>, store: &Store) -> S3Result<Option<Profile>> {
+    let Some(asked) = asked else {
+        return Ok(None);
+    };
+    let refused = |why: String| invalid_argument(X_LARDER_PROFILE, asked, why);
+    let profile = asked.parse::<ProfileSetting>().map_err(refused)?;
+    let profile: Profile = profile.to_string().parse().map_err(|_| {
+        refused(format!(
+            "profile {profile} has more shards than there can be"
+        ))
+    })?;
+    match store.check_profile(profile) {
+        Ok(()) => Ok(Some(profile)),
+        Err(why) => Err(refused(why.to_string())),
     }
 }
 

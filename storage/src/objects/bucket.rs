@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use larder_erasure::Profile;
 
 use super::{
     AccountId, BucketLock, BucketName, Deleted, DocumentKind, Quota, Store, StoreError, VersionId,
@@ -63,6 +64,8 @@ pub struct CreateBucket {
     pub lock: Option<BucketLock>,
     /// The document of its tags, if it is to have that from its first moment on.
     pub tags: Option<Bytes>,
+    /// How its objects are to be coded; `None`: as the cluster's are.
+    pub profile: Option<Profile>,
 }
 
 impl CreateBucket {
@@ -74,6 +77,7 @@ impl CreateBucket {
             owner: AccountId::default(),
             lock: None,
             tags: None,
+            profile: None,
         }
     }
 }
@@ -136,6 +140,11 @@ impl OpenBucket {
         self.record.quota
     }
 
+    /// How new objects are to be coded, where that is not as the cluster's are.
+    pub(super) fn profile(&self) -> Option<Profile> {
+        self.record.profile
+    }
+
     pub(super) fn ceiling(&self) -> Option<&Ceiling> {
         self.ceiling.as_deref()
     }
@@ -180,8 +189,11 @@ impl Store {
     /// Creates a bucket. On `Ok` it survives power loss.
     ///
     /// # Errors
-    /// [`StoreError::BucketExists`]; [`StoreError::Conflict`] under unceasing changes.
+    /// [`StoreError::BucketExists`], [`StoreError::UnsuitableProfile`]; [`StoreError::Conflict`] under unceasing changes.
     pub async fn create_bucket(&self, request: CreateBucket) -> Result<Bucket, StoreError> {
+        if let Some(profile) = request.profile {
+            self.check_profile(profile)?;
+        }
         for _ in 0..ATTEMPTS {
             if let Some(bucket) = self.try_create_bucket(request.clone()).await? {
                 return Ok(bucket);
@@ -198,6 +210,7 @@ impl Store {
             owner,
             lock,
             tags,
+            profile,
         } = request;
         let key = keys::bucket(&name);
         if self.inner.meta.get(&key).await?.is_some() {
@@ -214,6 +227,7 @@ impl Store {
             owner,
             versioning: lock.map_or(Versioning::Off, |_| Versioning::Enabled),
             lock,
+            profile,
             documents: documents.into_iter().collect(),
             ..BucketRecord::default()
         };

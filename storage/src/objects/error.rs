@@ -3,7 +3,7 @@
 use super::{VersionId, record::RecordError};
 use crate::{
     meta::{MetaError, tally::OverLimit},
-    stripes::StripeError,
+    stripes::{StripeError, UnsuitableProfile},
 };
 
 /// What went wrong with a request to the store.
@@ -149,6 +149,9 @@ pub enum StoreError {
     /// The bucket would have more than its quota. Nothing happened.
     #[error("over the quota: {0}")]
     QuotaExceeded(OverLimit),
+    /// A bucket can't have this profile here.
+    #[error(transparent)]
+    UnsuitableProfile(#[from] UnsuitableProfile),
     /// The data cannot be rebuilt.
     #[error("unreadable: {0}")]
     Unreadable(String),
@@ -219,7 +222,8 @@ impl StoreError {
             | Self::InvalidRange { .. }
             | Self::InvalidTags(_)
             | Self::MetadataTooLarge { .. }
-            | Self::QuotaExceeded(_) => ErrorKind::Invalid,
+            | Self::QuotaExceeded(_)
+            | Self::UnsuitableProfile(_) => ErrorKind::Invalid,
             Self::Unavailable(_) | Self::Overloaded(_) => ErrorKind::Unavailable,
             Self::Full => ErrorKind::Full,
             Self::Unreadable(_) | Self::Record(_) => ErrorKind::Corrupt,

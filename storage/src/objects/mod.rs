@@ -20,6 +20,7 @@ mod acl;
 pub(crate) mod blobs;
 mod bucket;
 mod bucket_cache;
+mod bucket_profile;
 mod commit;
 mod complete;
 mod conditions;
@@ -62,7 +63,9 @@ pub use crate::meta::tally::Tally;
 pub use accounts::{StoredAccount, StoredSecret};
 pub use acl::{MAX_ACL_BYTES, SetAcl};
 pub use blobs::PrefixTotal;
+use bucket::OpenBucket;
 pub use bucket::{Bucket, CreateBucket};
+pub use bucket_profile::BucketProfile;
 pub use complete::{CombineChecksums, CompletePart, CompleteUpload};
 pub use conditions::{ConditionFailed, Existing, IfMatch, ReadConditions, WriteConditions};
 pub use delete::DeleteItem;
@@ -74,6 +77,7 @@ pub use identities::{
     ChangeIdentities, ChangeIdentity, IdentityKind, IdentityName, MAX_IDENTITY_BYTES,
     StoredIdentity,
 };
+pub use larder_erasure::Profile;
 pub use lifecycle::{
     Expiration, Expiry, FilterForm, Lifecycle, LifecycleFilter, LifecycleRule, NoncurrentExpiration,
 };
@@ -239,8 +243,8 @@ impl Store {
         bucket: &BucketName,
         size: Option<u64>,
     ) -> Result<BodyWriter, StoreError> {
-        self.open_bucket(bucket).await?;
-        Ok(BodyWriter::plain(self.client_blob(size)?, size))
+        let bucket = self.open_bucket(bucket).await?;
+        Ok(BodyWriter::plain(self.client_blob(&bucket, size)?, size))
     }
 
     /// As [`Self::blob_writer`], for a body that is to lie on the disks encrypted.
@@ -253,14 +257,19 @@ impl Store {
         size: Option<u64>,
         sealing: Sealing,
     ) -> Result<BodyWriter, StoreError> {
-        self.open_bucket(bucket).await?;
-        let blob = self.client_blob(size.map(sealed::sealed_bytes))?;
+        let bucket = self.open_bucket(bucket).await?;
+        let blob = self.client_blob(&bucket, size.map(sealed::sealed_bytes))?;
         BodyWriter::sealed(blob, size, sealing, &*self.inner.rng)
     }
 
-    fn client_blob(&self, size: Option<u64>) -> Result<BlobWriter, StoreError> {
+    fn client_blob(
+        &self,
+        bucket: &OpenBucket,
+        size: Option<u64>,
+    ) -> Result<BlobWriter, StoreError> {
         let pool = &self.inner.pool;
-        let writer = BlobWriter::new(pool, pool.profile(), size)?;
+        let profile = pool.profile_for(bucket.profile());
+        let writer = BlobWriter::new(pool, profile, size)?;
         Ok(writer.for_client(Arc::clone(&self.inner.load)))
     }
 

@@ -19,6 +19,7 @@ mod placement;
 mod pool;
 mod read;
 mod repair;
+mod suitable;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -33,6 +34,7 @@ pub use pool::{Pool, PoolOptions};
 pub use read::BlobReader;
 pub(crate) use read::verify_shard;
 pub(crate) use repair::{Rebuilt, Rest, ShardCheck, Target, check_extents, rebuild_extents};
+pub use suitable::UnsuitableProfile;
 pub use write::{BlobWriter, ExtentBlob, FinishedBlob, INLINE_MAX_BYTES, InlineBlob};
 
 use crate::disk::DiskError;

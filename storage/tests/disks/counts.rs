@@ -4,17 +4,17 @@ use super::*;
 
 const COUNTS: [(usize, &str); 5] = [(1, "1+0"), (2, "1+1"), (3, "2+1"), (6, "4+2"), (9, "6+3")];
 
-fn dirs_of(root: &Path, count: usize) -> Vec<PathBuf> {
+pub(super) fn dirs_of(root: &Path, count: usize) -> Vec<PathBuf> {
     (0..count)
         .map(|disk| new_dir(root, &format!("disk{disk}")))
         .collect()
 }
 
-fn parity(profile: &str) -> usize {
+pub(super) fn parity(profile: &str) -> usize {
     profile.split_once('+').unwrap().1.parse().unwrap()
 }
 
-async fn heal(storage: &Storage) {
+pub(super) async fn heal(storage: &Storage) {
     loop {
         let round = storage.healer().round().await.unwrap();
         assert_eq!((round.failed, round.lost), (0, 0), "{round:?}");
@@ -31,13 +31,13 @@ async fn delete(storage: &Storage, name: &str) {
     deleted.unwrap();
 }
 
-async fn close(storage: Storage) {
+pub(super) async fn close(storage: Storage) {
     storage.close().await;
     drop(storage);
 }
 
 /// Empties as many disks as may be lost, the first of them at `from`.
-fn lose(dirs: &[PathBuf], from: usize, count: usize) {
+pub(super) fn lose(dirs: &[PathBuf], from: usize, count: usize) {
     for loss in 0..count {
         let dir = &dirs[(from + loss) % dirs.len()];
         std::fs::remove_dir_all(dir).unwrap();

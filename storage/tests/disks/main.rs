@@ -13,6 +13,7 @@ mod fixture;
 mod counts;
 mod levelling;
 mod old;
+mod profiles;
 
 use std::{
     path::{Path, PathBuf},

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use larder_erasure::Profile;
 use larder_storage::{
     objects::{
         BucketName, CompletePart, CompleteUpload, CreateBucket, CreateUpload, DATA_KEY_BYTES,
@@ -171,17 +172,20 @@ impl Client {
         }
     }
 
-    /// Creates the bucket, if it is not there.
+    /// Creates the bucket, if it is not there, with this profile.
     ///
     /// # Errors
     /// The store's.
-    pub async fn create_bucket(&self) -> Result<(), StoreError> {
+    pub async fn create_bucket(&self, profile: Option<Profile>) -> Result<(), StoreError> {
         let request = CreateBucket {
             region: "here".into(),
+            profile,
             ..CreateBucket::new(bucket()?)
         };
         match self.store.create_bucket(request).await {
             Ok(_) | Err(StoreError::BucketExists) => Ok(()),
+            // Disks have gone before there was a bucket.
+            Err(StoreError::UnsuitableProfile(_)) => Box::pin(self.create_bucket(None)).await,
             Err(error) => Err(error),
         }
     }

@@ -181,7 +181,8 @@ impl Life<'_> {
             return Err(format!("orphans not swept: {error}"));
         }
         let client = Client::new(&self.simulation.shared, &process.store, SeededRng::new(0));
-        let created = async move { client.create_bucket().await };
+        let profile = self.simulation.shape.bucket;
+        let created = async move { client.create_bucket(profile).await };
         // Without enough good disks there is no bucket yet, and nothing to do in this life.
         let created = self.until_done(created).await?;
         Ok(created.and_then(Result::ok).map(|()| process))

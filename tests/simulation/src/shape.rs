@@ -15,6 +15,8 @@ pub struct Shape {
     pub disks: usize,
     /// The profile; by number of disks where there is none.
     profile: Option<Profile>,
+    /// What the bucket asks for, if it has a profile of its own.
+    pub bucket: Option<Profile>,
     /// Disks that may be lost at a time, whatever becomes of the others.
     pub parity: usize,
 }
@@ -33,10 +35,15 @@ impl Shape {
         let mut shape = Self {
             disks,
             profile,
+            bucket: None,
             parity: 0,
         };
         // What is written first may stay: more disks make later blobs safer, not these.
         shape.parity = shape.profile(disks).parity();
+        if draw(rng, 3) == 0 {
+            shape.bucket = profile_within(disks, shape.parity, rng);
+            shape.parity = shape.bucket.map_or(shape.parity, Profile::parity);
+        }
         shape
     }
 
@@ -45,4 +52,12 @@ impl Shape {
         let profile = self.profile.or_else(|| default_profile(disks));
         profile.unwrap_or_else(|| unreachable!("there is a profile for any number of disks"))
     }
+}
+
+/// Any profile that a bucket can have on so many disks, in a cluster that spares `parity` of them; with parity.
+fn profile_within(disks: usize, parity: usize, rng: &dyn Rng) -> Option<Profile> {
+    let parity = 1 + draw(rng, parity);
+    let data = 1 + draw(rng, disks - parity);
+    let number = |count: usize| u8::try_from(count).ok();
+    Profile::new(number(data)?, number(parity)?).ok()
 }

@@ -7,19 +7,6 @@ use serde_json::{Value, json};
 use super::connection::{Connection, Outgoing};
 use crate::backend::{BackendError, BackendResult, Quota};
 
-/// The profile that objects are written with; `None` where the driver may not ask.
-pub(super) async fn profile(connection: &Connection) -> BackendResult<Option<String>> {
-    let asked = ask(connection, Method::GET, "status", "", Bytes::new()).await;
-    match asked {
-        Ok(status) => {
-            let profile = status.pointer("/storage/profile").and_then(Value::as_str);
-            Ok(profile.map(str::to_owned))
-        }
-        Err(BackendError::Denied { .. } | BackendError::Refused { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 pub(super) async fn set_quota(
     connection: &Connection,
     bucket: &str,

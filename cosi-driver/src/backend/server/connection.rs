@@ -16,7 +16,7 @@ use aws_sigv4::{
     sign::v4,
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, header::DATE};
+use http::{HeaderMap, Method, Request, Uri, header::DATE, response::Parts};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -96,6 +96,7 @@ pub(super) struct Outgoing<'a> {
 
 /// A whole answer that is a success.
 pub(super) struct Answer {
+    pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
@@ -188,20 +189,21 @@ impl Connection {
             let (base, seconds) = (&self.base, ATTEMPT.as_secs());
             BackendError::Unavailable(format!("{base} does not answer within {seconds} s"))
         };
-        let (status, body) = tokio::time::timeout(ATTEMPT, self.exchange(request, pair))
+        let (head, body) = tokio::time::timeout(ATTEMPT, self.exchange(request, pair))
             .await
             .map_err(late)??;
-        if status.is_success() {
-            return Ok(Answer { body });
+        if head.status.is_success() {
+            let headers = head.headers;
+            return Ok(Answer { headers, body });
         }
-        Err(refusal::of(status, &body, request.subject))
+        Err(refusal::of(head.status, &body, request.subject))
     }
 
     async fn exchange(
         &self,
         request: &Outgoing<'_>,
         pair: &KeyPair,
-    ) -> BackendResult<(StatusCode, Bytes)> {
+    ) -> BackendResult<(Parts, Bytes)> {
         let request = self.signed(request, pair, OffsetDateTime::now_utc());
         let request = request.map_err(|reason| BackendError::Refused {
             code: "CannotSign".to_owned(),
@@ -209,11 +211,11 @@ impl Connection {
         })?;
         let response = self.http.request(request).await;
         let response = response.map_err(|error| self.unreachable(&error))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, MAX_ANSWER_BYTES);
         let body = body.collect().await;
         let body = body.map_err(|error| self.unreachable(&*error))?;
-        Ok((status, body.to_bytes()))
+        Ok((head, body.to_bytes()))
     }
 
     /// What the server's clock shows, by the answer to a request without a signature.
@@ -228,7 +230,7 @@ impl Connection {
 
     /// The status of what needs no signature.
     #[cfg(test)]
-    pub(super) async fn status_of(&self, path: &str) -> Option<StatusCode> {
+    pub(super) async fn status_of(&self, path: &str) -> Option<http::StatusCode> {
         let uri = format!("{}{path}", self.base).parse().ok()?;
         let response = self.http.get(uri).await.ok()?;
         Some(response.status())

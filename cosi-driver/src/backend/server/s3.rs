@@ -13,7 +13,7 @@ use super::{
 };
 use crate::backend::{
     BackendError, BackendResult, Configuration, DeleteFailure, Held, ListedBucket, NewBucket,
-    ObjectVersion, Setting, Tags, Upload, UploadPage, VersionPage,
+    ObjectVersion, Profile, Setting, Tags, Upload, UploadPage, VersionPage, profile_not_taken,
 };
 
 /// How many versions one request deletes: few enough that it ends in its time on slow disks.
@@ -26,6 +26,9 @@ const VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 /// And in a path.
 const PATH: &AsciiSet = &VALUE.remove(b'/');
+
+/// Larder's own, in the request that makes a bucket and in the answer to `HeadBucket`.
+const PROFILE: &str = "x-larder-profile";
 
 struct Request<'a> {
     method: Method,
@@ -112,6 +115,9 @@ pub(super) async fn create_bucket(
         let header = ("x-amz-bucket-object-lock-enabled", "true".to_owned());
         request.headers.push(header);
     }
+    if let Some(profile) = new.profile {
+        request.headers.push((PROFILE, profile.to_string()));
+    }
     let made = request.send(connection).await;
     unless(made, &["BucketAlreadyOwnedByYou"]).map(drop)
 }
@@ -195,10 +201,22 @@ pub(super) async fn configure(
         Setting::ObjectLock(rule) => ("object-lock", documents::object_lock(*rule)),
         Setting::Lifecycle(lifecycle) => ("lifecycle", documents::lifecycle(lifecycle)),
         Setting::Encryption(encryption) => ("encryption", documents::encryption(encryption)),
+        Setting::Profile(asked) if profile(connection, bucket).await? == Some(*asked) => {
+            return Ok(());
+        }
+        Setting::Profile(asked) => return Err(profile_not_taken(*asked)),
         // S3 has none.
         Setting::Quota(_) => return Ok(()),
     };
     put(connection, bucket, what, document).await
+}
+
+/// How objects of a bucket are coded, where that is not as the server has it.
+async fn profile(connection: &Connection, bucket: &str) -> BackendResult<Option<Profile>> {
+    let request = Request::new(Method::HEAD, bucket, "");
+    let answer = request.send(connection).await?;
+    let profile = answer.headers.get(PROFILE);
+    Ok(profile.and_then(|profile| Profile::parse(profile.to_str().ok()?)))
 }
 
 /// What S3 says about a bucket.
@@ -222,6 +240,7 @@ pub(super) async fn configuration(
             .map(documents::read_lifecycle)
             .unwrap_or_default(),
         encryption: encryption.as_ref().and_then(documents::read_encryption),
+        profile: profile(connection, bucket).await?,
         ..Configuration::default()
     })
 }

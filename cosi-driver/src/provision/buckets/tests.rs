@@ -124,7 +124,7 @@ async fn what_somebody_else_has_made_is_a_conflict() {
 async fn the_server_has_to_be_as_the_class_promises() {
     let (backend, provisioner) = memory();
     for (pair, word) in [
-        (("erasureProfile", "4+2"), "writes 1+0"),
+        (("erasureProfile", "4+2"), "profile 4+2 is too much"),
         (("region", "eu-west-1"), "us-east-1"),
     ] {
         let made = provisioner

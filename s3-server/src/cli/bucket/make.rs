@@ -6,7 +6,8 @@ use serde_json::json;
 use super::{WhichArgs, lock::Retention, versioning};
 use crate::{
     cli::{Outcome, connection::AskArgs, print, print_json, s3_client::S3Client},
-    config::DEFAULT_REGION,
+    config::{DEFAULT_REGION, ProfileSetting},
+    reply::X_LARDER_PROFILE,
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -25,6 +26,9 @@ pub(super) struct AddArgs {
     /// Let objects be locked, which keeps versions too. This is for ever.
     #[arg(long)]
     lock: bool,
+    /// Cut objects into so many data and parity shards, such as 3+1 [default: the cluster's profile].
+    #[arg(long)]
+    profile: Option<ProfileSetting>,
     #[command(flatten)]
     retention: Retention,
     #[command(flatten)]
@@ -35,10 +39,13 @@ pub(super) fn add(args: &AddArgs) -> Outcome {
     let client = S3Client::new(&args.ask.connection)?;
     let default = args.retention.rule();
     let is_locked = args.lock || default.is_some();
-    let enabled = ("x-amz-bucket-object-lock-enabled", "true".to_owned());
-    let headers: &[_] = if is_locked { &[enabled] } else { &[] };
+    let enabled = is_locked.then(|| ("x-amz-bucket-object-lock-enabled", "true".to_owned()));
+    let profile = args
+        .profile
+        .map(|profile| (X_LARDER_PROFILE, profile.to_string()));
+    let headers: Vec<_> = enabled.into_iter().chain(profile).collect();
     let bucket = &args.bucket;
-    client.put(bucket, "", headers, place(&client.connection.region))?;
+    client.put(bucket, "", &headers, place(&client.connection.region))?;
     if args.versioning && !is_locked {
         versioning::set(&client, bucket, "Enabled")?;
     }

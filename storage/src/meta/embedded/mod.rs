@@ -385,10 +385,7 @@ impl Embedded {
         }
         let seq = sequencer.next;
         let disks = self.pool.disks();
-        let mut planned = match &inline {
-            Some(blob) => plan_inline(blob),
-            None => self.plan_copies(&disks, seq),
-        };
+        let mut planned = inline.as_ref().map(plan_inline).unwrap_or_default();
         if inline
             .as_ref()
             .is_some_and(|blob| planned.len() < blob.shards.len())
@@ -398,10 +395,10 @@ impl Embedded {
                 value: Some(Bytes::new()),
             });
         }
-        let good = planned.len();
+        self.plan_copies(&disks, seq, &mut planned);
         let needed = Pool::write_quorum(self.pool.profile());
         if inline.is_none() && self.good_disks() < needed {
-            return Err(unavailable(good, needed));
+            return Err(unavailable(planned.len(), needed));
         }
         for plan in planned.iter_mut().take(self.copies_wanted()) {
             plan.copy = true;
@@ -454,19 +451,27 @@ impl Embedded {
             .count()
     }
 
-    /// Disks for the copies of a commit without a blob: a rotation over the good ones; disks that are being drained only where the
-    /// others are too few.
-    fn plan_copies<'a>(&self, disks: &'a Disks, seq: Seq) -> Vec<Planned<'a>> {
-        let wanted = self.copies_wanted();
-        let mut chosen = rotated(disks, Role::Member, seq, wanted);
-        chosen.extend(rotated(disks, Role::Draining, seq, wanted - chosen.len()));
-        let plan = |disk| Planned {
-            disk,
-            address: None,
-            shard: None,
-            copy: false,
-        };
-        chosen.into_iter().map(plan).collect()
+    /// Adds disks for copies where the blob goes to too few for them, or where there is none: a rotation over the good ones; disks that are
+    /// being drained only where the others are too few.
+    fn plan_copies<'a>(&self, disks: &'a Disks, seq: Seq, planned: &mut Vec<Planned<'a>>) {
+        for role in [Role::Member, Role::Draining] {
+            let lacking = self.copies_wanted().saturating_sub(planned.len());
+            if lacking == 0 {
+                return;
+            }
+            let has = |disk: &Arc<dyn Disk>| {
+                let mut planned = planned.iter();
+                planned.any(|plan| plan.disk.number() == disk.number())
+            };
+            let further = rotated(disks, role, seq).filter(|disk| !has(disk));
+            let further: Vec<_> = further.take(lacking).collect();
+            planned.extend(further.into_iter().map(|disk| Planned {
+                disk,
+                address: None,
+                shard: None,
+                copy: false,
+            }));
+        }
     }
 
     /// Appends further copies of a commit on good disks that have none yet; for when a disk failed under it.
@@ -745,15 +750,15 @@ fn is_usable(disk: &PoolDisk) -> bool {
     !matches!(disk.health(), Health::Failed(_))
 }
 
-/// At most `count` of the usable disks of this role, a different one first each time.
-fn rotated(disks: &Disks, role: Role, seq: Seq, count: usize) -> Vec<&Arc<dyn Disk>> {
+/// The usable disks of this role, a different one first each time.
+fn rotated(disks: &Disks, role: Role, seq: Seq) -> impl Iterator<Item = &Arc<dyn Disk>> {
     let usable = disks
         .iter()
         .filter(|disk| disk.role == role && is_usable(disk));
     let usable: Vec<_> = usable.filter_map(PoolDisk::here).collect();
     let start = usize::try_from(seq.0 % usable.len().max(1) as u64).unwrap_or(0);
-    let count = usable.len().min(count);
-    usable.into_iter().cycle().skip(start).take(count).collect()
+    let count = usable.len();
+    usable.into_iter().cycle().skip(start).take(count)
 }
 
 /// The usable disks, those that are being drained last.

@@ -1,7 +1,7 @@
 //! The engine on disks in memory that lose what was not synced.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use larder_erasure::Profile;
 use parking_lot::Mutex;
 
-use super::{Embedded, RecoveryReport, body::ViewValue};
+use super::{Caller, Embedded, RecoveryReport, body::ViewValue};
 use crate::{
     disk::{DiskOptions, MemoryVolume, OpenOptions, Volume, open_volumes},
     meta::{
@@ -182,7 +182,17 @@ impl Running {
 
     /// Writes `body` as an inline blob under `key`, whose value is the placement alone.
     async fn put_blob(&self, key: &str, body: &[u8]) -> Result<(), MetaError> {
-        let mut writer = BlobWriter::new(&self.pool, self.pool.profile(), Some(body.len() as u64))
+        let transaction = self.blob(key, body, self.pool.profile()).await?;
+        self.engine.commit(transaction).await.map(|_| ())
+    }
+
+    async fn blob(
+        &self,
+        key: &str,
+        body: &[u8],
+        profile: Profile,
+    ) -> Result<Transaction, MetaError> {
+        let mut writer = BlobWriter::new(&self.pool, profile, Some(body.len() as u64))
             .map_err(|error| MetaError::Unavailable(error.to_string()))?;
         writer.write(Bytes::copy_from_slice(body)).await.unwrap();
         let FinishedBlob::Inline(inline) = writer.finish().await.unwrap() else {
@@ -192,12 +202,11 @@ impl Running {
             key: Bytes::copy_from_slice(key.as_bytes()),
             value: Some(Bytes::new()),
         };
-        let transaction = Transaction {
+        Ok(Transaction {
             changes: vec![change],
             inline: Some(inline),
             ..Transaction::default()
-        };
-        self.engine.commit(transaction).await.map(|_| ())
+        })
     }
 
     async fn read_blob(&self, key: &str) -> Option<Vec<u8>> {
@@ -601,6 +610,27 @@ async fn of_concurrent_creations_one_wins() {
         }
     }
     assert_eq!(won, 1);
+}
+
+/// Else they would be made up for after the first sync, with a second one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_on_fewer_disks_than_its_record_takes_the_further_copies_along() {
+    let world = World::new(43);
+    let running = world.open().await;
+    for (data, parity) in [(1, 0), (2, 0), (1, 1), (2, 2)] {
+        let profile = Profile::new(data, parity).unwrap();
+        let transaction = running.blob("a", &body(7), profile).await.unwrap();
+        let held = running.engine.lock(&transaction).await.unwrap();
+        let appended = running.engine.append(transaction, held, Caller::Client);
+        let mut pending = appended.unwrap();
+        let on: BTreeSet<_> = pending.copies.iter().map(|(disk, _)| *disk).collect();
+        assert_eq!((on.len(), pending.copies.len()), (3, 3), "{profile}");
+        assert_eq!(pending.shards.len(), profile.total());
+        pending.finish().await.unwrap();
+        drop(pending);
+        assert_eq!(running.read_blob("a").await, Some(body(7)), "{profile}");
+    }
+    running.close();
 }
 
 #[tokio::test(flavor = "multi_thread")]

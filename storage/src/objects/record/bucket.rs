@@ -1,5 +1,7 @@
 //! The record of a bucket.
 
+use larder_erasure::Profile;
+
 use super::{
     document::DocumentPlace,
     fields::{Decoder, Encoder, RecordError, Unknown},
@@ -19,6 +21,8 @@ const DOCUMENT: u64 = 11;
 const OWNER: u64 = 13;
 /// Odd: whoever skipped it would write more than may be there.
 const QUOTA: u64 = 19;
+/// Even: whoever skips it writes with the cluster's profile, which spares as many disks or more.
+const PROFILE: u64 = 24;
 
 /// Whether a bucket keeps versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -48,6 +52,8 @@ pub(in crate::objects) struct BucketRecord {
     /// Once there it never goes, and versioning stays enabled.
     pub(in crate::objects) lock: Option<BucketLock>,
     pub(in crate::objects) quota: Quota,
+    /// How new objects are coded; `None`: as the cluster's are.
+    pub(in crate::objects) profile: Option<Profile>,
     pub(in crate::objects) unknown: Unknown,
 }
 
@@ -76,6 +82,9 @@ impl BucketRecord {
         }
         if self.quota.is_set() {
             out.bytes(QUOTA, &put_quota(self.quota));
+        }
+        if let Some(profile) = self.profile {
+            out.bytes(PROFILE, profile.to_string().as_bytes());
         }
         out.unknown(&self.unknown);
         out.finish()
@@ -117,6 +126,10 @@ impl BucketRecord {
                         AccountId::from_number(field.number()?).ok_or_else(|| field.bad())?;
                 }
                 QUOTA => bucket.quota = field.whole(take_quota)?,
+                PROFILE => {
+                    let profile = field.text()?.parse();
+                    bucket.profile = Some(profile.map_err(|_| field.bad())?);
+                }
                 _ => match BucketLock::take(&field)? {
                     None => field.keep_unknown(&mut bucket.unknown)?,
                     lock => bucket.lock = lock,

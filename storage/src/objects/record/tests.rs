@@ -1,3 +1,4 @@
+use larder_erasure::Profile;
 use proptest::{collection::vec, option, prelude::*};
 
 use super::*;
@@ -186,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn buckets_survive_the_round_trip(id: u64, created_unix_millis: u64, region in "\\PC{0,20}", is_deleting: bool, versioning in 0..3_usize, owner in 0..1_000_000_000_000_u64, kinds in vec((1..=10_u8, any::<u64>(), any::<u16>()), 0..10), lock in bucket_lock(), quota in (option::of(0..u64::MAX), option::of(0..u64::MAX)), unknown in unknown()) {
+    fn buckets_survive_the_round_trip(id: u64, created_unix_millis: u64, region in "\\PC{0,20}", is_deleting: bool, versioning in 0..3_usize, owner in 0..1_000_000_000_000_u64, kinds in vec((1..=10_u8, any::<u64>(), any::<u16>()), 0..10), lock in bucket_lock(), quota in (option::of(0..u64::MAX), option::of(0..u64::MAX)), profile in option::of((1..=16_u8, 0..=9_u8)), unknown in unknown()) {
         let versioning = [Versioning::Off, Versioning::Enabled, Versioning::Suspended][versioning];
         let mut documents = Vec::<DocumentPlace>::new();
         for (code, number, pages) in kinds {
@@ -197,7 +198,8 @@ proptest! {
         }
         let owner = AccountId::from_number(owner).unwrap();
         let quota = crate::objects::Quota { max_bytes: quota.0, max_objects: quota.1 };
-        let bucket = BucketRecord { id, created_unix_millis, region, is_deleting, versioning, documents, owner, lock, quota, unknown };
+        let profile = profile.map(|(data, parity)| Profile::new(data, parity).unwrap());
+        let bucket = BucketRecord { id, created_unix_millis, region, is_deleting, versioning, documents, owner, lock, quota, profile, unknown };
         prop_assert_eq!(BucketRecord::decode(&bucket.encode()), Ok(bucket));
     }
 
