@@ -227,6 +227,7 @@ pub fn of_driver(driver: &str) -> String {
         "s3:PutLifecycleConfiguration",
         "s3:PutEncryptionConfiguration",
         "s3:*BucketPolicy",
+        "s3:ListBucket",
         "s3:ListBucketVersions",
         "s3:ListBucketMultipartUploads",
         "s3:DeleteObject",
