@@ -6,6 +6,7 @@
 //! | a static claim that was there before its `Bucket` has no `bucketName` | it is bound |
 //! | an access can't go, as its claim, `Bucket` or Secret went first | account and Secret are removed, then the finalizer |
 //! | a Secret of that name was there before: the access counts as granted and nobody has credentials | an event says so |
+//! | claims wait for ever where there is the controller, but no sidecar for the driver | an event says so |
 //! | a static `Bucket` is called ready without a look | an event says that there is no such bucket |
 
 use std::{sync::Arc, time::Duration};
@@ -22,6 +23,8 @@ use crate::{
         context::{Context, is_deleting, is_held},
         failure::Failure,
         keys, secret,
+        settings::Mode,
+        upstream::who,
     },
     kube::{
         ACCESS_FINALIZER, Bucket, BucketAccess, BucketClaim, BucketClaimStatus, apply_status,
@@ -44,9 +47,15 @@ async fn heal_claim(ctx: &Context, claim: &BucketClaim) -> Result<Action, Failur
     let bucket = ctx
         .bucket(claim.bound().or_else(|| claim.existing()))
         .await?;
-    let Some(bucket) = bucket.filter(|bucket| is_usable(ctx, bucket)) else {
+    let Some(bucket) = bucket.filter(|bucket| ctx.is_us(&bucket.spec.driver_name)) else {
         return Ok(ctx.resync());
     };
+    if !bucket.ready() {
+        look_for_sidecar(ctx).await?;
+    }
+    if !is_usable(ctx, &bucket) {
+        return Ok(ctx.resync());
+    }
     if !is_bound(claim, &bucket) {
         return bind(ctx, claim, bucket).await;
     }
@@ -62,6 +71,24 @@ async fn heal_claim(ctx: &Context, claim: &BucketClaim) -> Result<Action, Failur
     ctx.metrics.repaired(what);
     tracing::info!(what, claim = claim.name_any(), "a claim was mended");
     Ok(ctx.resync())
+}
+
+/// Upstream's controller makes `Bucket` objects, but no buckets. Whoever chose the mode has been told of it, and the process may not read the controller's lease.
+async fn look_for_sidecar(ctx: &Context) -> Result<(), Failure> {
+    if ctx.settings.mode != Mode::Auto {
+        return Ok(());
+    }
+    let at_work = who(&ctx.client, &ctx.settings.places()).await?;
+    if at_work.sidecar || !at_work.controller {
+        return Ok(());
+    }
+    let driver = &ctx.settings.driver;
+    Err(Failure::wrong(
+        "NoSidecar",
+        format!(
+            "upstream's controller looks after claims in this cluster, and there is no sidecar of its that would make the buckets of {driver}: an administrator has to add it to the driver's pod (helm upgrade, with --set cosi.sidecar.enabled=true)"
+        ),
+    ))
 }
 
 fn is_usable(ctx: &Context, bucket: &Bucket) -> bool {

@@ -13,7 +13,7 @@ use crate::{
         metrics::{LEADER, Metrics},
         orphans,
         settings::{Mode, Settings},
-        upstream::{self, Places, repair_lease, sidecar_lease},
+        upstream::{self, repair_lease, sidecar_lease},
         watch,
     },
     pause::pause,
@@ -147,12 +147,7 @@ impl Office {
     }
 
     async fn detected(&self) -> kube::Result<Mode> {
-        let places = Places {
-            upstream_namespace: self.settings.upstream_namespace.clone(),
-            namespace: self.settings.namespace.clone(),
-            driver: self.settings.driver.clone(),
-        };
-        let beside = upstream::at_work(&self.client, &places).await?;
+        let beside = upstream::at_work(&self.client, &self.settings.places()).await?;
         Ok(if beside {
             Mode::Repair
         } else {

@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use crate::{cli::span, controllers::upstream};
+use crate::{
+    cli::span,
+    controllers::upstream::{self, Places},
+};
 
 /// Where upstream's installation puts its controller.
 pub(crate) const UPSTREAM_NAMESPACE: &str = "container-object-storage-system";
@@ -103,6 +106,17 @@ pub struct OrphanSettings {
     pub delete_after: Duration,
     /// Above this percentage of all accounts nothing is disabled.
     pub limit_percent: u8,
+}
+
+impl Settings {
+    /// Where others that may be at work are looked for.
+    pub(crate) fn places(&self) -> Places {
+        Places {
+            upstream_namespace: self.upstream_namespace.clone(),
+            namespace: self.namespace.clone(),
+            driver: self.driver.clone(),
+        }
+    }
 }
 
 impl ControllerFlags {

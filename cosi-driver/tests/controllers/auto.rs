@@ -14,20 +14,46 @@ use serde_json::json;
 
 use crate::world::{DRIVER, World, create, merge, set_status, until};
 
+/// The lease of upstream's controller.
+const CONTROLLER: &str = "leader-lock-cosi-controller-manager";
+
 fn upstreams(world: &World) -> Api<Lease> {
     Api::namespaced(world.client.clone(), "upstream")
 }
 
-async fn take(world: &World) {
+async fn take(leases: &Api<Lease>, name: &str) {
     let mut lease = Lease::default();
-    lease.metadata.name = Some("leader-lock-cosi-controller-manager".to_owned());
+    lease.metadata.name = Some(name.to_owned());
     lease.spec = Some(LeaseSpec {
         holder_identity: Some("objectstorage-controller-1".to_owned()),
         lease_duration_seconds: Some(150),
         renew_time: Some(MicroTime(Timestamp::now())),
         ..LeaseSpec::default()
     });
-    create(&upstreams(world), &lease).await;
+    create(leases, &lease).await;
+}
+
+/// Upstream's controller alone makes objects, and nobody buckets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_waits_for_a_sidecar_that_is_not_there_says_so() {
+    let world = World::new(Mode::Auto).await;
+    take(&upstreams(&world), CONTROLLER).await;
+    let _running = world.start();
+    let claim = world.claim("one", "fast").await;
+    let mut bucket = Bucket::named("bucket-one");
+    DRIVER.clone_into(&mut bucket.spec.driver_name);
+    bucket.spec.bucket_claim = kube::Resource::object_ref(&claim, &());
+    create(&world.all(), &bucket).await;
+    let unready = json!({ "bucketReady": false, "bucketName": "bucket-one" });
+    set_status(&world.here::<BucketClaim>(), "one", unready).await;
+    let told = world.told("one", "NoSidecar").await;
+    assert!(told.contains("cosi.sidecar.enabled=true"), "{told}");
+
+    let leases = Api::namespaced(world.client.clone(), "larder");
+    take(&leases, "cosi-larder-dev-cosi").await;
+    let ready = json!({ "bucketReady": true, "bucketID": "bucket-one" });
+    set_status(&world.all::<Bucket>(), "bucket-one", ready).await;
+    world.ready("one").await;
 }
 
 async fn holder(world: &World, name: &str) -> Option<String> {
@@ -47,18 +73,13 @@ async fn standalone_gives_way_to_upstream_and_takes_over_when_that_is_gone() {
     world.ready("one").await;
     assert!(holder(&world, "cosi-larder-dev-cosi").await.is_some());
 
-    take(&world).await;
+    take(&upstreams(&world), CONTROLLER).await;
     until("repair runs", || holder_of_repair(&world)).await;
     assert_eq!(holder(&world, "cosi-larder-dev-cosi").await, None);
     world.claim("two", "fast").await;
 
     let gone = json!({ "spec": { "holderIdentity": "" } });
-    merge(
-        &upstreams(&world),
-        "leader-lock-cosi-controller-manager",
-        gone,
-    )
-    .await;
+    merge(&upstreams(&world), CONTROLLER, gone).await;
     world.ready("two").await;
     assert_eq!(holder_of_repair(&world).await, None);
 }
@@ -70,7 +91,7 @@ async fn holder_of_repair(world: &World) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_upstream_no_bucket_is_made() {
     let world = World::new(Mode::Auto).await;
-    take(&world).await;
+    take(&upstreams(&world), CONTROLLER).await;
     let _running = world.start();
     until("repair runs", || holder_of_repair(&world)).await;
     world.claim("one", "fast").await;
@@ -98,6 +119,6 @@ async fn where_upstream_cant_be_told_nothing_runs() {
     world.claim("one", "fast").await;
     world.ready("one").await;
     // It was made only after the leases could be read, when all refusals were used up.
-    let name = "leader-lock-cosi-controller-manager";
+    let name = CONTROLLER;
     assert!(upstreams(&world).get_opt(name).await.unwrap().is_none());
 }
