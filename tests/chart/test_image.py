@@ -118,6 +118,19 @@ def test_the_same_programs_give_the_same_bytes(program, tmp_path):
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
 
 
+def test_programs_lose_their_symbols_where_a_tool_is_here(program, tmp_path):
+    def size(archive):
+        (tmp_path / "layer.tar").write_bytes(next(images(Archive(archive)))[1])
+        with tarfile.open(tmp_path / "layer.tar") as files:
+            return files.getmember("bin/larder").size
+
+    script("--output", tmp_path / "small.tar", program)
+    nowhere = {**os.environ, "PATH": str(tmp_path)}
+    told = script("--output", tmp_path / "large.tar", program, environment=nowhere).stderr
+    assert "keeps its symbols" in told
+    assert size(tmp_path / "small.tar") < size(tmp_path / "large.tar") == program.stat().st_size
+
+
 def test_several_architectures_make_an_index(program, tmp_path):
     script("--output", tmp_path / "out.tar", program, for_arm(program, tmp_path / "arm64"))
     archive = Archive(tmp_path / "out.tar")
