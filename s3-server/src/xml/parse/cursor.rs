@@ -10,6 +10,7 @@ const MAX_DEPTH: usize = 16;
 
 /// Reads elements one by one: enter a child, then take its text, its children, or skip it.
 pub(super) struct Cursor<'a> {
+    text: &'a str,
     reader: Reader<&'a [u8]>,
     depth: usize,
 }
@@ -27,9 +28,14 @@ impl<'a> Cursor<'a> {
         if text.contains('\0') {
             return Err(malformed("a NUL"));
         }
-        let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
+        let text = text.trim_start_matches('\u{feff}');
+        let mut reader = Reader::from_str(text);
         reader.config_mut().expand_empty_elements = true;
-        Ok(Self { reader, depth: 0 })
+        Ok(Self {
+            text,
+            reader,
+            depth: 0,
+        })
     }
 
     /// Enters the root element, which must have that name.
@@ -47,7 +53,7 @@ impl<'a> Cursor<'a> {
             match self.event()? {
                 Event::Start(start) => {
                     self.enter()?;
-                    return Ok(Some(known_name(start.local_name().as_ref())));
+                    return Ok(Some(self.in_text(start.local_name().as_ref())?));
                 }
                 Event::End(_) => {
                     self.depth -= 1;
@@ -110,6 +116,15 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The same part of the text, for as long as that lives: the reader lends names for as long as the event only.
+    fn in_text(&self, part: &str) -> Result<&'a str, XmlError> {
+        let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr());
+        let found = start.and_then(|start| self.text.get(start..start + part.len()));
+        found
+            .filter(|found| *found == part)
+            .ok_or_else(|| malformed("a name that is not in the text"))
+    }
+
     fn event(&mut self) -> Result<Event<'a>, XmlError> {
         match self
             .reader
@@ -156,127 +171,21 @@ fn resolve(reference: &BytesRef<'_>) -> Result<char, XmlError> {
     }
 }
 
-const NAMES: &[&str] = &[
-    "CreateBucketConfiguration",
-    "LocationConstraint",
-    "Location",
-    "Bucket",
-    "Tagging",
-    "TagSet",
-    "Tags",
-    "Tag",
-    "Key",
-    "Value",
-    "Delete",
-    "Object",
-    "Quiet",
-    "VersionId",
-    "ETag",
-    "LastModifiedTime",
-    "Size",
-    "CompleteMultipartUpload",
-    "MultipartUpload",
-    "Part",
-    "PartNumber",
-    "ChecksumCRC32",
-    "ChecksumCRC32C",
-    "ChecksumCRC64NVME",
-    "ChecksumSHA1",
-    "ChecksumSHA256",
-    "ChecksumType",
-    "VersioningConfiguration",
-    "Status",
-    "MfaDelete",
-    "MFADelete",
-    "BucketLoggingStatus",
-    "LoggingEnabled",
-    "TargetBucket",
-    "TargetPrefix",
-    "TargetGrants",
-    "TargetObjectKeyFormat",
-    "SimplePrefix",
-    "PartitionedPrefix",
-    "PartitionDateSource",
-    "CORSConfiguration",
-    "CORSRule",
-    "ID",
-    "AllowedOrigin",
-    "AllowedMethod",
-    "AllowedHeader",
-    "ExposeHeader",
-    "MaxAgeSeconds",
-    "ObjectLockConfiguration",
-    "ObjectLockEnabled",
-    "Rule",
-    "DefaultRetention",
-    "DefaultEventHold",
-    "Mode",
-    "Days",
-    "Years",
-    "Retention",
-    "RetainUntilDate",
-    "EventHold",
-    "EventHoldDuration",
-    "LegalHold",
-    "NotificationConfiguration",
-    "TopicConfiguration",
-    "QueueConfiguration",
-    "CloudFunctionConfiguration",
-    "EventBridgeConfiguration",
-    "Topic",
-    "Queue",
-    "CloudFunction",
-    "Event",
-    "Id",
-    "S3Key",
-    "FilterRule",
-    "Name",
-    "LifecycleConfiguration",
-    "ID",
-    "Prefix",
-    "Filter",
-    "And",
-    "ObjectSizeGreaterThan",
-    "ObjectSizeLessThan",
-    "Expiration",
-    "Date",
-    "ExpiredObjectDeleteMarker",
-    "NoncurrentVersionExpiration",
-    "NoncurrentDays",
-    "NewerNoncurrentVersions",
-    "AbortIncompleteMultipartUpload",
-    "DaysAfterInitiation",
-    "Transition",
-    "NoncurrentVersionTransition",
-    "PublicAccessBlockConfiguration",
-    "BlockPublicAcls",
-    "IgnorePublicAcls",
-    "BlockPublicPolicy",
-    "RestrictPublicBuckets",
-    "OwnershipControls",
-    "ObjectOwnership",
-    "ServerSideEncryptionConfiguration",
-    "ApplyServerSideEncryptionByDefault",
-    "SSEAlgorithm",
-    "KMSMasterKeyID",
-    "BucketKeyEnabled",
-    "BlockedEncryptionTypes",
-    "EncryptionType",
-    "AccessControlPolicy",
-    "AccessControlList",
-    "Owner",
-    "Grant",
-    "Grantee",
-    "Permission",
-    "URI",
-    "EmailAddress",
-];
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The name as a constant, so that the cursor is free to move on; unknown names become empty.
-fn known_name(name: &str) -> &'static str {
-    NAMES
-        .iter()
-        .copied()
-        .find(|n| *n == name)
-        .unwrap_or_default()
+    #[test]
+    fn names_come_as_they_are_without_their_prefix_and_outlive_the_event() {
+        let xml = "\u{feff}<?xml version=\"1.0\"?><R xmlns:n=\"u\"><n:NobodyKnows a='1'/><Größe>1</Größe></R>";
+        let mut cursor = Cursor::new(xml.as_bytes(), 1000).unwrap();
+        cursor.root("R").unwrap();
+        let first = cursor.next_child().unwrap();
+        cursor.skip().unwrap();
+        let second = cursor.next_child().unwrap();
+        assert_eq!(cursor.text().unwrap(), "1");
+        assert_eq!((first, second), (Some("NobodyKnows"), Some("Größe")));
+        assert_eq!(cursor.next_child().unwrap(), None);
+        cursor.end().unwrap();
+    }
 }
