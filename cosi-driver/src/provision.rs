@@ -111,6 +111,8 @@ pub struct Granted {
     pub buckets: Vec<BucketInfo>,
     /// How it is proved.
     pub credentials: Credentials,
+    /// Of the key; 1 until it is rotated, and of a role always.
+    pub generation: u64,
 }
 
 /// How an access is proved.

@@ -125,6 +125,7 @@ mod tests {
                 region: "us-east-1".to_owned(),
             }],
             credentials,
+            generation: 1,
         }
     }
 

@@ -102,8 +102,7 @@ impl Matter<'_> {
         let granted = self.granted(next).await?;
         let ca = self.ctx.provisioner.settings().ca.as_deref();
         let contents = contents(self.access, self.bucket, &self.parameters, &granted, ca);
-        let generation = next.unwrap_or(self.keys.generation);
-        secret::write(self.ctx, self.access, &contents, generation).await?;
+        secret::write(self.ctx, self.access, &contents, granted.generation).await?;
         Ok(())
     }
 
@@ -136,11 +135,10 @@ impl Matter<'_> {
         Ok(Action::requeue(overlap.min(self.ctx.settings.resync)))
     }
 
-    /// The generation of the Secret where it is beyond this one: somebody has taken the annotations off the access.
+    /// The account's generation where it is beyond this one: somebody has taken the annotations off the access.
     async fn later(&self, generation: u64) -> Result<Option<u64>, Failure> {
-        let secret = secret::find(self.ctx, self.access).await?;
-        let there = secret.map(|secret| Keys::read(secret.annotations()).generation);
-        Ok(there.filter(|there| *there > generation))
+        let there = self.granted(None).await?.generation;
+        Ok(Some(there).filter(|there| *there > generation))
     }
 
     async fn retire(&self) -> Result<Action, Failure> {

@@ -143,6 +143,7 @@ impl Inner {
             account: access.account.clone(),
             buckets: buckets.collect::<Result<_, _>>()?,
             credentials,
+            generation,
         })
     }
 
