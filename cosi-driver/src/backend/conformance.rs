@@ -95,6 +95,11 @@ async fn what_is_not_there(backend: &dyn Backend) {
         backend.configure("none", &Setting::Versioning).await,
         Err(missing)
     );
+    let profile = Setting::Profile(Profile::parse("1+0").unwrap());
+    assert_eq!(
+        backend.configure("none", &profile).await,
+        Err(BackendError::NoSuchBucket("none".to_owned()))
+    );
     backend.configure("none", &quota).await.unwrap_err();
     for kind in [IdentityKind::User, IdentityKind::Role] {
         assert_eq!(backend.identity(kind, "none").await, Ok(None));

@@ -39,9 +39,11 @@ impl Provisioner {
         let access = Access::of(grant)?;
         let _only = self.inner.locks.lock(&access.account).await;
         let found = self.inner.ensure(&access).await?;
-        if found.kind == IdentityKind::User {
-            self.inner.advance(&access, &found, generation).await?;
+        if found.kind == IdentityKind::Role {
+            let generation = found.state.generation;
+            return self.inner.granted(&access, &found, generation).await;
         }
+        self.inner.advance(&access, &found, generation).await?;
         self.inner.granted(&access, &found, generation).await
     }
 

@@ -40,6 +40,7 @@ pub(super) fn of(status: StatusCode, body: &[u8], subject: &str) -> BackendError
         | "InternalError"
         | "ServiceFailure"
         | "OperationAborted"
+        | "ConditionalRequestConflict"
         | "ConcurrentModification"
         | "RequestTimeout" => unavailable(&code, &message),
         _ if status.is_server_error() => unavailable(&code, &message),
@@ -120,6 +121,10 @@ mod tests {
         assert!(matches!(xml(503, "SlowDown"), BackendError::Unavailable(_)));
         assert!(matches!(
             xml(500, "NeverSeen"),
+            BackendError::Unavailable(_)
+        ));
+        assert!(matches!(
+            xml(409, "ConditionalRequestConflict"),
             BackendError::Unavailable(_)
         ));
         assert!(matches!(

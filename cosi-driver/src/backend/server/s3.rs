@@ -214,7 +214,9 @@ pub(super) async fn configure(
 /// How objects of a bucket are coded, where that is not as the server has it.
 async fn profile(connection: &Connection, bucket: &str) -> BackendResult<Option<Profile>> {
     let request = Request::new(Method::HEAD, bucket, "");
-    let answer = request.send(connection).await?;
+    // The answer to a HEAD has no body that would name the error.
+    let answer = unless(request.send(connection).await, &["404"])?;
+    let answer = answer.ok_or_else(|| BackendError::NoSuchBucket(bucket.to_owned()))?;
     let profile = answer.headers.get(PROFILE);
     Ok(profile.and_then(|profile| Profile::parse(profile.to_str().ok()?)))
 }
