@@ -86,6 +86,8 @@ def test_answers_are_as_described(api):
     assert api.ask("POST", "accounts/quota", {"id": made, "max_objects": 7})["max_objects"] == 7
     assert api.ask("POST", "accounts/remove", {"id": made})["id"] == made
     assert api.ask("POST", "buckets/quota", {"bucket": "described", "max_bytes": 10**6})["max_bytes"] == 10**6
+    assert api.ask("POST", "buckets/profile", {"bucket": "described", "profile": "1+1"})["profile_used"] == "1+1"
+    assert api.ask("POST", "buckets/profile", {"bucket": "described", "profile": None})["profile"] is None
     assert api.ask("GET", "buckets", query=[("bucket", "described")])["buckets"][0]["objects"] == 1
     assert api.ask("GET", "encryption")["keys"][0]["seals"]
     api.ask("POST", "encryption/rewrap")

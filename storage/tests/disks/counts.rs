@@ -1,5 +1,7 @@
 //! 1, 2, 3, 6 and 9 disks, each with the profile that it has by default.
 
+use serde_json::Value;
+
 use super::*;
 
 const COUNTS: [(usize, &str); 5] = [(1, "1+0"), (2, "1+1"), (3, "2+1"), (6, "4+2"), (9, "6+3")];
@@ -10,11 +12,11 @@ pub(super) fn dirs_of(root: &Path, count: usize) -> Vec<PathBuf> {
         .collect()
 }
 
-pub(super) fn parity(profile: &str) -> usize {
+fn parity(profile: &str) -> usize {
     profile.split_once('+').unwrap().1.parse().unwrap()
 }
 
-pub(super) async fn heal(storage: &Storage) {
+async fn heal(storage: &Storage) {
     loop {
         let round = storage.healer().round().await.unwrap();
         assert_eq!((round.failed, round.lost), (0, 0), "{round:?}");
@@ -37,11 +39,30 @@ pub(super) async fn close(storage: Storage) {
 }
 
 /// Empties as many disks as may be lost, the first of them at `from`.
-pub(super) fn lose(dirs: &[PathBuf], from: usize, count: usize) {
+fn lose(dirs: &[PathBuf], from: usize, count: usize) {
     for loss in 0..count {
         let dir = &dirs[(from + loss) % dirs.len()];
         std::fs::remove_dir_all(dir).unwrap();
         std::fs::create_dir(dir).unwrap();
+    }
+}
+
+/// Empties disks three times, others each time, and the view too; each time all that is expected is there, and is healed.
+pub(super) async fn lose_and_heal(what: &str, dirs: &[PathBuf], count: usize, expected: &Value) {
+    for round in 0..3 {
+        for dir in dirs {
+            if round > 0 && dir.join("view").exists() {
+                std::fs::remove_dir_all(dir.join("view")).unwrap();
+            }
+        }
+        lose(dirs, round * 2, count);
+        let storage = open_with(dirs, None).await.unwrap();
+        let found = dump(storage.store()).await;
+        assert_eq!(found, *expected, "{what}, round {round}");
+        heal(&storage).await;
+        let status = storage.healer().status();
+        assert!(status.degraded.is_empty(), "{what}: {status:?}");
+        close(storage).await;
     }
 }
 
@@ -56,21 +77,7 @@ async fn any_m_disks_may_be_lost_again_and_again_and_the_view_too() {
         delete(&storage, "inline").await;
         let expected = dump(storage.store()).await;
         close(storage).await;
-        for round in 0..3 {
-            for dir in &dirs {
-                if round > 0 && dir.join("view").exists() {
-                    std::fs::remove_dir_all(dir.join("view")).unwrap();
-                }
-            }
-            lose(&dirs, round * 2, parity(profile));
-            let storage = open_with(&dirs, None).await.unwrap();
-            let found = dump(storage.store()).await;
-            assert_eq!(found, expected, "{count} disks, round {round}");
-            heal(&storage).await;
-            let status = storage.healer().status();
-            assert!(status.degraded.is_empty(), "{count} disks: {status:?}");
-            close(storage).await;
-        }
+        lose_and_heal(profile, &dirs, parity(profile), &expected).await;
     }
 }
 
