@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use larder_storage::objects::Profile;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -99,6 +100,16 @@ pub struct ProfileSetting {
     pub data: u8,
     /// m: shards that may be lost.
     pub parity: u8,
+}
+
+impl ProfileSetting {
+    /// The same for the store.
+    ///
+    /// # Errors
+    /// A sentence: there can't be such a profile.
+    pub fn profile(self) -> Result<Profile, String> {
+        Profile::new(self.data, self.parity).map_err(|error| format!("profile {self}: {error}"))
+    }
 }
 
 impl FromStr for ProfileSetting {

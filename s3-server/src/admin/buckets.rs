@@ -159,11 +159,8 @@ pub(super) async fn set_profile(mut call: AdminCall<'_>) -> AdminResult<Response
         .map(|text| text.parse())
         .transpose()
         .map_err(AdminError::bad_request)?;
-    let parsed = checked
-        .map(|profile| profile.to_string().parse())
-        .transpose();
-    let parsed = parsed
-        .map_err(|_| AdminError::bad_request("a profile has 255 shards at most".to_owned()))?;
+    let parsed = checked.map(ProfileSetting::profile).transpose();
+    let parsed = parsed.map_err(AdminError::bad_request)?;
     let set = store.set_profile(&parse(&bucket)?, parsed).await;
     set.map_err(|error| refused(error, &bucket))?;
     let profile = checked.map_or_else(|| "the cluster's".to_owned(), String::from);

@@ -149,12 +149,8 @@ fn profile(asked: Option<&str>, store: &Store) -> S3Result<Option<Profile>> {
         return Ok(None);
     };
     let refused = |why: String| invalid_argument(X_LARDER_PROFILE, asked, why);
-    let profile = asked.parse::<ProfileSetting>().map_err(refused)?;
-    let profile: Profile = profile.to_string().parse().map_err(|_| {
-        refused(format!(
-            "profile {profile} has more shards than there can be"
-        ))
-    })?;
+    let profile = asked.parse().and_then(ProfileSetting::profile);
+    let profile = profile.map_err(refused)?;
     match store.check_profile(profile) {
         Ok(()) => Ok(Some(profile)),
         Err(why) => Err(refused(why.to_string())),

@@ -84,10 +84,8 @@ pub(super) fn open_settings(
     settings: &Settings,
     disks: OpenOptions,
 ) -> Result<OpenSettings, ServerError> {
-    let profile = settings.profile.map(|profile| profile.to_string().parse());
-    let profile = profile
-        .transpose()
-        .map_err(|error| ServerError::Open(format!("profile: {error}")))?;
+    let profile = settings.profile.map(ProfileSetting::profile).transpose();
+    let profile = profile.map_err(ServerError::Open)?;
     Ok(OpenSettings {
         data: settings.data.clone(),
         profile,
